@@ -1,0 +1,76 @@
+// One custom call: its launches, decoded from the attributes once, and what
+// each device needs to run them.
+
+#ifndef JAX_DEEPGEMM_FFI_KERNEL_CALL_H_
+#define JAX_DEEPGEMM_FFI_KERNEL_CALL_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <variant>
+#include <vector>
+
+#include "cuda_driver.h"
+#include "device_context.h"
+#include "kernel_registry.h"
+#include "tensor_map.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace jax_deepgemm {
+
+// The address of operand or result `index` (operands first).
+struct BufferParam {
+  int64_t index;
+};
+
+// 4 or 8 bytes, as the kernel's parameter has.
+struct ScalarParam {
+  alignas(8) std::array<char, 8> bytes;
+};
+
+// A TMA map over operand or result `index`.
+struct TensorMapParam {
+  int64_t index;
+  TensorMapSpec spec;
+};
+
+using Param = std::variant<BufferParam, ScalarParam, TensorMapParam>;
+
+struct Launch {
+  Recipe recipe;
+  std::array<uint32_t, 3> grid;
+  std::array<uint32_t, 3> cluster;
+  uint32_t threads;
+  uint32_t shared_bytes;
+  bool programmatic_dependent_launch;
+  std::vector<Param> params;
+
+  CompiledKernel* kernel = nullptr;
+  std::array<cuda::Function, kMaxDevices> functions{};  // By device ordinal.
+
+  int64_t ClusterSize() const { return int64_t{cluster[0]} * cluster[1] * cluster[2]; }
+  bool IsEmpty() const { return grid[0] == 0 || grid[1] == 0 || grid[2] == 0; }
+};
+
+// XLA's state of one custom call, shared by all devices and threads that run
+// it.
+struct KernelCall {
+  static inline xla::ffi::TypeId id = {};
+  static inline xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<KernelCall>();
+
+  std::vector<Launch> launches;
+
+  // Once `ready` for a device, its `functions` no longer change and are read
+  // without the lock: XLA asks before every run, graph replays included.
+  std::array<std::atomic<bool>, kMaxDevices> ready{};
+  std::mutex mutex;
+};
+
+// Returns the launches that the attributes describe, their kernels not yet
+// looked up. Throws std::invalid_argument.
+std::vector<Launch> DecodeLaunches(const xla::ffi::Dictionary& attributes);
+
+}  // namespace jax_deepgemm
+
+#endif  // JAX_DEEPGEMM_FFI_KERNEL_CALL_H_
