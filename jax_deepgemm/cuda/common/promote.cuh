@@ -1,0 +1,68 @@
+// sum += scale * acc, or sum = scale * acc for the `first` block: moves one K block's product into
+// float32 sums.
+//
+// A thread holds rows r and r + 8 of every 8 columns: acc[4g], acc[4g + 1] are two columns of
+// row r in column group g, acc[4g + 2], acc[4g + 3] the same columns of row r + 8.
+#pragma once
+
+#include "common/math.cuh"
+
+namespace jdg {
+
+struct RowScales {
+  float upper;  // Row r.
+  float lower;  // Row r + 8.
+};
+
+__device__ __forceinline__ void scale_add(float& sum, float acc, float scale, bool first) {
+  sum = first ? acc * scale : sum + acc * scale;
+}
+
+// One scale a row for column groups before kSplit, another for the rest.
+template <int kSplit, int kCount>
+__device__ __forceinline__ void promote_split(float (&sum)[kCount], const float (&acc)[kCount],
+                                              RowScales left, RowScales right, bool first) {
+#pragma unroll
+  for (int group = 0; group < kCount / 4; ++group) {
+    const RowScales scale = group < kSplit ? left : right;
+    scale_add(sum[4 * group + 0], acc[4 * group + 0], scale.upper, first);
+    scale_add(sum[4 * group + 1], acc[4 * group + 1], scale.upper, first);
+    scale_add(sum[4 * group + 2], acc[4 * group + 2], scale.lower, first);
+    scale_add(sum[4 * group + 3], acc[4 * group + 3], scale.lower, first);
+  }
+}
+
+// As above for a split known at run time, in [kLow, kHigh] by steps of kStep. One branch per bit
+// and then straight code: selecting the scale per group would cost 3 instructions on every 4
+// multiply-adds.
+template <int kLow, int kHigh, int kStep, int kCount>
+__device__ __forceinline__ void promote(float (&sum)[kCount], const float (&acc)[kCount],
+                                        RowScales left, RowScales right, int split, bool first) {
+  if constexpr (kLow >= kHigh) {
+    promote_split<kLow>(sum, acc, left, right, first);
+  } else {
+    constexpr int kMiddle = kLow + (kHigh - kLow) / kStep / 2 * kStep;
+    if (split <= kMiddle) {
+      promote<kLow, kMiddle, kStep>(sum, acc, left, right, split, first);
+    } else {
+      promote<kMiddle + kStep, kHigh, kStep>(sum, acc, left, right, split, first);
+    }
+  }
+}
+
+// One scale a column: `column_scales` are those of the thread's first column.
+template <int kCount>
+__device__ __forceinline__ void promote_columns(float (&sum)[kCount], const float (&acc)[kCount],
+                                                RowScales rows, const float* column_scales,
+                                                bool first) {
+#pragma unroll
+  for (int group = 0; group < kCount / 4; ++group) {
+    const float2 columns = *reinterpret_cast<const float2*>(column_scales + 8 * group);
+    scale_add(sum[4 * group + 0], acc[4 * group + 0], rows.upper * columns.x, first);
+    scale_add(sum[4 * group + 1], acc[4 * group + 1], rows.upper * columns.y, first);
+    scale_add(sum[4 * group + 2], acc[4 * group + 2], rows.lower * columns.x, first);
+    scale_add(sum[4 * group + 3], acc[4 * group + 3], rows.lower * columns.y, first);
+  }
+}
+
+}  // namespace jdg

@@ -1,0 +1,273 @@
+// D[m, n] = C[m, n] + sum_k A[m, k] * sfa[m, k / 128] * B[n, k] * sfb[n / 128 or n, k / 128].
+//
+// Persistent, warp specialised. One warp streams A, B and sfa through TMA, one the few floats of
+// sfb; math warpgroups multiply one K block of 128 at a time and add it, scaled, to float32 sums.
+// A finished tile is stored while the first block of the next one is on the tensor cores, so the
+// tensor cores see no pause between tiles.
+#pragma once
+
+#include "common/accumulate.cuh"
+#include "common/promote.cuh"
+#include "kernels/sm90_fp8_gemm_load.cuh"
+
+namespace jdg {
+
+template <Sm90Fp8GemmConfig kConfig>
+struct Sm90Fp8Gemm {
+  using Traits = Sm90Fp8GemmTraits<kConfig>;
+  using Load = Sm90Fp8GemmLoad<kConfig>;
+  using Smem = typename Traits::Smem;
+  using Stage = typename Traits::Stage;
+  using Ring = typename Traits::Ring;
+  static constexpr int kNumThreads = Traits::kNumThreads;
+  static constexpr int kNumSlabs = kConfig.num_slabs;
+  static constexpr int kAccumulators = Traits::kAccumulators;
+  // Column groups of 8 that share a scale of B: a tile is cut at a multiple of this many.
+  static constexpr int kSplitStep = gcd(kConfig.block_n, 128) / 8;
+  static constexpr int kLastSplit = min_of(kConfig.block_n, 128) / 8;
+
+  __device__ static __forceinline__ void run(const Sm90Fp8GemmParams& params) {
+    extern __shared__ __align__(1024) u8 smem_bytes[];
+    Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
+    const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
+    const u32 lane = threadIdx.x % 32;
+    if (threadIdx.x == 0) init_barriers(smem);
+    if (threadIdx.x == Traits::kNumMathWarps * 32) Load::prefetch_maps(params);
+    sync_cluster();
+    ptx::wait_for_previous_kernel();
+    if (warp < Traits::kNumMathWarps) {
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<240>();
+      if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
+      multiply_tiles(params, smem, warp);
+    } else {
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<24>();
+      if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
+      if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
+      if (warp == Traits::kNumMathWarps + 1) Load::scales(params, smem, lane);
+      __syncwarp();
+    }
+    // A CTA must not end while its peer may still signal it or write to it.
+    if constexpr (kConfig.cluster_size() > 1) sync_cluster();
+  }
+
+ private:
+  using Sums = float[kNumSlabs][kAccumulators];
+  using Boxes = typename Traits::Boxes;
+
+  // What one math thread keeps across tiles.
+  struct Worker {
+    u32 warpgroup;
+    u32 warp;  // In its warpgroup.
+    u32 lane;
+    u32 cta_rank;
+    TileIndex finished;  // Tile whose sums are not stored yet.
+    bool has_finished;
+  };
+
+  __device__ static __forceinline__ void sync_cluster() {
+    if constexpr (kConfig.cluster_size() > 1) {
+      ptx::cluster_arrive();
+      ptx::cluster_wait();
+    } else {
+      __syncthreads();
+    }
+  }
+
+  __device__ static __forceinline__ void init_barriers(Smem& smem) {
+#pragma unroll 1
+    for (Stage& stage : smem.stages) {
+      ptx::mbarrier_init(stage.full, 1 + Traits::kScaleLanes);
+      ptx::mbarrier_init(stage.empty, kConfig.cluster_size() * Traits::kNumMathWarps);
+    }
+    ptx::mbarrier_init_fence();
+  }
+
+  __device__ static __forceinline__ void multiply_tiles(const Sm90Fp8GemmParams& params, Smem& smem,
+                                                        u32 warp) {
+    Worker worker = {warp / 4, warp % 4, threadIdx.x % 32, Traits::cta_rank(), {}, false};
+    Ring ring(smem.stages);
+    Sums sum;
+    bool ready = false;
+    TileScheduler tiles = Traits::scheduler(params);
+    TileIndex next = tiles.tile();
+    while (tiles.valid()) {
+      const TileIndex tile = next;
+      const int split = (128 - Traits::first_column(tile, worker.cta_rank) % 128) / 8;
+      multiply_stage<true, 0>(
+          worker, ring, ready, split, sum,
+          [&](int slab) {
+            if (worker.has_finished) begin_store_slab(params, smem, worker, slab, sum[slab]);
+          },
+          [&](int slab) {
+            if (worker.has_finished) finish_store_slab(params, smem, worker, slab, sum[slab]);
+            if (slab + 1 == kNumSlabs) {
+              tiles.advance();
+              next = tiles.tile();
+            }
+          });
+      multiply_rest<kSplitStep>(params, worker, ring, ready, split, sum);
+      worker.finished = tile;
+      worker.has_finished = true;
+    }
+#pragma unroll
+    for (int slab = 0; slab < kNumSlabs; ++slab) {
+      if (!worker.has_finished) break;
+      begin_store_slab(params, smem, worker, slab, sum[slab]);
+      finish_store_slab(params, smem, worker, slab, sum[slab]);
+    }
+    // The shared memory must outlive the stores that read it.
+    if (worker.lane == 0) ptx::tma_store_wait_read();
+  }
+
+  // The K blocks of a tile after its first stage. Where a tile reaches into a second row of sfb,
+  // there is a loop for each place where that can be: deciding inside the loop costs 200 cycles a
+  // K block, a quarter of the time of a 192 x 120 tile.
+  template <int kSplit>
+  __device__ static __forceinline__ void multiply_rest(const Sm90Fp8GemmParams& params,
+                                                       Worker& worker, Ring& ring, bool& ready,
+                                                       int split, Sums& sum) {
+    if constexpr (Traits::kSplitsScale && kSplit < kLastSplit) {
+      if (split > kSplit) {
+        multiply_rest<kSplit + kSplitStep>(params, worker, ring, ready, split, sum);
+        return;
+      }
+    }
+#pragma unroll 1
+    for (u32 k_block = kConfig.stage_k_blocks; k_block < params.num_k_blocks;
+         k_block += kConfig.stage_k_blocks) {
+      multiply_stage<false, kSplit>(worker, ring, ready, split, sum, [](int) {}, [](int) {});
+    }
+  }
+
+  // Adds one stage to the sums; the first of a tile (kFirst) sets them. `before(slab)` runs before
+  // the slab is given to the tensor cores, `during(slab)` while it is there; both may read
+  // sum[slab]. `ready` says on entry that the stage is known to be full, and on return the same of
+  // the next.
+  template <bool kFirst, int kSplit, typename Before, typename During>
+  __device__ static __forceinline__ void multiply_stage(const Worker& worker, Ring& ring,
+                                                        bool& ready, int split, Sums& sum,
+                                                        Before before, During during) {
+    Stage& stage = ring.stage();
+#pragma unroll
+    for (int slab = 0; slab < kNumSlabs; ++slab) {
+      const u32 first_row = (worker.warpgroup * kNumSlabs + slab) * 64;
+      float acc[kConfig.stage_k_blocks][kAccumulators];
+      before(slab);
+      if (slab == 0 && !ready) wait(stage.full, ring.parity());
+#pragma unroll
+      for (int k_block = 0; k_block < kConfig.stage_k_blocks; ++k_block) {
+        start_block_mma<kConfig.block_n>(acc[k_block],
+                                         ptx::smem_address(stage.a[k_block]) + first_row * kBlockK,
+                                         ptx::smem_address(stage.b[k_block]));
+      }
+      during(slab);
+      finish_blocks<kFirst, kSplit, 0>(worker, ring, stage, ready, split, slab, acc, sum[slab]);
+    }
+  }
+
+  // Waits for K blocks kBlock, kBlock + 1, ... of a stage in turn and adds each to the sums.
+  template <bool kFirst, int kSplit, int kBlock>
+  __device__ static __forceinline__ void finish_blocks(
+      const Worker& worker, Ring& ring, Stage& stage, bool& ready, int split, int slab,
+      float (&acc)[kConfig.stage_k_blocks][kAccumulators], float (&sum)[kAccumulators]) {
+    if constexpr (kBlock < kConfig.stage_k_blocks) {
+      constexpr int kPending = kConfig.stage_k_blocks - 1 - kBlock;
+      const bool last = kPending == 0 && slab + 1 == kNumSlabs;
+      const u32 row = slab_row(worker, slab) + worker.lane / 4;
+      const float* sfa = &stage.sfa[kBlock][row];
+      const float* sfb = stage.sfb[kBlock];
+      const RowScales rows = {sfa[0], sfa[8]};
+      if constexpr (kConfig.sfb_per_row) {
+        wait_block_mma<kPending>(acc[kBlock]);
+        promote_columns(sum, acc[kBlock], rows, sfb + worker.lane % 4 * 2, kFirst && kBlock == 0);
+        if (last) finish_stage(worker, ring, stage, ready);
+      } else {
+        const RowScales left = {rows.upper * sfb[0], rows.lower * sfb[0]};
+        const RowScales right = {rows.upper * sfb[1], rows.lower * sfb[1]};
+        wait_block_mma<kPending>(acc[kBlock]);
+        // Before the promotion, so that the next load starts as early as possible.
+        if (last) finish_stage(worker, ring, stage, ready);
+        promote_blocks<kSplit>(sum, acc[kBlock], left, right, split, kFirst && kBlock == 0);
+      }
+      finish_blocks<kFirst, kSplit, kBlock + 1>(worker, ring, stage, ready, split, slab, acc, sum);
+    }
+  }
+
+  // kSplit is the cut between the two scales, or 0 if only known at run time.
+  template <int kSplit>
+  __device__ static __forceinline__ void promote_blocks(float (&sum)[kAccumulators],
+                                                        const float (&acc)[kAccumulators],
+                                                        RowScales left, RowScales right, int split,
+                                                        bool first) {
+    if constexpr (!Traits::kSplitsScale) {
+      promote_split<kConfig.block_n / 8>(sum, acc, left, right, first);
+    } else if constexpr (kSplit > 0) {
+      promote_split<kSplit>(sum, acc, left, right, first);
+    } else {
+      promote<kSplitStep, kLastSplit, kSplitStep>(sum, acc, left, right, split, first);
+    }
+  }
+
+  // Releases the stage, one arrival per warp and CTA of the cluster, and looks at the next.
+  __device__ static __forceinline__ void finish_stage(const Worker& worker, Ring& ring,
+                                                      Stage& stage, bool& ready) {
+    __syncwarp();
+    if constexpr (kConfig.cluster_size() == 1) {
+      if (worker.lane == 0) ptx::mbarrier_arrive(stage.empty);
+    } else {
+      if (worker.lane < kConfig.cluster_size())
+        ptx::mbarrier_arrive_remote(stage.empty, worker.lane);
+    }
+    ring.advance();
+    ready = ptx::mbarrier_test_wait(ring.stage().full, ring.parity());
+  }
+
+  // Row in the tile of the first of a warp's 16 rows.
+  __device__ static __forceinline__ u32 slab_row(const Worker& worker, int slab) {
+    return (worker.warpgroup * kNumSlabs + slab) * 64 + worker.warp * 16;
+  }
+
+  __device__ static __forceinline__ StoreTarget store_target(const Sm90Fp8GemmParams& params,
+                                                             Smem& smem, const Worker& worker,
+                                                             int slab) {
+    const TileIndex& tile = worker.finished;
+    return {params.d, smem.store[worker.warpgroup * 4 + worker.warp],
+            Traits::first_column(tile, worker.cta_rank),
+            Traits::first_row(tile, worker.cta_rank) + slab_row(worker, slab), tile.group};
+  }
+
+  __device__ static __forceinline__ void begin_store_slab(const Sm90Fp8GemmParams& params,
+                                                          Smem& smem, const Worker& worker,
+                                                          int slab, float (&sum)[kAccumulators]) {
+    using Element = typename ElementType<kConfig.float32_out>::Type;
+    const StoreTarget target = store_target(params, smem, worker, slab);
+    if constexpr (kConfig.with_c) {
+      const u64 first = static_cast<u64>(target.group) * params.m * params.pitch;
+      add_tile(sum, static_cast<const Element*>(params.c) + first, target.row, target.column,
+               params.m, params.pitch, worker.lane);
+    }
+    if constexpr (kConfig.float32_out) {
+      begin_store<Boxes, kConfig.num_store_slots>(sum, target, worker.lane);
+    } else {
+      u32 packed[kAccumulators / 2];
+      pack_tile(sum, packed);
+      begin_store<Boxes, kConfig.num_store_slots>(packed, target, worker.lane);
+    }
+  }
+
+  __device__ static __forceinline__ void finish_store_slab(const Sm90Fp8GemmParams& params,
+                                                           Smem& smem, const Worker& worker,
+                                                           int slab,
+                                                           const float (&sum)[kAccumulators]) {
+    const StoreTarget target = store_target(params, smem, worker, slab);
+    if constexpr (kConfig.float32_out) {
+      finish_store<Boxes, kConfig.num_store_slots>(sum, target, worker.lane);
+    } else {
+      u32 packed[kAccumulators / 2];
+      pack_tile(sum, packed);
+      finish_store<Boxes, kConfig.num_store_slots>(packed, target, worker.lane);
+    }
+  }
+};
+
+}  // namespace jdg

@@ -1,0 +1,103 @@
+// The loading roles of the Hopper FP8 GEMM.
+#pragma once
+
+#include "kernels/sm90_fp8_gemm_types.cuh"
+
+namespace jdg {
+
+template <Sm90Fp8GemmConfig kConfig>
+struct Sm90Fp8GemmLoad {
+  using Traits = Sm90Fp8GemmTraits<kConfig>;
+  using Smem = typename Traits::Smem;
+  using Stage = typename Traits::Stage;
+  using Ring = typename Traits::Ring;
+
+  // Fetches the descriptors, which otherwise delays the first load of each.
+  __device__ static __forceinline__ void prefetch_maps(const Sm90Fp8GemmParams& params) {
+    ptx::prefetch_tensor_map(params.a);
+    ptx::prefetch_tensor_map(params.b);
+    ptx::prefetch_tensor_map(params.sfa);
+    if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
+    ptx::prefetch_tensor_map(params.d);
+  }
+
+  // Streams A, B and per-row scales of every tile; one thread.
+  __device__ static __forceinline__ void tiles(const Sm90Fp8GemmParams& params, Smem& smem) {
+    Ring ring(smem.stages);
+    const u32 rank = Traits::cta_rank();
+    for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
+      const TileIndex tile = tiles.tile();
+      const u32 row = Traits::first_row(tile, rank);
+      const u32 column = Traits::first_column(tile, rank);
+#pragma unroll 1
+      for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+        Stage& stage = ring.stage();
+        wait(stage.empty, ring.parity() ^ 1);
+        ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
+        operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, tile.group,
+                                         rank);
+        operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, column, k_block, tile.group,
+                                         rank);
+        ptx::tma_load(stage.sfa, params.sfa, stage.full, row, k_block, tile.group);
+        if constexpr (kConfig.sfb_per_row) {
+          ptx::tma_load(stage.sfb, params.sfb, stage.full, column, k_block, tile.group);
+        }
+        ring.advance();
+      }
+    }
+    ptx::launch_next_kernel();
+  }
+
+  // Streams the one or two scales of B that a tile needs per K block. The copies are asynchronous:
+  // only the math warps wait for them, with the rest of the stage.
+  __device__ static __forceinline__ void scales(const Sm90Fp8GemmParams& params, Smem& smem,
+                                                u32 lane) {
+    if (static_cast<int>(lane) >= Traits::kScaleLanes) return;
+    const u32 block = lane / 2;
+    const u32 neighbour = lane % 2;
+    const u32 rank = Traits::cta_rank();
+    Ring ring(smem.stages);
+    for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
+      const TileIndex tile = tiles.tile();
+      const u32 first_row = Traits::first_column(tile, rank) / 128;
+      const u32 row = min(first_row + neighbour, params.sfb_rows - 1);
+      const u64 line = static_cast<u64>(tile.group) * params.sfb_rows + row;
+      const float* scales = params.sfb_blocks + line * params.num_k_blocks;
+#pragma unroll 1
+      for (u32 first = 0; first < params.num_k_blocks; first += kConfig.stage_k_blocks) {
+        const u32 k_block = first + block;
+        const bool valid = k_block < params.num_k_blocks;
+        Stage& stage = ring.stage();
+        wait(stage.empty, ring.parity() ^ 1);
+        ptx::cp_async_4(&stage.sfb[block][neighbour], scales + (valid ? k_block : 0), valid);
+        ptx::cp_async_arrive(stage.full);
+        ring.advance();
+      }
+    }
+  }
+
+ private:
+  // Loads K blocks of a tile's rows. The CTAs of a cluster take turns in loading what all of them
+  // need (kShared) for all of them.
+  template <bool kShared>
+  __device__ static __forceinline__ void operand(void* smem, const ptx::TensorMap* map,
+                                                 ptx::Mbarrier& full, u32 row, u32 k_block,
+                                                 u32 group, u32 rank) {
+    constexpr u16 kAllCtas = (1 << kConfig.cluster_size()) - 1;
+    constexpr bool kOneBlock = kConfig.stage_k_blocks == 1;
+    if constexpr (kShared) {
+      if (k_block / kConfig.stage_k_blocks % kConfig.cluster_size() != rank) return;
+      if constexpr (kOneBlock) {
+        ptx::tma_load_multicast(smem, map, full, kAllCtas, k_block * kBlockK, row, group);
+      } else {
+        ptx::tma_load_multicast(smem, map, full, kAllCtas, 0, row, k_block, group);
+      }
+    } else if constexpr (kOneBlock) {
+      ptx::tma_load(smem, map, full, k_block * kBlockK, row, group);
+    } else {
+      ptx::tma_load(smem, map, full, 0, row, k_block, group);
+    }
+  }
+};
+
+}  // namespace jdg

@@ -1,0 +1,115 @@
+// Configuration, parameters and shared memory of the Hopper FP8 GEMM.
+#pragma once
+
+#include "common/math.cuh"
+#include "common/pipeline.cuh"
+#include "common/tile_scheduler.cuh"
+#include "common/tile_store.cuh"
+#include "mma/sm90_fp8.cuh"
+#include "ptx/sync.cuh"
+
+namespace jdg {
+
+// Mirrors `Sm90Fp8GemmConfig` in heuristics/sm90_fp8_gemm.py.
+struct Sm90Fp8GemmConfig {
+  int num_math_warpgroups;  // Each has `num_slabs` slabs of 64 rows.
+  int num_slabs;
+  int block_n;
+  int num_stages;
+  int stage_k_blocks;   // K blocks that are loaded together.
+  int a_rows;           // Rows of A that are loaded; fewer than the tile's when M is small.
+  int cluster_m;        // CTAs along M that share each tile of B,
+  int cluster_n;        // or along N that share each tile of A; one of the two is 1.
+  int num_store_slots;  // Staging buffers of a warp.
+  bool sfb_per_row;     // sfb is per row of B, else per 128 rows.
+  bool float32_out;     // D and C are float32, else bfloat16.
+  bool with_c;
+
+  constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
+  constexpr int cluster_size() const { return cluster_m * cluster_n; }
+};
+
+struct Sm90Fp8GemmParams {
+  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;    // As `a`, with N for M.
+  const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
+  const ptx::TensorMap* sfb;  // {align(N, 4), K / 128, group}; if sfb_per_row.
+  const ptx::TensorMap* d;    // {pitch, M, group}.
+  const float* sfb_blocks;    // [group, sfb_rows, num_k_blocks]; unless sfb_per_row.
+  const void* c;              // [group, m, pitch]; if with_c.
+  u32 m;
+  u32 pitch;  // Elements of a row of C and D.
+  u32 num_k_blocks;
+  u32 sfb_rows;
+  TileGrid grid;
+};
+
+// What follows from a configuration.
+template <Sm90Fp8GemmConfig kConfig>
+struct Sm90Fp8GemmTraits {
+  static constexpr int kBlockM = kConfig.block_m();
+  static constexpr int kBlockN = kConfig.block_n;
+  static constexpr int kNumStages = kConfig.num_stages;
+  static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
+  static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
+  static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
+  static constexpr int kAccumulators = kBlockN / 2;
+  // Tiles start at multiples of gcd(kBlockN, 128), so they may reach into a second row of sfb.
+  static constexpr bool kSplitsScale = !kConfig.sfb_per_row && 128 % kBlockN != 0;
+  // One lane per scale of B and stage.
+  static constexpr int kScaleLanes = kConfig.sfb_per_row ? 0 : kStageKBlocks * 2;
+  using Boxes = StoreBoxes<kBlockN, kConfig.float32_out>;
+
+  static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
+  static_assert(kConfig.sfb_per_row || kBlockN + 128 - gcd(kBlockN, 128) <= 256,
+                "a tile may touch two rows of sfb");
+  static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
+  static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
+  static_assert(kScaleLanes <= 32, "one warp loads the scales of a stage");
+
+  // One object per stage, so that the main loop moves one address from stage to stage.
+  struct alignas(1024) Stage {
+    u8 a[kStageKBlocks][kConfig.a_rows * kBlockK];
+    u8 b[kStageKBlocks][kBlockN * kBlockK];
+    float sfa[kStageKBlocks][kBlockM];
+    float sfb[kStageKBlocks][kConfig.sfb_per_row ? kBlockN : 2];
+    ptx::Mbarrier full;   // Filled by TMA and the scale warp, awaited by math.
+    ptx::Mbarrier empty;  // Released by math of all CTAs of the cluster.
+  };
+
+  // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
+  // lie outside D and are never stored, but the reads must stay in shared memory.
+  static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBlockK + 16;
+
+  struct Smem {
+    Stage stages[kNumStages];
+    u8 store[kNumMathWarps][kConfig.num_store_slots * Boxes::kBytes];
+    u8 overrun[kOverrun];
+  };
+
+  static constexpr u32 kTransactionBytes =
+      kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kBlockM * 4 +
+                       (kConfig.sfb_per_row ? kBlockN * 4 : 0));
+
+  using Ring = StageRing<Stage, kNumStages>;
+
+  __device__ static __forceinline__ u32 cta_rank() {
+    return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
+  }
+
+  __device__ static __forceinline__ TileScheduler scheduler(const Sm90Fp8GemmParams& params) {
+    return TileScheduler(params.grid, blockIdx.x / kConfig.cluster_size(),
+                         gridDim.x / kConfig.cluster_size());
+  }
+
+  // Where the tile of CTA `rank` begins.
+  __device__ static __forceinline__ u32 first_row(const TileIndex& tile, u32 rank) {
+    return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;
+  }
+
+  __device__ static __forceinline__ u32 first_column(const TileIndex& tile, u32 rank) {
+    return (tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0)) * kBlockN;
+  }
+};
+
+}  // namespace jdg

@@ -1,0 +1,198 @@
+"""Problems and configurations of the Hopper FP8 GEMM, and which fit."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+
+from jax_deepgemm.heuristics.device import Device
+
+BLOCK_K = 128
+_STORE_ROW_BYTES = 128
+
+# A tile may start at few offsets in the 128 columns that share a scale: the
+# kernel holds its main loop once for each, and takes long to compile with many.
+_BLOCK_NS = (8, 16, 32, 64, 96, 128, 160, 192)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fp8GemmProblem:
+  """`num_groups` products `[m, k] x [n, k]` with scales per 128 of k.
+
+  Attributes:
+    sfb_per_row: B has a scale per row instead of per 128 rows.
+    float32_out: The result, and C, are float32 instead of bfloat16.
+    with_c: C is added to the product.
+  """
+
+  m: int
+  n: int
+  k: int
+  num_groups: int = 1
+  sfb_per_row: bool = False
+  float32_out: bool = False
+  with_c: bool = False
+
+  @property
+  def num_k_blocks(self) -> int:
+    """Blocks of K that have a scale of their own."""
+    return -(-self.k // BLOCK_K)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sm90Fp8GemmConfig:
+  """Mirrors the struct of the same name in cuda/kernels/sm90_fp8_gemm.cuh."""
+
+  num_math_warpgroups: int
+  num_slabs: int
+  block_n: int
+  num_stages: int
+  stage_k_blocks: int
+  a_rows: int
+  cluster_m: int
+  cluster_n: int
+  num_store_slots: int
+  sfb_per_row: bool
+  float32_out: bool
+  with_c: bool
+
+  @property
+  def block_m(self) -> int:
+    """Rows of a tile."""
+    return self.num_math_warpgroups * self.num_slabs * 64
+
+  @property
+  def cluster_size(self) -> int:
+    """CTAs that share an operand."""
+    return self.cluster_m * self.cluster_n
+
+  @property
+  def num_threads(self) -> int:
+    """Threads of a CTA, those that load included."""
+    return self.num_math_warpgroups * 128 + 128
+
+  @property
+  def store_box_columns(self) -> int:
+    """Columns of D that one TMA store writes."""
+    element_bytes = 4 if self.float32_out else 2
+    return min(self.block_n, _STORE_ROW_BYTES // element_bytes)
+
+  @property
+  def num_store_boxes(self) -> int:
+    """TMA stores that a warp's rows of a tile take."""
+    return -(-self.block_n // self.store_box_columns)
+
+  @property
+  def stage_bytes(self) -> int:
+    """Bytes of one stage of the pipeline, its two barriers included."""
+    operands = (self.a_rows + self.block_n) * BLOCK_K + self.block_m * 4
+    sfb = self.block_n * 4 if self.sfb_per_row else 8
+    return _align(self.stage_k_blocks * (operands + sfb) + 16, 1024)
+
+  @property
+  def store_bytes(self) -> int:
+    """Bytes in which tiles wait to be stored."""
+    element_bytes = 4 if self.float32_out else 2
+    box_bytes = 64 * self.store_box_columns * element_bytes
+    return self.num_math_warpgroups * self.num_store_slots * box_bytes
+
+  @property
+  def overrun_bytes(self) -> int:
+    """Bytes behind the last stage that wgmma reads where rows are missing."""
+    return (self.block_m - self.a_rows) * BLOCK_K + 16
+
+  @property
+  def smem_bytes(self) -> int:
+    """Bytes of shared memory; the kernel asserts that it is as many."""
+    stages = self.num_stages * self.stage_bytes
+    return _align(stages + self.store_bytes + self.overrun_bytes, 1024)
+
+
+def num_tiles(
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
+) -> tuple[int, int]:
+  """Returns tiles along M and along N, both counted in clusters."""
+  cluster_rows = config.block_m * config.cluster_m
+  cluster_columns = config.block_n * config.cluster_n
+  return -(-problem.m // cluster_rows), -(-problem.n // cluster_columns)
+
+
+def legal_configs(
+  problem: Fp8GemmProblem, device: Device
+) -> Iterator[Sm90Fp8GemmConfig]:
+  """Returns every configuration that computes `problem` on `device`."""
+  shapes = itertools.product(
+    ((1, 1), (2, 1), (3, 1), (2, 2)),  # Warpgroups, slabs of each.
+    _BLOCK_NS,
+    ((1, 1), (2, 1), (1, 2)),  # cluster_m, cluster_n.
+    (1, 2, 4),  # stage_k_blocks.
+    (1, 2, 3),  # num_store_slots.
+  )
+  for shape in shapes:
+    (warpgroups, slabs), block_n, cluster, stage_k_blocks, num_store_slots = (
+      shape
+    )
+    block_m = warpgroups * slabs * 64
+    config = Sm90Fp8GemmConfig(
+      num_math_warpgroups=warpgroups,
+      num_slabs=slabs,
+      block_n=block_n,
+      num_stages=0,
+      stage_k_blocks=stage_k_blocks,
+      a_rows=min(block_m, _align(problem.m, 8)),
+      cluster_m=cluster[0],
+      cluster_n=cluster[1],
+      num_store_slots=num_store_slots,
+      sfb_per_row=problem.sfb_per_row,
+      float32_out=problem.float32_out,
+      with_c=problem.with_c,
+    )
+    if not (_is_useful(config, problem) and _fits_kernel(config)):
+      continue
+    free = device.smem_bytes - config.store_bytes - config.overrun_bytes
+    # More than 24 K blocks ahead hide no more latency.
+    num_stages = min(free // config.stage_bytes, 24 // stage_k_blocks)
+    if num_stages >= 3:
+      yield dataclasses.replace(config, num_stages=num_stages)
+
+
+def _is_useful(config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem) -> bool:
+  """Whether the problem has work for what the configuration sets up."""
+  if config.cluster_m > 1 and problem.m <= config.block_m:
+    return False
+  if config.cluster_n > 1 and problem.n <= config.block_n:
+    return False
+  whole_blocks = problem.k % BLOCK_K == 0
+  return config.stage_k_blocks == 1 or (
+    whole_blocks and problem.num_k_blocks >= config.stage_k_blocks
+  )
+
+
+def _fits_kernel(config: Sm90Fp8GemmConfig) -> bool:
+  """Whether the kernel has this form."""
+  if config.num_store_slots > config.num_store_boxes:
+    return False
+  return _scales_fit(config) and _registers_fit(config)
+
+
+def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
+  """Whether no tile touches more than two rows of scales."""
+  block_n = config.block_n
+  return config.sfb_per_row or block_n + 128 - math.gcd(block_n, 128) <= 256
+
+
+def _registers_fit(config: Sm90Fp8GemmConfig) -> bool:
+  """Whether the kernel compiles without spills; the limits come from trying."""
+  tile = config.block_n // 2
+  values = (config.num_slabs + config.stage_k_blocks) * tile
+  if config.num_math_warpgroups == 3:
+    limit = 128 if config.with_c or config.sfb_per_row else 144
+  elif config.num_slabs == 2:
+    limit = 192
+  else:
+    limit = 192 if config.with_c or config.sfb_per_row else 224
+  return values <= limit
+
+
+def _align(x: int, multiple: int) -> int:
+  return -(-x // multiple) * multiple

@@ -1,0 +1,57 @@
+"""Configurations that were fastest when measured, by problem."""
+
+import functools
+import importlib.resources
+import json
+
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+)
+
+# What of a configuration is a choice; the rest follows from the problem.
+Key = tuple[int, ...]
+
+
+def key_of(config: Sm90Fp8GemmConfig) -> Key:
+  """Returns what tells `config` from the others that are legal."""
+  return (
+    config.num_math_warpgroups,
+    config.num_slabs,
+    config.block_n,
+    config.stage_k_blocks,
+    config.cluster_m,
+    config.cluster_n,
+    config.num_store_slots,
+  )
+
+
+def lookup(problem: Fp8GemmProblem, device: Device) -> Key | None:
+  """Returns the key of the fastest measured configuration, or None.
+
+  The table holds for full Hopper chips with 132 multiprocessors; it is made by
+  benchmarks/sweep.py.
+  """
+  if not device.is_hopper or device.num_sms != 132:
+    return None
+  if problem.num_groups != 1 or problem.with_c:
+    return None
+  name = problem_name(problem)
+  return _table().get(name)
+
+
+def problem_name(problem: Fp8GemmProblem) -> str:
+  """Returns the name of `problem` in the table."""
+  kind = "1d1d" if problem.sfb_per_row else "1d2d"
+  out = "f32" if problem.float32_out else "bf16"
+  return f"{kind} {out} {problem.m}x{problem.n}x{problem.k}"
+
+
+@functools.cache
+def _table() -> dict[str, Key]:
+  path = importlib.resources.files("jax_deepgemm.heuristics").joinpath(
+    "tuned_sm90.json"
+  )
+  rows = json.loads(path.read_text(encoding="utf-8"))["configs"]
+  return {name: tuple(key) for name, key in rows.items()}

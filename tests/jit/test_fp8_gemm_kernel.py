@@ -1,0 +1,72 @@
+"""The FP8 GEMM compiles clean in every form that can be chosen."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import random
+import re
+
+import pytest
+
+from benchmarks import results
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.fp8_gemm import choose
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+  legal_configs,
+)
+from jax_deepgemm.jit import JitSettings, headers
+from jax_deepgemm.jit.compiler import compile_kernel
+from jax_deepgemm.primitives.sm90_fp8_gemm import recipe
+
+NUM_SAMPLED = 24
+
+# What ptxas says when it cannot keep the sums in registers or the tensor cores
+# asynchronous.
+_COMPLAINT = re.compile(r"C75\d\d|[1-9]\d* bytes (?:stack|spill)|Performance")
+
+
+def _chosen():
+  """What the cases of the benchmark run, with every output and recipe."""
+  forms = itertools.product((False, True), repeat=3)
+  for sfb_per_row, float32_out, with_c in forms:
+    for m, n, k in results.dense_cases():
+      yield choose(
+        Fp8GemmProblem(m, n, k, 1, sfb_per_row, float32_out, with_c), H200
+      )
+
+
+def _sampled():
+  forms = itertools.product(
+    (1, 40, 200, 5000), (False, True), (False, True), (False, True)
+  )
+  configs = set()
+  for m, *flags in forms:
+    problem = Fp8GemmProblem(m, 4096, 4096, 1, *flags)
+    configs |= set(legal_configs(problem, H200))
+  # The number of stages changes no instruction.
+  unique = {dataclasses.replace(c, num_stages=3): c for c in configs}
+  configs = sorted(unique.values(), key=str)
+  return random.Random(0).sample(configs, NUM_SAMPLED)
+
+
+@pytest.mark.parametrize("configs", [_chosen, _sampled])
+def test_no_form_spills_or_serialises(tmp_path, configs):
+  settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)
+  recipes = sorted({recipe(config) for config in configs()}, key=str)
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    logs = pool.map(lambda r: compile_kernel(r, settings).log, recipes)
+  complaints = {
+    r.source: _COMPLAINT.search(log).group(0)
+    for r, log in zip(recipes, logs, strict=True)
+    if _COMPLAINT.search(log)
+  }
+  assert not complaints
+
+
+def test_python_and_cuda_name_the_same_fields():
+  text = headers()["kernels/sm90_fp8_gemm_types.cuh"]
+  body = text.split("struct Sm90Fp8GemmConfig {")[1].split("constexpr")[0]
+  fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
+  assert fields == [f.name for f in dataclasses.fields(Sm90Fp8GemmConfig)]
