@@ -1,0 +1,65 @@
+"""FP8 matrix multiplication with fine-grained scaling for JAX."""
+
+from jax_deepgemm.alignment import align as align
+from jax_deepgemm.alignment import ceil_div as ceil_div
+from jax_deepgemm.alignment import get_tma_aligned_size as get_tma_aligned_size
+from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
+from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
+from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
+from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
+from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
+from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn
+from jax_deepgemm.gemm import fp8_gemm_tt as fp8_gemm_tt
+from jax_deepgemm.k_grouped_layout import (
+  get_k_grouped_mn_major_tma_aligned_packed_ue8m0_tensor as get_k_grouped_mn_major_tma_aligned_packed_ue8m0_tensor,  # noqa: E501
+)
+from jax_deepgemm.layout import (
+  get_mn_major_tma_aligned_packed_ue8m0_tensor as get_mn_major_tma_aligned_packed_ue8m0_tensor,  # noqa: E501
+)
+from jax_deepgemm.layout import (
+  get_mn_major_tma_aligned_tensor as get_mn_major_tma_aligned_tensor,
+)
+from jax_deepgemm.layout import (
+  transform_sf_into_required_layout as transform_sf_into_required_layout,
+)
+from jax_deepgemm.options import Options as Options
+from jax_deepgemm.options import options as options
+from jax_deepgemm.primitives import launcher as _launcher
+from jax_deepgemm.primitives.launch import (
+  DISABLE_JAX_EXPORT_CHECKS as DISABLE_JAX_EXPORT_CHECKS,
+)
+from jax_deepgemm.quantize import per_block_cast_to_fp8 as per_block_cast_to_fp8
+from jax_deepgemm.quantize import (
+  per_channel_cast_to_fp8 as per_channel_cast_to_fp8,
+)
+from jax_deepgemm.quantize import (
+  per_custom_dims_cast_to_fp8 as per_custom_dims_cast_to_fp8,
+)
+from jax_deepgemm.quantize import per_token_cast_to_fp8 as per_token_cast_to_fp8
+from jax_deepgemm.scaled_array import ScaledArray as ScaledArray
+from jax_deepgemm.setters import (
+  get_mk_alignment_for_contiguous_layout as get_mk_alignment_for_contiguous_layout,  # noqa: E501
+)
+from jax_deepgemm.setters import get_num_sms as get_num_sms
+from jax_deepgemm.setters import get_pdl as get_pdl
+from jax_deepgemm.setters import get_tc_util as get_tc_util
+from jax_deepgemm.setters import (
+  get_theoretical_mk_alignment_for_contiguous_layout as get_theoretical_mk_alignment_for_contiguous_layout,  # noqa: E501
+)
+from jax_deepgemm.setters import (
+  set_block_size_multiple_of as set_block_size_multiple_of,
+)
+from jax_deepgemm.setters import (
+  set_ignore_compile_dims as set_ignore_compile_dims,
+)
+from jax_deepgemm.setters import (
+  set_mk_alignment_for_contiguous_layout as set_mk_alignment_for_contiguous_layout,  # noqa: E501
+)
+from jax_deepgemm.setters import set_num_sms as set_num_sms
+from jax_deepgemm.setters import set_pdl as set_pdl
+from jax_deepgemm.setters import set_tc_util as set_tc_util
+from jax_deepgemm.ue8m0 import ceil_to_ue8m0 as ceil_to_ue8m0
+from jax_deepgemm.ue8m0 import pack_ue8m0_to_int as pack_ue8m0_to_int
+from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int as unpack_ue8m0_from_int
+
+_launcher.register()

@@ -1,0 +1,227 @@
+"""The GEMM with gradients: plain operands are quantised, straight through.
+
+The gradient is that of the unquantised product, computed in fp8 with the
+recipe of DeepSeek-V3: dA = dY B with dY 1 x 128 along n and B 128 x 128, and
+dB = dY^T A with both 1 x 128 along m.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jax_deepgemm.gemm_operands import Operand
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.fp8_gemm import (
+  fp8_gemm,
+  quantized_gradient_message,
+)
+from jax_deepgemm.primitives.reference import dequantize
+from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.quantize import per_block_cast_to_fp8, per_token_cast_to_fp8
+from jax_deepgemm.recipes import Granularity
+from jax_deepgemm.scaled_array import ScaledArray
+
+_PER_TOKEN = (1, 128)
+_PER_BLOCK = (128, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class GemmParams:
+  """What a GEMM is told besides its operands; hashable.
+
+  Attributes:
+    out_dtype: dtype of the result.
+    recipe_a: (gran_m, gran_k) of a.
+    recipe_b: (gran_n, gran_k) of b.
+    options: in force at the call; the backward pass uses them too.
+  """
+
+  out_dtype: jnp.dtype
+  recipe_a: Granularity
+  recipe_b: Granularity
+  options: Options
+
+
+def gemm(
+  a: Operand, b: Operand, c: jax.Array | None, params: GemmParams
+) -> jax.Array:
+  """Returns c + a @ b.T, differentiable in c and in operands that are plain.
+
+  Args:
+    a: `[m, k]`, a pair with float32 scales or a plain array.
+    b: `[n, k]`, likewise.
+    c: `[m, n]` in `params.out_dtype`, or None.
+    params: as above.
+
+  Raises:
+    TypeError: while differentiating: a quantised operand was to have a
+      gradient.
+  """
+  a, b, c = to_common_varying((a, b, c))
+  if isinstance(a, ScaledArray) and isinstance(b, ScaledArray):
+    return _multiply(a, b, c, params)
+  gradients = _Gradients(_plain_dtype(a), _plain_dtype(b), c is not None)
+  return _jitted_straight_through(params, gradients, a, b, c)
+
+
+class _Gradients(NamedTuple):
+  """dtypes of the gradients of a and b, None for quantised; whether c is."""
+
+  a: jnp.dtype | None
+  b: jnp.dtype | None
+  c: bool
+
+
+def _plain_dtype(operand: Operand) -> jnp.dtype | None:
+  if isinstance(operand, ScaledArray):
+    return None
+  return jnp.dtype(operand.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _straight_through(
+  params: GemmParams,
+  gradients: _Gradients,
+  a: Operand,
+  b: Operand,
+  c: jax.Array | None,
+) -> jax.Array:
+  del gradients
+  quantized_a = _quantized(a, params.recipe_a)
+  quantized_b = _quantized(b, params.recipe_b)
+  return _multiply(quantized_a, quantized_b, c, params)
+
+
+def _forward(
+  params: GemmParams, gradients: _Gradients, a: Any, b: Any, c: Any
+) -> tuple[jax.Array, tuple[Operand | None, Operand | None]]:
+  """Returns the result, and what the perturbed operands' gradients need."""
+  del gradients
+  a, a_is_perturbed = _primal("a", a)
+  b, b_is_perturbed = _primal("b", b)
+  c = None if c is None else c.value
+  quantized_a = _quantized(a, params.recipe_a)
+  quantized_b = _quantized(b, params.recipe_b)
+  result = _multiply(quantized_a, quantized_b, c, params)
+  for_a = _saved(b, quantized_b, params.recipe_b) if a_is_perturbed else None
+  for_b = _saved(a, quantized_a, params.recipe_a) if b_is_perturbed else None
+  return result, (for_a, for_b)
+
+
+def _backward(
+  params: GemmParams,
+  gradients: _Gradients,
+  residuals: tuple[Operand | None, Operand | None],
+  dy: jax.Array,
+) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
+  """Returns the cotangents of a, b and c."""
+  for_a, for_b = residuals
+  da = db = None
+  if for_a is not None:
+    da = _gradient(
+      dy, for_a, params.recipe_b, _PER_BLOCK, gradients.a, params.options
+    )
+  if for_b is not None:
+    db = _gradient(
+      dy.T, for_b, params.recipe_a, _PER_TOKEN, gradients.b, params.options
+    )
+  return da, db, dy if gradients.c else None
+
+
+_straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
+
+# shard_map without jit around it takes no custom_vjp with symbolic zeros.
+_jitted_straight_through = jax.jit(
+  _straight_through, static_argnums=(0, 1), inline=True
+)
+
+
+def _primal(name: str, operand: Any) -> tuple[Operand, bool]:
+  """Returns the operand without its marks, and whether it is perturbed."""
+  marked = jax.tree.leaves(operand, is_leaf=lambda x: hasattr(x, "perturbed"))
+  is_perturbed = any(x.perturbed for x in marked)
+  if len(marked) == 2:
+    if is_perturbed:
+      raise TypeError(quantized_gradient_message(name))
+    return ScaledArray(*(x.value for x in marked)), False
+  return marked[0].value, is_perturbed
+
+
+def _saved(
+  operand: Operand, quantized: ScaledArray, recipe: Granularity
+) -> Operand:
+  """Returns what the backward pass transposes.
+
+  Square blocks can be transposed as they are; other scales are made anew from
+  the plain array, which a jitted step keeps in memory anyway.
+  """
+  saved = quantized if recipe == _PER_BLOCK else operand
+  if isinstance(saved, ScaledArray):
+    # jax.checkpoint rounds floats that a policy saves as if their format had
+    # infinities: 256 to 448 of e4m3fn would come back as NaN. Bits stay bits.
+    bits = jax.lax.bitcast_convert_type(saved.values, jnp.uint8)
+    return ScaledArray(bits, saved.scales)
+  return saved
+
+
+def _gradient(
+  dy: jax.Array,
+  other: Operand,
+  other_recipe: Granularity,
+  wanted: Granularity,
+  dtype: Any,
+  options: Options,
+) -> jax.Array:
+  """Returns dy @ other, `[rows of dy, columns of other]` in `dtype`.
+
+  Args:
+    dy: cotangent, contracted along its columns.
+    other: the other operand, contracted along its rows.
+    other_recipe: granularity of `other`, should it be quantised.
+    wanted: granularity that `other` transposed gets if it is not.
+    dtype: of the result; the sum is in float32.
+    options: of the forward pass.
+  """
+  transposed, recipe = _transposed(other, other_recipe, wanted)
+  params = GemmParams(dtype, _PER_TOKEN, recipe, options)
+  return _multiply(_quantized(dy, _PER_TOKEN), transposed, None, params)
+
+
+def _transposed(
+  operand: Operand, recipe: Granularity, wanted: Granularity
+) -> tuple[ScaledArray, Granularity]:
+  """Returns the transpose of what was saved, quantised, and its granularity."""
+  if isinstance(operand, ScaledArray):
+    values = jax.lax.bitcast_convert_type(operand.values, jnp.float8_e4m3fn)
+    if recipe == _PER_BLOCK:
+      return ScaledArray(values.T, operand.scales.T), recipe
+    operand = dequantize(values, operand.scales, recipe)
+  return _quantized(operand.T, wanted), wanted
+
+
+def _quantized(operand: Operand, recipe: Granularity) -> ScaledArray:
+  if isinstance(operand, ScaledArray):
+    return operand
+  if recipe[0] == 1:
+    return per_token_cast_to_fp8(operand, gran_k=recipe[1])
+  return per_block_cast_to_fp8(operand, gran_k=recipe[1])
+
+
+def _multiply(
+  a: ScaledArray, b: ScaledArray, c: jax.Array | None, params: GemmParams
+) -> jax.Array:
+  """Returns c + a @ b.T of quantised operands."""
+  return fp8_gemm(
+    a.values,
+    a.scales,
+    b.values,
+    b.scales,
+    c,
+    out_dtype=params.out_dtype,
+    recipe_a=params.recipe_a,
+    recipe_b=params.recipe_b,
+    options=params.options,
+  )

@@ -1,0 +1,136 @@
+"""Checks of GEMM operands at trace time, and their one canonical form."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm.alignment import ceil_div
+from jax_deepgemm.scaled_array import ScaledArray
+from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int
+
+Operand = ScaledArray | jax.Array
+PLAIN_DTYPES = ("bfloat16", "float32")
+
+_FORMS = (
+  "a pair (values, scales), a ScaledArray, an object with .qvalue and .scale,"
+  " or a plain bfloat16 or float32 array"
+)
+_UE8M0_PER_INT32 = 4
+
+
+def canonical_operand(
+  name: str,
+  operand: Any,
+  *,
+  rows: str,
+  transposed: bool,
+  recipe: tuple[int, int],
+) -> Operand:
+  """Returns the operand as `[rows, k]`: a float32-scaled pair or a plain array.
+
+  Args:
+    name: of the argument, for messages.
+    operand: any of the accepted forms.
+    rows: "m" or "n", for messages.
+    transposed: the operand comes as `[k, rows]`, and so do its scales.
+    recipe: (gran_mn, gran_k) of its scales.
+
+  Raises:
+    TypeError: a form or dtype is not accepted.
+    ValueError: a rank or shape is wrong.
+  """
+  layout = f"[k, {rows}]" if transposed else f"[{rows}, k]"
+  pair = _as_pair(name, operand)
+  if pair is None:
+    return _checked_plain(name, operand, layout, transposed)
+  values, scales = (_array(f"{part} of {name}", x) for part, x in pair.items())
+  if values.dtype != jnp.float8_e4m3fn:
+    raise TypeError(
+      f"values of {name} must be float8_e4m3fn, got {values.dtype.name} of"
+      f" shape {values.shape}"
+    )
+  _check_rank(f"values of {name}", values, layout)
+  if scales.dtype not in (jnp.float32, jnp.int32):
+    raise TypeError(
+      f"scales of {name} must be float32, or int32 for packed UE8M0, got"
+      f" {scales.dtype.name}"
+    )
+  _check_scales_shape(name, values, scales, transposed, recipe)
+  if transposed:
+    values, scales = values.T, scales.T
+  if scales.dtype == jnp.int32:
+    blocks = ceil_div(values.shape[1], recipe[1])
+    scales = unpack_ue8m0_from_int(scales)[:, :blocks]
+  return ScaledArray(values, scales)
+
+
+def values_of(operand: Operand) -> jax.Array:
+  """Returns the array that has the operand's shape."""
+  return operand.values if isinstance(operand, ScaledArray) else operand
+
+
+def _as_pair(name: str, operand: Any) -> dict[str, Any] | None:
+  """Returns values and scales, or None if the operand is one array."""
+  if isinstance(operand, (tuple, list)):
+    if len(operand) != 2:
+      raise ValueError(f"{name} must be {_FORMS}, got {len(operand)} elements")
+    return {"values": operand[0], "scales": operand[1]}
+  if hasattr(operand, "qvalue") and hasattr(operand, "scale"):
+    if getattr(operand, "zero_point", None) is not None:
+      raise ValueError(f"{name} must have no zero_point, got one")
+    return {"values": operand.qvalue, "scales": operand.scale}
+  return None
+
+
+def _checked_plain(
+  name: str, operand: Any, layout: str, transposed: bool
+) -> jax.Array:
+  if not isinstance(operand, (jax.Array, np.ndarray)):
+    raise TypeError(f"{name} must be {_FORMS}, got {type(operand).__name__}")
+  array = jnp.asarray(operand)
+  if array.dtype == jnp.float8_e4m3fn:
+    raise TypeError(
+      f"{name} of float8_e4m3fn needs its scales: pass ({name}, scales)"
+    )
+  if array.dtype.name not in PLAIN_DTYPES:
+    raise TypeError(
+      f"{name} must be {_FORMS}, got {array.dtype.name} of shape {array.shape}"
+    )
+  _check_rank(name, array, layout)
+  return array.T if transposed else array
+
+
+def _array(name: str, x: Any) -> jax.Array:
+  if not isinstance(x, (jax.Array, np.ndarray)):
+    raise TypeError(f"{name} must be an array, got {type(x).__name__}")
+  return jnp.asarray(x)
+
+
+def _check_rank(name: str, x: jax.Array, layout: str) -> None:
+  if x.ndim != 2:
+    raise ValueError(f"{name} must have shape {layout}, got {x.shape}")
+
+
+def _check_scales_shape(
+  name: str,
+  values: jax.Array,
+  scales: jax.Array,
+  transposed: bool,
+  recipe: tuple[int, int],
+) -> None:
+  shape = values.shape[::-1] if transposed else values.shape
+  expected = (ceil_div(shape[0], recipe[0]), ceil_div(shape[1], recipe[1]))
+  packed = ""
+  if scales.dtype == jnp.int32:
+    expected = (expected[0], ceil_div(expected[1], _UE8M0_PER_INT32))
+    packed = " packed"
+  if transposed:
+    expected = expected[::-1]
+  if scales.shape != expected:
+    raise ValueError(
+      f"{scales.dtype.name}{packed} scales of {name} must have shape"
+      f" {expected} for values of shape {values.shape} and granularity"
+      f" (rows, k) = {recipe}, got {scales.shape}"
+    )

@@ -1,0 +1,1 @@
+"""One family of primitives per file; nothing is exported from here."""

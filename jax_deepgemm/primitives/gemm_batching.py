@@ -1,0 +1,135 @@
+"""vmap of the fp8 GEMM: always one launch, whatever is batched."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from jax_deepgemm.primitives.varying import to_common_varying
+
+Dim = int | None
+Bind = Callable[..., jax.Array]
+
+
+def batch_shards(
+  bind: Bind, operands: Sequence[jax.Array], dims: Sequence[Dim], **params: Any
+) -> tuple[jax.Array, Dim]:
+  """Returns what `batch` does, each device computing its part of the batch.
+
+  Only a batch that is sharded over explicit mesh axes needs this: there the
+  sharding is part of the types, and a fold would have to give it up.
+  """
+  axes = _explicit_axes(operands, dims)
+  if not axes:
+    return batch(bind, operands, dims, **params)
+
+  def shard(*arrays: jax.Array) -> jax.Array:
+    result, dim = batch(bind, to_common_varying(arrays), dims, **params)
+    return jnp.moveaxis(result, dim, 0)
+
+  mesh = jax.typeof(operands[0]).sharding.mesh
+  mapped = jax.shard_map(
+    shard,
+    mesh=mesh,
+    in_specs=tuple(
+      PartitionSpec() if d is None else PartitionSpec(*(None,) * d, axes)
+      for d in dims
+    ),
+    out_specs=PartitionSpec(axes),
+    axis_names=frozenset(mesh.explicit_axes),
+  )
+  return mapped(*operands), 0
+
+
+def _explicit_axes(
+  operands: Sequence[jax.Array], dims: Sequence[Dim]
+) -> tuple[str, ...]:
+  """Returns the explicit mesh axes that the batch is sharded over."""
+  for x, d in zip(operands, dims, strict=True):
+    entry = None if d is None else jax.typeof(x).sharding.spec[d]
+    if entry is not None:
+      return (entry,) if isinstance(entry, str) else tuple(entry)
+  return ()
+
+
+def batch(
+  bind: Bind, operands: Sequence[jax.Array], dims: Sequence[Dim], **params: Any
+) -> tuple[jax.Array, int]:
+  """Returns the batched product and where its batch dimension is.
+
+  Batched rows of a are more rows of one a, batched rows of b more rows of one
+  b: neither copies the other operand. A fold needs the scale blocks to end
+  where the rows of one element end; else, and where both are batched, the
+  batch becomes part of the group dimension.
+
+  Args:
+    bind: binds the primitive.
+    operands: a, sfa, b, sfb and perhaps c, one more dimension where batched.
+    dims: the batch dimension of each operand, or None.
+    **params: of the primitive.
+  """
+  size = next(
+    x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None
+  )
+  a_is_batched = dims[0] is not None or dims[1] is not None
+  b_is_batched = dims[2] is not None or dims[3] is not None
+  if not a_is_batched and not b_is_batched:
+    return _only_c(bind, operands, dims, params), 0
+  *group, m, _ = _shape(operands[0], dims[0])
+  n = _shape(operands[2], dims[2])[-2]
+  row = len(group)
+  if not b_is_batched and m % params["recipe_a"][0] == 0:
+    positions = (row, row, None, None, row)
+  elif not a_is_batched and n % params["recipe_b"][0] == 0:
+    positions = (None, None, row, row, row + 1)
+  else:
+    positions = (0, 0, 0, 0, 0)
+  placed = [
+    x if position is None else _place(x, d, size, position)
+    for x, d, position in zip(operands, dims, positions, strict=False)
+  ]
+  if None not in positions and not group:
+    # The batch is the group dimension that was absent.
+    return bind(placed, **params), 0
+  merged = [
+    x if position is None else _merge(x, position)
+    for x, position in zip(placed, positions, strict=False)
+  ]
+  result_dim = positions[4]
+  shape = [*group, m, n]
+  shape.insert(result_dim, size)
+  return bind(merged, **params).reshape(shape), result_dim
+
+
+def _only_c(
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  dims: Sequence[Dim],
+  params: dict[str, Any],
+) -> jax.Array:
+  """Returns one product added to each c, rounded once as the kernel does."""
+  c = jnp.moveaxis(operands[4], dims[4], 0)
+  product = bind(operands[:4], **(params | {"out_dtype": jnp.dtype("float32")}))
+  return (product[None] + c.astype(jnp.float32)).astype(c.dtype)
+
+
+def _shape(x: jax.Array, dim: Dim) -> tuple[int, ...]:
+  """Returns the shape of one element of the batch."""
+  return x.shape if dim is None else (*x.shape[:dim], *x.shape[dim + 1 :])
+
+
+def _place(x: jax.Array, dim: Dim, size: int, position: int) -> jax.Array:
+  """Returns x with its batch dimension, made if it has none, at `position`."""
+  if dim is not None:
+    return jnp.moveaxis(x, dim, position)
+  shape = (*x.shape[:position], size, *x.shape[position:])
+  return jnp.broadcast_to(jnp.expand_dims(x, position), shape)
+
+
+def _merge(x: jax.Array, position: int) -> jax.Array:
+  """Returns x with dimensions `position` and `position + 1` as one."""
+  before, after = x.shape[:position], x.shape[position + 2 :]
+  merged = x.shape[position] * x.shape[position + 1]
+  return x.reshape(*before, merged, *after)

@@ -1,0 +1,268 @@
+"""The Hopper FP8 GEMM as a custom call."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm.environment import ENVIRONMENT
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  BLOCK_K,
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+  num_tiles,
+)
+from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import launch
+
+_STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
+
+# The buffers of the custom call, in order; C, if there is one, goes last.
+_A, _SFA, _B, _SFB = range(4)
+
+
+def run(
+  a: jax.Array,
+  sfa: jax.Array,
+  b: jax.Array,
+  sfb: jax.Array,
+  c: jax.Array | None,
+  *,
+  out_dtype: np.dtype,
+  recipe_a: tuple[int, int],
+  recipe_b: tuple[int, int],
+  options: Options,
+  device: Device,
+) -> jax.Array:
+  """Returns D = C + dequantize(A) dequantize(B)^T per group, in `out_dtype`.
+
+  TMA needs rows that are multiples of 16 bytes, so K is padded to a multiple
+  of 16 and N of C and D to 8 (bfloat16) or 4 (float32) where they are not: a
+  copy of the operand, and of the result.
+
+  Args:
+    a: float8_e4m3fn `[g, m, k]`.
+    sfa: float32 `[g, m, ceil(k / 128)]`.
+    b: float8_e4m3fn `[g, n, k]`.
+    sfb: float32 `[g, ceil(n / 128), ceil(k / 128)]`, or `[g, n, ...]`.
+    c: `[g, m, n]` in `out_dtype`, or None.
+    out_dtype: bfloat16 or float32.
+    recipe_a: what a scale of A covers, (rows, columns).
+    recipe_b: the same of B.
+    options: how to launch.
+    device: what to launch on.
+
+  Raises:
+    NotImplementedError: the kernel has no such recipe.
+  """
+  recipes_b = ((BLOCK_K, BLOCK_K), (1, BLOCK_K))
+  if recipe_a != (1, BLOCK_K) or recipe_b not in recipes_b:
+    raise NotImplementedError(
+      f"fp8_gemm has no Hopper kernel for recipes {recipe_a} and {recipe_b},"
+      " only for (1, 128) with (128, 128) or (1, 128)"
+    )
+  num_groups, m, k = a.shape
+  n = b.shape[1]
+  out_dtype = np.dtype(out_dtype)
+  problem = Fp8GemmProblem(
+    m=m,
+    n=n,
+    k=k,
+    num_groups=num_groups,
+    sfb_per_row=recipe_b[0] == 1,
+    float32_out=out_dtype == np.float32,
+    with_c=c is not None,
+  )
+  pitch = _align(n, 16 // out_dtype.itemsize)
+  operands = [
+    _pad_last(a, 16),
+    _mn_major(sfa),
+    _pad_last(b, 16),
+    _mn_major(sfb) if problem.sfb_per_row else sfb,
+  ]
+  if c is not None:
+    operands.append(_pad_last(c, pitch))
+  config = choose(
+    problem,
+    device,
+    num_sms=options.num_sms,
+    block_size_multiple_of=options.block_size_multiple_of,
+  )
+  if ENVIRONMENT.print_configs:
+    _print_once(problem, config)
+  call = kernel_call(problem, config, device, options)
+  result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
+  aliases = {} if c is None else {4: 0}
+  (d,) = launch.call((call,), operands, [result], aliases)
+  return d if pitch == n else d[:, :, :n]
+
+
+@functools.cache
+def _print_once(problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig) -> None:
+  """What DG_PRINT_CONFIGS asks for."""
+  print(f"{problem}: {config}", flush=True)
+
+
+def kernel_call(
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  device: Device,
+  options: Options,
+) -> launch.KernelCall:
+  """Returns the launch that solves `problem` over run's operands."""
+  tiles_m, tiles_n = num_tiles(problem, config)
+  num_sms = options.num_sms or device.num_sms
+  num_clusters = min(
+    num_sms // config.cluster_size, tiles_m * tiles_n * problem.num_groups
+  )
+  return launch.KernelCall(
+    recipe=recipe(config),
+    grid=(num_clusters * config.cluster_size, 1, 1),
+    cluster=(config.cluster_size, 1, 1),
+    threads=config.num_threads,
+    smem_bytes=config.smem_bytes,
+    pdl=options.pdl,
+    params=(
+      *_tensor_maps(problem, config),
+      *_scalars(problem, config, tiles_m, tiles_n, num_clusters),
+    ),
+    embed_cubin=options.embed_cubin,
+  )
+
+
+def recipe(config: Sm90Fp8GemmConfig) -> Recipe:
+  """Returns the translation unit of `config` and how to compile it."""
+  source = f"""\
+#include "kernels/sm90_fp8_gemm_entry.cuh"
+
+JDG_DEFINE_WGMMA_E4M3({config.block_n})
+
+using Kernel = jdg::Sm90Fp8Gemm<jdg::{render_struct(config)}>;
+static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
+
+JDG_SM90_FP8_GEMM_ENTRY(Kernel)
+"""
+  return Recipe(
+    kernel="sm90_fp8_gemm",
+    source=source,
+    arch="sm_90a",
+    # Lets ptxas trade compile time for registers: the sums need them all.
+    flags="--ptxas-options=--register-usage-level=10",
+    fingerprint=headers_fingerprint(),
+  )
+
+
+def _tensor_maps(
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
+) -> tuple[launch.TensorMap, ...]:
+  """Maps of A, B, the scales and D, as `Sm90Fp8GemmParams` lists them."""
+  d = 5 if problem.with_c else 4
+  element, size = ("f32", 4) if problem.float32_out else ("bf16", 2)
+  pitch = _align(problem.n, 16 // size)
+  columns = config.store_box_columns
+  scales_a = _scale_map(_SFA, problem, config, problem.m, config.block_m)
+  scales_b = scales_a  # Not used.
+  if problem.sfb_per_row:
+    scales_b = _scale_map(_SFB, problem, config, problem.n, config.block_n)
+  return (
+    _operand_map(_A, problem, config, problem.m, config.a_rows),
+    _operand_map(_B, problem, config, problem.n, config.block_n),
+    scales_a,
+    scales_b,
+    launch.TensorMap(
+      index=d,
+      dtype=element,
+      dims=(pitch, problem.m, problem.num_groups),
+      strides=(pitch * size, problem.m * pitch * size),
+      box=(columns, _STORE_ROWS, 1),
+      swizzle=128 if columns * size == 128 else 0,
+    ),
+  )
+
+
+def _operand_map(
+  index: int,
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  rows: int,
+  box_rows: int,
+) -> launch.TensorMap:
+  pitch = _align(problem.k, 16)
+  if config.stage_k_blocks == 1:
+    dims: tuple[int, ...] = (problem.k, rows, problem.num_groups)
+    strides: tuple[int, ...] = (pitch, rows * pitch)
+    box: tuple[int, ...] = (BLOCK_K, box_rows, 1)
+  else:
+    # K in blocks, so that one box holds several in the order that they have
+    # in shared memory.
+    dims = (BLOCK_K, rows, problem.num_k_blocks, problem.num_groups)
+    strides = (pitch, BLOCK_K, rows * pitch)
+    box = (BLOCK_K, box_rows, config.stage_k_blocks, 1)
+  return launch.TensorMap(
+    index=index, dtype="u8", dims=dims, strides=strides, box=box, swizzle=128
+  )
+
+
+def _scale_map(
+  index: int,
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  rows: int,
+  box_rows: int,
+) -> launch.TensorMap:
+  pitch = _align(rows, 4)
+  return launch.TensorMap(
+    index=index,
+    dtype="f32",
+    dims=(pitch, problem.num_k_blocks, problem.num_groups),
+    strides=(pitch * 4, problem.num_k_blocks * pitch * 4),
+    box=(box_rows, config.stage_k_blocks, 1),
+    swizzle=0,
+  )
+
+
+def _scalars(
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  tiles_m: int,
+  tiles_n: int,
+  num_clusters: int,
+) -> tuple[launch.Buffer | launch.Scalar, ...]:
+  size = 4 if problem.float32_out else 2
+  # Without C the kernel gets a pointer that it never uses.
+  c = 4 if problem.with_c else _A
+  numbers = (
+    problem.m,
+    _align(problem.n, 16 // size),
+    problem.num_k_blocks,
+    problem.n if problem.sfb_per_row else -(-problem.n // BLOCK_K),
+    tiles_m,
+    tiles_n,
+    problem.num_groups,
+    raster_width(problem, config, num_clusters),
+  )
+  return (
+    launch.Buffer(_SFB),
+    launch.Buffer(c),
+    *(launch.Scalar(number) for number in numbers),
+  )
+
+
+def _mn_major(scales: jax.Array) -> jax.Array:
+  """Returns `[g, k blocks, align(rows, 4)]`: TMA wants 16-byte rows."""
+  return _pad_last(jnp.swapaxes(scales, 1, 2), 4)
+
+
+def _pad_last(x: jax.Array, multiple: int) -> jax.Array:
+  missing = -x.shape[-1] % multiple
+  if not missing:
+    return x
+  return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),))
+
+
+def _align(x: int, multiple: int) -> int:
+  return -(-x // multiple) * multiple

@@ -1,0 +1,139 @@
+"""Which shardings are kept, and what XLA is told of them."""
+
+import pytest
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import PartitionSpec as P
+
+from jax_deepgemm.primitives.gemm_sharding_rule import sharding_rule
+from jax_deepgemm.primitives.partition_plan import Plan, Sizes, make_plan
+
+MESH = {"x": 2, "y": 2, "z": 4}
+N = None
+
+
+def plan(a, b, result=(N, N, N), sizes=(4, 512, 512, 512), recipes=None):
+  g, m, n, k = sizes
+  recipe_a, recipe_b = recipes or ((1, 128), (128, 128))
+  described = Sizes.of((g, m, k), (g, n, k), recipe_a, recipe_b)
+  return make_plan(described, MESH, a, b, result)
+
+
+@pytest.mark.parametrize(
+  ("a", "b", "result", "expected"),
+  [
+    ((N, "x", N), (N, N, N), (N, N, N), Plan(m=("x",))),
+    ((N, N, N), (N, "x", N), (N, N, N), Plan(n=("x",))),
+    ((N, N, "x"), (N, N, "x"), (N, N, N), Plan(k=("x",))),
+    ((N, N, "x"), (N, N, N), (N, N, N), Plan(k=("x",))),
+    ((N, N, N), (N, N, "x"), (N, N, N), Plan(k=("x",))),
+    (("x", N, N), ("x", N, N), (N, N, N), Plan(g=("x",))),
+    ((N, ("x", "y"), N), (N, N, N), (N, N, N), Plan(m=("x", "y"))),
+    ((N, N, N), (N, N, N), (N, "x", "y"), Plan(m=("x",), n=("y",))),
+    ((N, "x", N), (N, "x", N), (N, N, N), Plan(m=("x",))),
+    ((N, N, "x"), (N, "x", N), (N, N, N), Plan(n=("x",))),
+    ((N, "x", N), (N, N, "x"), (N, N, N), Plan(m=("x",))),
+    ((N, N, "x"), (N, N, "x"), (N, N, "x"), Plan(k=("x",))),
+    ((N, N, "x"), (N, N, "y"), (N, N, N), Plan(k=("x",))),
+    ((N, "x", "y"), (N, "z", "y"), (N, N, N), Plan((), ("x",), ("z",), ("y",))),
+    ((N, P.UNCONSTRAINED, N), (N, N, N), (N, N, N), Plan()),
+  ],
+)
+def test_the_sharding_that_moves_least_is_chosen(a, b, result, expected):
+  assert plan(a, b, result) == expected
+
+
+@pytest.mark.parametrize(
+  ("sizes", "recipes", "expected"),
+  [
+    ((1, 6, 512, 512), None, Plan(m=("x",))),
+    ((1, 5, 512, 512), None, Plan()),
+    ((1, 128, 512, 512), ((128, 128), (1, 128)), Plan()),
+    ((1, 256, 512, 512), ((128, 128), (1, 128)), Plan(m=("x",))),
+  ],
+)
+def test_shards_of_m_hold_whole_blocks(sizes, recipes, expected):
+  assert plan((N, "x", N), (N, N, N), sizes=sizes, recipes=recipes) == expected
+
+
+@pytest.mark.parametrize(
+  ("n", "k", "expected"),
+  [
+    (512, 512, Plan(n=("y",), k=("x",))),
+    (384, 512, Plan(k=("x",))),
+    (512, 384, Plan(n=("y",))),
+    (512, 300, Plan(n=("y",))),
+  ],
+)
+def test_shards_of_n_and_k_hold_whole_blocks(n, k, expected):
+  assert plan((N, N, "x"), (N, "y", "x"), sizes=(1, 8, n, k)) == expected
+
+
+def test_finer_blocks_of_k_allow_finer_shards():
+  a, b, sizes = (N, N, "x"), (N, N, "x"), (1, 8, 8, 64)
+  fine = ((1, 32), (1, 32))
+  mixed = ((1, 32), (1, 128))
+  assert plan(a, b, sizes=sizes, recipes=fine) == Plan(k=("x",))
+  assert plan(a, b, sizes=sizes, recipes=mixed) == Plan()
+
+
+def test_specs_follow_the_plan():
+  chosen = Plan(m=("x", "y"), k=("z",))
+  assert chosen.a == P(None, ("x", "y"), "z")
+  assert chosen.b == P(None, None, "z")
+  assert chosen.result == P(None, ("x", "y"), None)
+
+
+@pytest.mark.parametrize(
+  ("m", "n", "k", "recipe_a", "recipe_b", "expected"),
+  [
+    (
+      4,
+      256,
+      512,
+      (1, 128),
+      (128, 128),
+      "g m (k ki), g m k, g (n ni) (k ki), g n k -> g m (n ni)",
+    ),
+    (
+      4,
+      4,
+      512,
+      (1, 32),
+      (1, 128),
+      "g m (k ki), g m (k ka), g n (k ki), g n k -> g m n",
+    ),
+    (
+      4,
+      200,
+      300,
+      (1, 128),
+      (128, 128),
+      "g m k, g m ka, g n k, g ns kb -> g m n",
+    ),
+    (
+      4,
+      128,
+      128,
+      (1, 128),
+      (128, 128),
+      "g m k, g m ka, g n k, g ns kb -> g m n",
+    ),
+  ],
+)
+def test_the_rule_ties_scales_to_their_blocks(
+  m, n, k, recipe_a, recipe_b, expected
+):
+  rule, _ = sharding_rule((1, m, k), (1, n, k), recipe_a, recipe_b, has_c=False)
+  assert rule == expected
+
+
+def test_a_rule_with_c_is_understood_by_jax():
+  rule, properties = sharding_rule(
+    (1, 256, 512), (1, 256, 512), (128, 128), (128, 128), has_c=True
+  )
+  assert rule.endswith("g (m mi) (n ni) -> g (m mi) (n ni)")
+  assert properties["reduction_factors"] == ("k",)
+  assert properties["need_replication_factors"] == ("mi", "ki", "ni")
+  custom_partitioning(lambda *x: x[0]).def_partition(
+    partition=None, sharding_rule=rule, **properties
+  )
