@@ -1,0 +1,1 @@
+"""Measurements; run from the checkout with python -m benchmarks.NAME."""

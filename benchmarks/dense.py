@@ -1,0 +1,148 @@
+"""Times the dense FP8 GEMM over the cases of DeepGEMM's tests, on a Hopper GPU.
+
+python -m benchmarks.dense               kernel time, caches flushed
+python -m benchmarks.dense --sustained   kernel time, back to back
+python -m benchmarks.dense --end-to-end  cast and GEMM in one jit; bf16 dot
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+import jax_deepgemm
+from benchmarks import kernel_programs, provenance, results
+from benchmarks.results import Case
+from jax_deepgemm.testing import bench
+
+_KERNEL = "sm90_"
+_METHODS = {
+  "dense_fp8": (
+    "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
+    " before each run; normal random operands"
+  ),
+  "dense_fp8_sustained": (
+    "kernel time from JAX's profiler, runs back to back without flush; normal"
+    " random operands"
+  ),
+  "dense_end_to_end": (
+    "from the first kernel's start to the last one's end, from JAX's profiler,"
+    " caches flushed by a write of up to 8 GB before each run: cast of the"
+    " bfloat16 activations and GEMM with a quantised weight in one jit;"
+    " bf16_dot_us is XLA's dot of the bfloat16 operands"
+  ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.dense")
+  mode = parser.add_mutually_exclusive_group()
+  mode.add_argument("--sustained", action="store_true")
+  mode.add_argument("--end-to-end", action="store_true")
+  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
+  parser.add_argument("--only-m", type=int, metavar="M")
+  parser.add_argument("--commit", help="of the code, where git is not there")
+  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
+  arguments = parser.parse_args(argv)
+  if provenance.hopper() is None:
+    print("error: this needs a Hopper GPU", file=sys.stderr)
+    return 2
+  name, time_case = _mode(arguments)
+  rows = []
+  for case in results.dense_cases():
+    if arguments.only_m in (None, case[0]):
+      rows.append(time_case(case, arguments.num_tests))
+      print(_line(rows[-1]), flush=True)
+  path = arguments.output or results.RESULTS / f"{name}.json"
+  fields = provenance.collect(_METHODS[name], arguments.commit)
+  results.write(path, fields | {"num_tests": arguments.num_tests}, rows)
+  print(f"written to {path}")
+  return 0
+
+
+def _mode(
+  arguments: argparse.Namespace,
+) -> tuple[str, Callable[[Case, int], dict[str, Any]]]:
+  if arguments.end_to_end:
+    return "dense_end_to_end", _time_end_to_end
+  if arguments.sustained:
+    return "dense_fp8_sustained", lambda *args: _time_kernel(*args, False)
+  return "dense_fp8", lambda *args: _time_kernel(*args, True)
+
+
+def _time_kernel(case: Case, num_tests: int, flush_l2: bool) -> dict[str, Any]:
+  x, weight = operands(case)
+  a = jax_deepgemm.per_token_cast_to_fp8(x)
+  b = jax_deepgemm.per_block_cast_to_fp8(weight)
+  del x, weight
+  result = bench(
+    gemm,
+    a,
+    b,
+    num_tests=num_tests,
+    flush_l2=flush_l2,
+    kernel_name=_KERNEL,
+  )
+  return results.row(case, result.run, _config(gemm, a, b))
+
+
+def _time_end_to_end(case: Case, num_tests: int) -> dict[str, Any]:
+  x, weight = operands(case)
+  b = jax_deepgemm.per_block_cast_to_fp8(weight)
+  both = bench(cast_and_gemm, x, b, num_tests=num_tests)
+  dot = bench(bf16_dot, x, weight, num_tests=num_tests)
+  return results.row(
+    case,
+    both.run,
+    _config(cast_and_gemm, x, b),
+    bf16_dot_us=round(dot.run.median, 2),
+  )
+
+
+def operands(case: Case) -> tuple[jax.Array, jax.Array]:
+  """Returns normal random `[m, k]` and `[n, k]` bfloat16."""
+  m, n, k = case
+  x_key, weight_key = jax.random.split(jax.random.key(0))
+  return (
+    jax.random.normal(x_key, (m, k), jnp.bfloat16),
+    jax.random.normal(weight_key, (n, k), jnp.bfloat16),
+  )
+
+
+@jax.jit
+def gemm(a, b):
+  return jax_deepgemm.fp8_gemm_nt(a, b)
+
+
+@jax.jit
+def cast_and_gemm(x, b):
+  return jax_deepgemm.fp8_gemm_nt(jax_deepgemm.per_token_cast_to_fp8(x), b)
+
+
+@jax.jit
+def bf16_dot(x, weight):
+  return lax.dot_general(x, weight, (((1,), (1,)), ((), ())))
+
+
+def _config(fn: Callable[..., Any], *args: Any) -> dict[str, Any] | None:
+  launches = kernel_programs.launches(kernel_programs.lowered_for(fn, *args))
+  return kernel_programs.config_of(launches[0]) if launches else None
+
+
+def _line(row: dict[str, Any]) -> str:
+  m, n, k = results.case_of(row)
+  text = f"{m:5} x {n:5} x {k:5}: {row['us_median']:8.2f} us"
+  text += f" ({row['us_min']:.2f} to {row['us_max']:.2f})"
+  text += f", {row['tflops']:7.2f} TFLOP/s"
+  if "bf16_dot_us" in row:
+    text += f"; bf16 dot {row['bf16_dot_us']:8.2f} us"
+  return text
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,56 @@
+"""Files of results, cases and baselines: JSON, one row a line."""
+
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from jax_deepgemm.testing import Samples
+
+_FOLDER = pathlib.Path(__file__).parent
+RESULTS = _FOLDER / "results"
+BASELINE = _FOLDER / "baselines" / "deepgemm_h200.json"
+
+Case = tuple[int, int, int]
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the document of a file; it has at least "rows"."""
+  with path.open(encoding="utf-8") as file:
+    return json.load(file)
+
+
+def write(path: pathlib.Path, fields: dict[str, Any], rows: Iterable[Any]):
+  """Writes `fields` and `rows`; readable, and a change of a row is one line."""
+  head = json.dumps(fields, indent=1)[:-2]
+  body = ",\n".join("  " + json.dumps(row) for row in rows)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(f'{head},\n "rows": [\n{body}\n ]\n}}\n', encoding="utf-8")
+
+
+def dense_cases() -> list[Case]:
+  """Returns (m, n, k) of the dense FP8 benchmark."""
+  document = read(_FOLDER / "cases" / "dense_fp8.json")
+  return [case_of(row) for row in document["rows"]]
+
+
+def case_of(row: dict[str, Any]) -> Case:
+  """Returns (m, n, k) of a row, or of its "case"."""
+  sizes = row.get("case", row)
+  return sizes["m"], sizes["n"], sizes["k"]
+
+
+def row(
+  case: Case, times: Samples, config: dict[str, Any] | None, **more: Any
+) -> dict[str, Any]:
+  """Returns the row of one product: times in microseconds and TFLOP/s."""
+  m, n, k = case
+  return {
+    "case": {"m": m, "n": n, "k": k},
+    "us_median": round(times.median, 2),
+    "us_min": round(times.min, 2),
+    "us_max": round(times.max, 2),
+    "tflops": round(2 * m * n * k / times.median / 1e6, 2),
+    **more,
+    "config": config,
+  }

@@ -1,0 +1,200 @@
+"""Times many configurations per case and writes the table of the fastest.
+
+python -m benchmarks.sweep                    all cases of the dense benchmark
+python -m benchmarks.sweep --only-m 1         those with m = 1
+python -m benchmarks.sweep --num-configs 30   more of the legal ones
+
+Writes benchmarks/results/sweep_fp8.json, which the cost model is fitted to, and
+jax_deepgemm/heuristics/tuned_sm90.json, which the heuristics read.
+"""
+
+import argparse
+import dataclasses
+import heapq
+import json
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jax_deepgemm
+from benchmarks import dense, provenance, results
+from benchmarks.results import Case
+from jax_deepgemm.heuristics import tuned
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+  legal_configs,
+)
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import kernel_library, launch, sm90_fp8_gemm
+from jax_deepgemm.primitives.target import process_device
+from jax_deepgemm.testing import profile
+from jax_deepgemm.testing.cache_flush import CacheFlush
+
+_TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
+# Long enough for the clock to recover from the power limit of the run before.
+_PAUSE_SECONDS = 0.1
+_METHOD = (
+  "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
+  " before each run, a pause before each configuration; normal random operands"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep")
+  parser.add_argument("--num-configs", type=int, default=14, metavar="N")
+  parser.add_argument("--num-tests", type=int, default=12, metavar="N")
+  parser.add_argument("--only-m", type=int, metavar="M")
+  parser.add_argument("--commit", help="of the code, where git is not there")
+  arguments = parser.parse_args(argv)
+  device = process_device()
+  if provenance.hopper() is None or device is None:
+    print("error: this needs a Hopper GPU", file=sys.stderr)
+    return 2
+  cases = [
+    case
+    for case in results.dense_cases()
+    if arguments.only_m in (None, case[0])
+  ]
+  candidates = {
+    case: candidates_of(problem_of(case), device, arguments.num_configs)
+    for case in cases
+  }
+  compile_all(config for configs in candidates.values() for config in configs)
+  rows = []
+  for case, configs in candidates.items():
+    rows += time_case(case, configs, device, arguments.num_tests)
+  fields = provenance.collect(_METHOD, arguments.commit)
+  results.write(results.RESULTS / "sweep_fp8.json", fields, rows)
+  write_table(rows)
+  return 0
+
+
+def problem_of(case: Case) -> Fp8GemmProblem:
+  return Fp8GemmProblem(*case)
+
+
+def candidates_of(
+  problem: Fp8GemmProblem, device: Device, count: int
+) -> list[Sm90Fp8GemmConfig]:
+  """Returns the `count` legal configurations with the least estimates."""
+  return heapq.nsmallest(
+    count,
+    legal_configs(problem, device),
+    key=lambda config: estimate_seconds(problem, config, device),
+  )
+
+
+def compile_all(configs: Iterable[Sm90Fp8GemmConfig]) -> None:
+  library = kernel_library.library()
+  recipes = {sm90_fp8_gemm.recipe(config) for config in configs}
+  for recipe in recipes:
+    library.prefetch(recipe)
+  for recipe in recipes:
+    library.resolve(recipe)
+
+
+def time_case(
+  case: Case,
+  configs: Sequence[Sm90Fp8GemmConfig],
+  device: Device,
+  num_tests: int,
+) -> list[dict[str, Any]]:
+  """Returns one row a configuration, the fastest first."""
+  x, weight = dense.operands(case)
+  a, sfa = jax_deepgemm.per_token_cast_to_fp8(x)
+  b, sfb = jax_deepgemm.per_block_cast_to_fp8(weight)
+  operands = (a[None], jnp.swapaxes(sfa, 0, 1)[None], b[None], sfb[None])
+  if case[0] % 4:
+    missing = -case[0] % 4
+    padding = ((0, 0), (0, 0), (0, missing))
+    operands = (operands[0], jnp.pad(operands[1], padding), *operands[2:])
+  programs = [program(problem_of(case), config, device) for config in configs]
+  for run in programs:
+    jax.block_until_ready(run(*operands))
+  times = _profile(programs, operands, num_tests)
+  rows = [
+    {
+      "case": dict(zip(("m", "n", "k"), case, strict=True)),
+      "us_median": round(statistics.median(runs), 2),
+      "us_min": round(min(runs), 2),
+      "key": list(tuned.key_of(config)),
+      "config": dataclasses.asdict(config),
+    }
+    for config, runs in zip(configs, times, strict=True)
+  ]
+  rows.sort(key=lambda row: row["us_median"])
+  best = rows[0]
+  print(f"{case}: {best['us_median']:.2f} us with {best['key']}", flush=True)
+  return rows
+
+
+def program(
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
+) -> Callable[..., jax.Array]:
+  """Returns a jitted launch of `config` over operands in the kernel's form."""
+  call = sm90_fp8_gemm.kernel_call(problem, config, device, Options())
+  result = jax.ShapeDtypeStruct((1, problem.m, problem.n), jnp.bfloat16)
+  return jax.jit(lambda *operands: launch.call((call,), operands, [result])[0])
+
+
+def _profile(
+  programs: Sequence[Callable[..., jax.Array]],
+  operands: Sequence[jax.Array],
+  num_tests: int,
+) -> list[list[float]]:
+  """Returns `num_tests` kernel times of each program in microseconds."""
+  gpu = jax.local_devices()[0]
+  flush = CacheFlush(gpu)
+  flush()
+  with profile.record(gpu) as recording:
+    for run in programs:
+      time.sleep(_PAUSE_SECONDS)
+      for _ in range(num_tests):
+        flush()
+        result = run(*operands)
+      jax.block_until_ready(result)
+  times = [
+    event.duration_ns / 1e3
+    for event in recording.events
+    if "sm90_" in event.name
+  ]
+  if len(times) != len(programs) * num_tests:
+    raise RuntimeError(
+      f"the profile holds {len(times)} kernels, expected"
+      f" {len(programs) * num_tests}; try fewer --num-tests"
+    )
+  starts = range(0, len(times), num_tests)
+  return [times[start : start + num_tests] for start in starts]
+
+
+def write_table(rows: Iterable[dict[str, Any]]) -> None:
+  """Puts the fastest configuration of each case into the table."""
+  document = results.read(_TABLE)
+  fastest: dict[str, dict[str, Any]] = {}
+  for row in rows:
+    name = tuned.problem_name(problem_of(results.case_of(row)))
+    if name not in fastest or row["us_median"] < fastest[name]["us_median"]:
+      fastest[name] = row
+  document["configs"] |= {name: row["key"] for name, row in fastest.items()}
+  lines = ",\n".join(
+    f"  {json.dumps(name)}: {json.dumps(key)}"
+    for name, key in sorted(document["configs"].items())
+  )
+  _TABLE.write_text(
+    f'{{\n "about": {json.dumps(document["about"])},\n'
+    f' "configs": {{\n{lines}\n }}\n}}\n',
+    encoding="utf-8",
+  )
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,1 @@
+"""`python -m jax_deepgemm`: what was found, and whether it works."""

@@ -1,0 +1,132 @@
+"""Every code block and command in the documents runs, on a CPU."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import provenance, results
+from tests.docs import pages
+
+_LANGUAGES = {"python", "bash", "bash gpu", "text"}
+
+
+def _commands(language):
+  found = {}
+  for page in pages.PAGES:
+    for block in pages.blocks(page, language):
+      for line in block.code.splitlines():
+        for command in line.split("&&"):
+          found[command.strip()] = None
+  return list(found)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_python_blocks_run_one_after_the_other(page):
+  namespace = {"__name__": "document"}
+  for block in pages.blocks(page, "python"):
+    # Tracebacks then show the page and its line.
+    code = "\n" * (block.line - 1) + block.code
+    exec(compile(code, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+def test_every_block_has_a_language_that_is_tested(page):
+  fences = re.findall(r"^```(.+)$", page.read_text("utf-8"), re.MULTILINE)
+  assert set(fences) <= _LANGUAGES
+
+
+def test_the_readme_has_an_example():
+  assert len(pages.blocks(pages.ROOT / "README.md", "python")) == 1
+
+
+@pytest.fixture
+def checkout(tmp_path):
+  """Returns a copy of what the commands write to, and the weights they read."""
+  for name in ("docs", "benchmarks"):
+    shutil.copytree(pages.ROOT / name, tmp_path / name)
+  shutil.copy(pages.ROOT / "README.md", tmp_path)
+  for name in ("jax_deepgemm", "tests", "pyproject.toml"):
+    (tmp_path / name).symlink_to(pages.ROOT / name)
+  _write_weights(tmp_path / "model.safetensors")
+  _write_results(tmp_path / "benchmarks" / "results" / "dense_fp8.json")
+  return tmp_path
+
+
+def _write_weights(path):
+  from safetensors.numpy import save_file
+
+  rng = np.random.default_rng(0)
+  weight = rng.standard_normal((32, 128)).astype(np.float32)
+  save_file({"attention.weight": weight, "norm": weight[0]}, path)
+
+
+def _write_results(path):
+  fields = provenance.collect("a method")
+  results.write(path, fields, results.read(results.BASELINE)["rows"])
+
+
+def _run(command, folder):
+  environment = dict(os.environ)
+  environment |= {"DG_JIT_CACHE_DIR": str(folder / "kernels")}
+  words = shlex.split(command)
+  assert words[0] == "python", command
+  return subprocess.run(
+    [sys.executable, *words[1:]],
+    cwd=folder,
+    env=environment,
+    capture_output=True,
+    check=False,
+    text=True,
+  )
+
+
+@pytest.mark.parametrize("command", _commands("bash"))
+def test_commands_run(command, checkout):
+  if command.startswith("python -m pip install"):
+    # `.ci/run` installs; a test may be without network.
+    _check_extras(command)
+  elif command.startswith("python -m pytest"):
+    _check_pytest(command, checkout)
+  elif command == "scripts/check":
+    # Changes files; `.ci/run` runs it with --check.
+    assert os.access(pages.ROOT / command, os.X_OK)
+  else:
+    if "benchmarks.plot" in command:
+      pytest.importorskip("matplotlib", reason="draws with matplotlib")
+    done = _run(command, checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", _commands("bash gpu"))
+def test_commands_for_a_gpu_say_so_without_one(command, checkout):
+  if command.startswith("python -m pytest"):
+    _check_pytest(command, checkout)
+    return
+  if jax.default_backend() != "cpu":
+    pytest.skip("would run the whole benchmark")
+  done = _run(command, checkout)
+  assert done.returncode == 2
+  assert "needs a Hopper GPU" in done.stderr
+
+
+def _check_extras(command):
+  with (pages.ROOT / "pyproject.toml").open("rb") as file:
+    extras = tomllib.load(file)["project"]["optional-dependencies"]
+  asked = re.search(r"\.\[(.*)\]", command).group(1).split(",")
+  assert set(asked) <= set(extras)
+
+
+def _check_pytest(command, folder):
+  """Collects one file: the flags are right, and tests do not run tests."""
+  narrowed = f"{command} --collect-only -q tests/docs/test_api_page.py"
+  done = _run(narrowed, folder)
+  # 5: `-m gpu` selects nothing there.
+  assert done.returncode in (0, 5), done.stdout + done.stderr
