@@ -1,5 +1,8 @@
 """Makes the launcher known to XLA, or remembers why that is impossible."""
 
+import importlib.util
+import pathlib
+
 from jax_deepgemm.primitives import kernel_library
 
 _failures: list[ImportError] = []
@@ -17,6 +20,21 @@ def register() -> None:
     _failures.append(error)
   else:
     ffi.register(kernel_library.resolve)
+    if _has_cuda_plugin():
+      # Loads the compiler. A deserialised program meets no lowering that would,
+      # and XLA's threads, which may hold locks, must not import.
+      kernel_library.library()
+
+
+def _has_cuda_plugin() -> bool:
+  """Whether JAX can run on a GPU here; looks for files, imports nothing."""
+  spec = importlib.util.find_spec("jax_plugins")
+  paths = (spec and spec.submodule_search_locations) or ()
+  return any(
+    (pathlib.Path(path) / name).is_dir()
+    for path in paths
+    for name in ("xla_cuda12", "xla_cuda13")
+  )
 
 
 def require() -> None:
