@@ -147,6 +147,8 @@ def legal_configs(
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
+    if config.cluster_size > device.num_sms:
+      continue
     if not (_is_useful(config, problem) and _fits_kernel(config)):
       continue
     free = device.smem_bytes - config.store_bytes - config.overrun_bytes

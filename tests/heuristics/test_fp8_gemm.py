@@ -78,6 +78,13 @@ def test_fewer_multiprocessors_may_change_the_choice_but_not_its_form():
   assert config in set(legal_configs(problem, H200))
 
 
+@pytest.mark.parametrize("num_sms", [1, 2, 3, 131])
+def test_any_number_of_multiprocessors_will_do(num_sms):
+  for problem in (Fp8GemmProblem(1, 64, 128), Fp8GemmProblem(4096, 4096, 7168)):
+    config = choose(problem, H200, num_sms=num_sms)
+    assert config.cluster_size <= num_sms
+
+
 def test_block_sizes_are_multiples_of_what_was_asked():
   problem = Fp8GemmProblem(300, 520, 1024)
   config = choose(problem, H200, block_size_multiple_of=(128, 64))
