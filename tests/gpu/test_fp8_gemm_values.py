@@ -17,6 +17,7 @@ from tests.gpu.gemm_data import (
 pytestmark = pytest.mark.gpu
 
 SHAPES = [
+  (2, 3, 5),
   (1, 128, 128),
   (3, 72, 256),
   (7, 130, 144),
