@@ -1,0 +1,72 @@
+// CUDA's spellings for the host compiler: goes before a kernel's translation unit.
+#pragma once
+
+#include <bit>
+#include <iterator>
+#include <utility>
+
+#include "runtime/api.h"
+#include "runtime/launch.h"
+
+#define __device__
+#define __host__
+#define __global__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __shared__
+#define __align__(bytes) __attribute__((aligned(bytes)))
+
+#define threadIdx (::jdg::emu::thread_index())
+#define blockIdx (::jdg::emu::block_index())
+#define gridDim (::jdg::emu::grid_size())
+
+struct alignas(8) float2 {
+  float x, y;
+};
+
+__forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
+__forceinline__ int min(int x, int y) { return x < y ? x : y; }
+__forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+
+__forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
+__forceinline__ void __syncthreads() { jdg::emu::sync_threads(); }
+__forceinline__ unsigned __shfl_sync(unsigned mask, unsigned value, unsigned lane) {
+  return jdg::emu::shuffle(mask, value, lane);
+}
+[[noreturn]] __forceinline__ void __trap() { jdg::emu::trap(); }
+
+namespace jdg::emu {
+
+// Calls `kernel` with arguments behind pointers.
+template <typename... Args>
+struct Invoker {
+  static constexpr size_t kBytes[] = {sizeof(Args)...};
+
+  static void call(void (*kernel)(Args...), const void* const* params) {
+    call(kernel, params, std::index_sequence_for<Args...>());
+  }
+
+  template <size_t... kIndex>
+  static void call(void (*kernel)(Args...), const void* const* params,
+                   std::index_sequence<kIndex...>) {
+    kernel(*static_cast<const Args*>(params[kIndex])...);
+  }
+};
+
+template <typename... Args>
+Invoker<Args...> invoker_of(void (*)(Args...)) {
+  return {};
+}
+
+}  // namespace jdg::emu
+
+// Goes after the translation unit: what the launcher finds by the kernel's name on a GPU.
+#define JDG_EMULATE(kernel)                                           \
+  extern "C" void jdg_invoke(const void* const* params) {             \
+    decltype(jdg::emu::invoker_of(kernel))::call(kernel, params);     \
+  }                                                                   \
+  extern "C" size_t jdg_parameter_bytes(const size_t** bytes) {       \
+    *bytes = decltype(jdg::emu::invoker_of(kernel))::kBytes;          \
+    return std::size(decltype(jdg::emu::invoker_of(kernel))::kBytes); \
+  }

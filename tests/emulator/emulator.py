@@ -1,0 +1,173 @@
+"""Launches of the package's kernels on the CPU, from the launcher's words."""
+
+import ctypes
+import pathlib
+import struct
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm.primitives.kernel_call import (
+  Buffer,
+  KernelCall,
+  Scalar,
+  TensorMap,
+)
+from tests.emulator.toolchain import CUDA, Toolchain, with_lines
+
+_MESSAGE_BYTES = 1 << 16
+_ELEMENT_BYTES = {"u8": 1, "bf16": 2, "f32": 4, "i32": 4}
+_SCALAR_FORMATS = {"i32": "<i", "i64": "<q", "f32": "<f"}
+
+
+class EmulatorError(Exception):
+  """What a kernel did wrong, by which warp, and where."""
+
+
+class _Buffer(ctypes.Structure):
+  _fields_ = (("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64))
+
+
+class _Param(ctypes.Structure):
+  _fields_ = (
+    ("kind", ctypes.c_int32),
+    ("index", ctypes.c_int32),
+    ("value", ctypes.c_uint64),
+    ("value_bytes", ctypes.c_uint64),
+    ("rank", ctypes.c_int32),
+    ("element_bytes", ctypes.c_int32),
+    ("dims", ctypes.c_uint64 * 5),
+    ("strides", ctypes.c_uint64 * 4),
+    ("box", ctypes.c_uint32 * 5),
+    ("swizzle", ctypes.c_int32),
+  )
+
+
+class _Launch(ctypes.Structure):
+  _fields_ = (
+    ("grid", ctypes.c_uint32 * 3),
+    ("cluster", ctypes.c_uint32),
+    ("threads", ctypes.c_uint32),
+    ("smem_bytes", ctypes.c_uint32),
+    ("num_buffers", ctypes.c_uint32),
+    ("num_params", ctypes.c_uint32),
+    ("buffers", ctypes.POINTER(_Buffer)),
+    ("params", ctypes.POINTER(_Param)),
+    ("roles", ctypes.POINTER(ctypes.c_char_p)),
+  )
+
+
+class Emulator:
+  """Runs kernels.
+
+  Attributes:
+    toolchain: what compiles them.
+    cuda: folder of the kernels' headers.
+    roles: of a launch, what each warp does, for messages.
+  """
+
+  def __init__(
+    self,
+    toolchain: Toolchain,
+    cuda: pathlib.Path = CUDA,
+    roles: Callable[[KernelCall], Sequence[str]] | None = None,
+  ):
+    self.toolchain = toolchain
+    self.cuda = cuda
+    self.roles = roles
+
+  def run(
+    self, kernel: KernelCall, buffers: Sequence[np.ndarray], seed: int
+  ) -> None:
+    """Launches `kernel`; it reads and writes `buffers` in place.
+
+    Raises:
+      EmulatorError: the kernel does what it must not.
+    """
+    library, path = self.toolchain.library(kernel.recipe, self.cuda)
+    launch = _describe(kernel, buffers, self.roles and self.roles(kernel))
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    failed = library.jdg_emulate(
+      ctypes.byref(launch),
+      ctypes.c_uint64(seed),
+      message,
+      ctypes.c_size_t(_MESSAGE_BYTES),
+    )
+    if failed:
+      text = with_lines(message.value.decode(), path)
+      raise EmulatorError(f"{kernel.recipe.kernel}, seed {seed}: {text}")
+
+  def launcher(self, seed: int) -> Callable[..., list[jax.Array]]:
+    """Returns a stand-in for `launch.call` on concrete arrays."""
+
+    def call(
+      kernel_calls: tuple[KernelCall, ...],
+      operands: Sequence[jax.Array],
+      results: Sequence[jax.ShapeDtypeStruct],
+      aliases: Mapping[int, int] | None = None,
+    ) -> list[jax.Array]:
+      buffers = [np.array(operand) for operand in operands]
+      by_result = {
+        result: operand for operand, result in (aliases or {}).items()
+      }
+      for i, result in enumerate(results):
+        if i in by_result:
+          buffers.append(buffers[by_result[i]])
+        else:
+          poison = np.full(result.size * result.dtype.itemsize, 0xFF, np.uint8)
+          buffers.append(poison.view(result.dtype).reshape(result.shape))
+      for kernel in kernel_calls:
+        self.run(kernel, buffers, seed)
+      return [jnp.asarray(buffer) for buffer in buffers[len(operands) :]]
+
+    return call
+
+
+def _describe(
+  kernel: KernelCall,
+  buffers: Sequence[np.ndarray],
+  roles: Sequence[str] | None,
+) -> _Launch:
+  if kernel.cluster[1:] != (1, 1):
+    raise NotImplementedError(f"clusters lie along x, got {kernel.cluster}")
+  places = (_Buffer * len(buffers))(
+    *[(b.ctypes.data, b.nbytes) for b in buffers]
+  )
+  params = (_Param * len(kernel.params))(*map(_param, kernel.params))
+  names = None
+  if roles is not None:
+    names = (ctypes.c_char_p * len(roles))(*[role.encode() for role in roles])
+  return _Launch(
+    grid=kernel.grid,
+    cluster=kernel.cluster[0],
+    threads=kernel.threads,
+    smem_bytes=kernel.smem_bytes,
+    num_buffers=len(buffers),
+    num_params=len(params),
+    buffers=places,
+    params=params,
+    roles=names,
+  )
+
+
+def _param(param: Buffer | Scalar | TensorMap) -> _Param:
+  match param:
+    case Buffer():
+      return _Param(kind=0, index=param.index)
+    case Scalar():
+      number = struct.pack(_SCALAR_FORMATS[param.kind], param.value)
+      value = int.from_bytes(number, "little")
+      return _Param(kind=1, value=value, value_bytes=len(number))
+    case TensorMap():
+      return _Param(
+        kind=2,
+        index=param.index,
+        rank=len(param.dims),
+        element_bytes=_ELEMENT_BYTES[param.dtype],
+        dims=param.dims,
+        strides=param.strides,
+        box=param.box,
+        swizzle=param.swizzle,
+      )

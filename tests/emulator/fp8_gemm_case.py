@@ -1,0 +1,134 @@
+"""Small problems for one form of the FP8 GEMM each, and how to run them."""
+
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+  legal_configs,
+)
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import launch, sm90_fp8_gemm
+from tests.gpu.gemm_data import dequantize, product, scaled_operands
+
+# float32 sums of a K block, and of the blocks, in some order.
+SUM_ERROR = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A problem and what is wanted of its configuration.
+
+  Attributes:
+    problem: what is computed.
+    wanted: fields of the configuration; the first legal one is taken.
+    num_sms: CTAs at most; fewer than tiles, so that they walk.
+    num_stages: fewer than a GPU has, so that the ring goes round.
+  """
+
+  problem: Fp8GemmProblem
+  wanted: tuple[tuple[str, int], ...]
+  num_sms: int = 2
+  num_stages: int = 3
+
+  def config(self) -> Sm90Fp8GemmConfig:
+    configs = sorted(legal_configs(self.problem, H200), key=str)
+    fits = [
+      config
+      for config in configs
+      if all(getattr(config, name) == value for name, value in self.wanted)
+    ]
+    return dataclasses.replace(fits[0], num_stages=self.num_stages)
+
+  def id(self) -> str:
+    p = self.problem
+    flags = [
+      name
+      for name in ("sfb_per_row", "float32_out", "with_c")
+      if getattr(p, name)
+    ]
+    wanted = [f"{name}={value}" for name, value in self.wanted]
+    return "-".join([f"{p.m}x{p.n}x{p.k}", *wanted, *flags])
+
+
+def case(m, n, k, *, groups=1, num_sms=2, num_stages=3, **fields):
+  names = {field.name for field in dataclasses.fields(Fp8GemmProblem)}
+  flags = {name: fields.pop(name) for name in names & fields.keys()}
+  problem = Fp8GemmProblem(m, n, k, groups, **flags)
+  return Case(problem, tuple(fields.items()), num_sms, num_stages)
+
+
+@functools.cache
+def operands(problem):
+  """Returns (a, sfa, b, sfb, c or None), `[groups, ...]`."""
+  a, b = scaled_operands(
+    problem.m,
+    problem.n,
+    problem.k,
+    groups=problem.num_groups,
+    sfb_per_row=problem.sfb_per_row,
+  )
+  shape = (problem.num_groups, problem.m, problem.n)
+  c = np.random.default_rng(1).standard_normal(shape) * 1000
+  return *a, *b, c.astype(out_dtype(problem)) if problem.with_c else None
+
+
+def out_dtype(problem):
+  name = np.float32 if problem.float32_out else ml_dtypes.bfloat16
+  return np.dtype(name)
+
+
+def run(case, emulator, seed):
+  """Returns D as the emulator computes it."""
+  problem = case.problem
+  arrays = [None if x is None else jnp.asarray(x) for x in operands(problem)]
+  config = case.config()
+  choose, call = sm90_fp8_gemm.choose, launch.call
+  sm90_fp8_gemm.choose = lambda *args, **kwargs: config
+  launch.call = emulator.launcher(seed)
+  try:
+    result = sm90_fp8_gemm.run(
+      *arrays,
+      out_dtype=out_dtype(problem),
+      recipe_a=(1, 128),
+      recipe_b=(1 if problem.sfb_per_row else 128, 128),
+      options=Options(num_sms=case.num_sms),
+      device=H200,
+    )
+  finally:
+    sm90_fp8_gemm.choose, launch.call = choose, call
+  return np.asarray(result)
+
+
+@functools.cache
+def expected(problem):
+  """Returns D and the largest error that each element may have."""
+  a, sfa, b, sfb, c = operands(problem)
+  exact = product((a, sfa), (b, sfb), c)
+  left, right = np.abs(dequantize(a, sfa)), np.abs(dequantize(b, sfb))
+  size = left @ np.swapaxes(right, -1, -2)
+  if c is not None:
+    size += np.abs(c.astype(np.float64))
+  # Half a unit in the last place of what is stored.
+  rounding = 2.0**-24 if problem.float32_out else 2.0**-8
+  return exact, SUM_ERROR * size + rounding * np.abs(exact)
+
+
+def wrong_elements(case, result):
+  """Returns indices of the elements that are too far off; NaN always is."""
+  exact, bound = expected(case.problem)
+  error = np.abs(result.astype(np.float64) - exact)
+  return np.argwhere(~(error <= bound))
+
+
+def roles(kernel):
+  """Returns what each warp of a launch does."""
+  num_math = kernel.threads // 32 - 4
+  math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
+  return [*math, "TMA loads", "scale loads", "idle", "idle"]

@@ -1,0 +1,199 @@
+"""Mistakes that the emulator must find, each a change of one place."""
+
+import dataclasses
+
+from tests.emulator.fp8_gemm_case import Case, case
+
+_GEMM = "kernels/sm90_fp8_gemm.cuh"
+_LOAD = "kernels/sm90_fp8_gemm_load.cuh"
+_TYPES = "kernels/sm90_fp8_gemm_types.cuh"
+_STORE = "common/tile_store.cuh"
+_MMA = "mma/sm90_fp8.cuh"
+
+# Small, but with several tiles per CTA and a ring that goes round.
+_SPLIT = case(70, 203, 384, block_n=96, num_math_warpgroups=1, num_stages=2)
+_FLOAT32 = case(70, 100, 384, block_n=64, float32_out=True, num_stages=2)
+_WITH_C = case(70, 100, 256, block_n=64, with_c=True)
+_BLOCKS = case(70, 72, 512, block_n=32, stage_k_blocks=2, num_stages=2)
+_PER_ROW = case(70, 150, 512, block_n=64, sfb_per_row=True, num_stages=2)
+_CLUSTER = case(
+  140, 100, 384, block_n=32, cluster_m=2, num_math_warpgroups=1, num_stages=2
+)
+_TWO_GROUPS = case(140, 40, 256, block_n=32, num_math_warpgroups=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+  """`old`, which `path` has once, becomes `new`; `case` shows the mistake."""
+
+  name: str
+  path: str
+  old: str
+  new: str
+  case: Case = _SPLIT
+
+
+_ARRIVE_BYTES = "        ptx::mbarrier_arrive_expect_tx("
+_WAIT_EMPTY = "wait(stage.empty, ring.parity() ^ 1);\n"
+_WAIT_MMA = "        wait_block_mma<kPending>(acc[kBlock]);\n"
+_WHY_EARLY = (
+  "        // Before the promotion, so that the next load starts as early as"
+  " possible.\n"
+)
+_FINISH = "        if (last) finish_stage(worker, ring, stage, ready);\n"
+
+MUTATIONS = (
+  # Pipeline.
+  Mutation(
+    "producer_waits_for_the_other_phase",
+    _LOAD,
+    _WAIT_EMPTY + _ARRIVE_BYTES,
+    "wait(stage.empty, ring.parity());\n" + _ARRIVE_BYTES,
+  ),
+  Mutation(
+    "producer_does_not_wait",
+    _LOAD,
+    _WAIT_EMPTY + _ARRIVE_BYTES,
+    _ARRIVE_BYTES,
+  ),
+  Mutation(
+    "consumer_waits_for_the_other_phase",
+    _GEMM,
+    "wait(stage.full, ring.parity())",
+    "wait(stage.full, ring.parity() ^ 1)",
+  ),
+  Mutation("parity_stays", "common/pipeline.cuh", "parity_ ^= wraps;", ""),
+  Mutation(
+    "stage_released_before_the_product",
+    _GEMM,
+    _WAIT_MMA + _WHY_EARLY + _FINISH,
+    _FINISH + _WAIT_MMA,
+  ),
+  Mutation(
+    "stage_released_before_other_lanes_read_it",
+    _GEMM,
+    "__syncwarp();\n    if constexpr (kConfig.cluster_size() == 1)",
+    "if constexpr (kConfig.cluster_size() == 1)",
+    _PER_ROW,
+  ),
+  Mutation("too_few_bytes", _TYPES, " + kBlockM * 4 +", " +"),
+  Mutation("too_many_bytes", _TYPES, " + kBlockM * 4 +", " + kBlockM * 8 +"),
+  Mutation(
+    "arrival_does_not_wait_for_copies",
+    _LOAD,
+    "ptx::cp_async_arrive(stage.full)",
+    "ptx::mbarrier_arrive(stage.full)",
+  ),
+  # Clusters and the start of a kernel.
+  Mutation(
+    "barriers_not_fenced", _GEMM, "    ptx::mbarrier_init_fence();\n", ""
+  ),
+  Mutation(
+    "barriers_not_awaited",
+    _GEMM,
+    "    sync_cluster();\n    ptx::wait_for_previous_kernel",
+    "    ptx::wait_for_previous_kernel",
+    _CLUSTER,
+  ),
+  Mutation(
+    "cluster_ends_apart",
+    _GEMM,
+    "if constexpr (kConfig.cluster_size() > 1) sync_cluster();",
+    "",
+    _CLUSTER,
+  ),
+  Mutation(
+    "peers_do_not_count",
+    _GEMM,
+    "kConfig.cluster_size() * Traits::kNumMathWarps",
+    "Traits::kNumMathWarps",
+    _CLUSTER,
+  ),
+  Mutation(
+    "multicast_to_itself",
+    _LOAD,
+    "(1 << kConfig.cluster_size()) - 1",
+    "1",
+    _CLUSTER,
+  ),
+  Mutation(
+    "previous_kernel_not_awaited",
+    _GEMM,
+    "    ptx::wait_for_previous_kernel();\n",
+    "",
+  ),
+  Mutation(
+    "more_registers_than_there_are",
+    _GEMM,
+    "acquire_registers<240>",
+    "acquire_registers<248>",
+    _TWO_GROUPS,
+  ),
+  # Products.
+  Mutation("registers_not_fenced", _MMA, "  ptx::wgmma_fence();\n", ""),
+  Mutation("old_sums_kept", _MMA, "b + offset, k > 0", "b + offset, true"),
+  Mutation("k_step_too_long", _MMA, "k * kMmaK >> 4", "k * kMmaK >> 3"),
+  Mutation("rows_too_close", _MMA, "kStrideBytes = 1024", "kStrideBytes = 512"),
+  Mutation("no_operand_swizzle", _MMA, "kSwizzle128 = 1;", "kSwizzle128 = 0;"),
+  Mutation(
+    "product_read_too_early",
+    _MMA,
+    "wgmma_wait<kPending>",
+    "wgmma_wait<kPending + 1>",
+    _BLOCKS,
+  ),
+  # Scales.
+  Mutation("row_scale_off_by_one", _GEMM, "sfa[0], sfa[8]", "sfa[0], sfa[7]"),
+  Mutation(
+    "first_scale_for_all", _GEMM, "rows.upper * sfb[1]", "rows.upper * sfb[0]"
+  ),
+  Mutation(
+    "cut_too_late", _GEMM, "if (split > kSplit)", "if (split >= kSplit)"
+  ),
+  # Results.
+  Mutation("no_proxy_fence", _STORE, "  ptx::fence_proxy_async();\n", ""),
+  Mutation(
+    "stored_before_other_lanes_write",
+    _STORE,
+    "ptx::fence_proxy_async();\n  __syncwarp();",
+    "ptx::fence_proxy_async();",
+    _FLOAT32,
+  ),
+  Mutation(
+    "slots_overwritten",
+    _STORE,
+    "  if (lane == 0) ptx::tma_store_wait_read();\n",
+    "",
+  ),
+  Mutation(
+    "slots_overwritten_by_other_lanes",
+    _STORE,
+    "ptx::tma_store_wait_read();\n  __syncwarp();",
+    "ptx::tma_store_wait_read();",
+    _FLOAT32,
+  ),
+  Mutation(
+    "stores_not_committed", _STORE, "    ptx::tma_store_commit();\n", ""
+  ),
+  Mutation(
+    "memory_dies_before_the_last_store",
+    _GEMM,
+    "    if (worker.lane == 0) ptx::tma_store_wait_read();\n",
+    "",
+    _FLOAT32,
+  ),
+  Mutation("wrong_result_swizzle", _STORE, "(row % 8)", "(row % 4)"),
+  Mutation(
+    "tile_skipped",
+    "common/tile_scheduler.cuh",
+    "index_ += step_;",
+    "index_ += 2 * step_;",
+  ),
+  Mutation(
+    "c_read_past_its_end",
+    "common/accumulate.cuh",
+    "r < num_rows && ",
+    "",
+    _WITH_C,
+  ),
+)

@@ -1,0 +1,62 @@
+// What the emulated cuda/ptx/ calls. Shared-memory addresses are those of the CTA's window.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+namespace jdg::emu {
+
+// Identity.
+struct Index {
+  uint32_t x, y, z;
+};
+Index thread_index();
+Index block_index();
+Index grid_size();
+uint32_t cluster_rank();
+uint32_t shared_address(const void* pointer);
+
+// Threads.
+void sync_warp(uint32_t mask);
+void sync_threads();
+uint32_t shuffle(uint32_t mask, uint32_t value, uint32_t source);
+void cluster_arrive();
+void cluster_wait();
+void change_registers(bool acquire, uint32_t count);
+void wait_for_previous_kernel();
+void launch_next_kernel();
+[[noreturn]] void trap();
+
+// Barriers.
+void barrier_init(uint32_t address, uint32_t arrivals);
+void barrier_init_fence();
+void barrier_arrive(uint32_t address, uint32_t bytes);
+void barrier_arrive_remote(uint32_t address, uint32_t rank);
+bool barrier_test(uint32_t address, uint32_t parity);
+bool barrier_try(uint32_t address, uint32_t parity);
+
+// Copies.
+using Coordinates = std::initializer_list<uint32_t>;
+void prefetch_tensor_map(const void* map);
+void tma_load(uint32_t address, const void* map, uint32_t barrier, Coordinates coordinates);
+void tma_load_multicast(uint32_t address, const void* map, uint32_t barrier, uint32_t ctas,
+                        Coordinates coordinates);
+void tma_store(const void* map, uint32_t address, Coordinates coordinates);
+void tma_store_commit();
+void tma_store_wait_read();
+void fence_proxy_async();
+void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t valid_bytes);
+void copy_async_arrive(uint32_t barrier);
+void store_shared(uint32_t address, const void* data, uint32_t bytes);
+void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers);
+
+// Tensor cores.
+void mma_fence();
+void mma_commit();
+void mma_wait(uint32_t pending);
+void mma_e4m3(float* accumulators, int n, uint64_t a, uint64_t b, bool accumulate);
+
+}  // namespace jdg::emu
+
+// Starts every function above that can block: notes where the kernel calls it, and lets others run.
+#define JDG_ENTER() machine().enter(__func__, __builtin_return_address(0))

@@ -1,0 +1,30 @@
+// Global memory that faults where a buffer ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace jdg::emu {
+
+// A copy of a caller's bytes, up to 15 bytes before an unmapped page: buffers are aligned to 16.
+class GuardedBuffer {
+ public:
+  GuardedBuffer(void* original, uint64_t bytes);
+  GuardedBuffer(GuardedBuffer&& other) noexcept;
+  ~GuardedBuffer();
+
+  uint8_t* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+  // Copies what the kernel wrote to the original.
+  void write_back() const;
+
+ private:
+  void* original_;
+  uint64_t bytes_;
+  uint8_t* data_;
+  uint8_t* mapping_;
+  size_t mapped_;
+};
+
+}  // namespace jdg::emu

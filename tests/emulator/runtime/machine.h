@@ -1,0 +1,177 @@
+// The state of one launch: threads, warps, CTAs, and what runs next.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/barrier.h"
+#include "runtime/error.h"
+#include "runtime/events.h"
+#include "runtime/fiber.h"
+#include "runtime/random.h"
+#include "runtime/shared_memory.h"
+#include "runtime/warp_mma.h"
+
+namespace jdg::emu {
+
+struct Cta;
+struct Warp;
+
+struct Index3 {
+  uint32_t x, y, z;
+};
+
+// Bytes that a thread wrote and did not fence.
+struct Range {
+  uint32_t address;
+  uint32_t count;
+};
+
+// What a lane brings to an operation of its warp.
+struct Operands {
+  uint32_t address;
+  uint32_t values[4];
+  float* accumulators;
+};
+
+struct Thread {
+  Fiber fiber;
+  Cta* cta = nullptr;
+  Warp* warp = nullptr;
+  uint32_t index = 0;
+  uint32_t lane = 0;
+  bool runnable = true;
+  bool done = false;
+
+  const char* operation = "its first operation";
+  const void* caller = nullptr;
+  std::string waits_for;
+
+  bool previous_kernel_done = false;
+  uint64_t num_cluster_waits = 0;
+  Operands operands = {};
+  std::vector<Range> unfenced;
+  std::vector<EventPtr> signals;        // Arrivals on their way to another CTA.
+  std::vector<EventPtr> copies;         // cp.async under way.
+  std::vector<EventPtr> open_stores;    // TMA stores since the last commit: their reads.
+  std::vector<EventPtr> closed_stores;  // Committed ones.
+};
+
+// Threads that wait for each other in an operation that all of them execute.
+struct Meeting {
+  const char* operation = nullptr;
+  std::vector<Thread*> waiting;
+};
+
+struct Warp {
+  Meeting meeting;
+  WarpMma mma;
+  uint32_t registers = 0;  // Of each thread.
+  bool slow = false;       // For a while it is scheduled less often.
+};
+
+struct Cluster {
+  std::vector<Cta*> ctas;
+  std::vector<Thread*> waiting;
+  uint32_t num_arrived = 0;
+  uint64_t phase = 0;
+};
+
+struct Cta {
+  Cta(uint32_t smem_bytes, uint32_t num_warps) : smem(smem_bytes), warps(num_warps) {}
+
+  SharedMemory smem;
+  std::map<uint32_t, Barrier> barriers;
+  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<Warp> warps;
+  std::vector<Thread*> runnable;
+  std::vector<Thread*> waiting_for_registers;
+  Meeting meeting;
+  Cluster* cluster = nullptr;
+  Index3 block = {};
+  uint32_t index = 0;
+  uint32_t rank = 0;
+  uint32_t num_live = 0;
+  uint32_t free_registers = 0;
+};
+
+struct Shape {
+  Index3 grid;
+  uint32_t cluster;
+  uint32_t threads;
+  uint32_t smem_bytes;
+};
+
+class Machine {
+ public:
+  Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* const*),
+          const void* const* params, const char* const* roles);
+  ~Machine();
+
+  // Runs the kernel to its end; throws what is wrong with it.
+  void run();
+
+  // The operations of the thread that runs.
+  Thread& self() { return *running_; }
+  void enter(const char* operation, const void* caller);
+  void yield();
+  void block(std::string waits_for);
+  void wake(Thread* thread);
+
+  // Blocks until `size` threads are here; the last one does `action` for all.
+  template <typename Action>
+  void meet(Meeting& meeting, uint32_t size, Action action) {
+    if (!join(meeting, size)) return;
+    action();
+    release(meeting);
+  }
+
+  // Does `action` at some moment from now on; errors name this place.
+  EventPtr later(std::function<void()> action, const std::vector<EventPtr>& after = {});
+
+  // Ends the launch from a signal handler: the thread touched `address`, or failed a check of the
+  // compiler if null.
+  [[noreturn]] void fault(const void* address, const void* location);
+
+  Cta& peer(uint32_t rank);
+  Random& random() { return random_; }
+  EventQueue& events() { return events_; }
+  const Shape& shape() const { return shape_; }
+  std::string where(const Thread& thread) const;
+
+ private:
+  std::string where(const Thread& thread, const std::string& lanes) const;
+  static void thread_main(void* thread);
+  bool join(Meeting& meeting, uint32_t size);
+  void release(Meeting& meeting);
+  bool step();
+  Thread* choose();
+  void resume(Thread* thread);
+  void finish(Thread& thread);
+  void check_end() const;
+  std::string deadlock() const;
+
+  Shape shape_;
+  Random random_;
+  void (*kernel_)(const void* const*);
+  const void* const* params_;
+  const char* const* roles_;
+  EventQueue events_;
+  std::vector<std::unique_ptr<Cta>> ctas_;
+  std::vector<std::unique_ptr<Cluster>> clusters_;
+  Cta* active_ = nullptr;  // Whose memory is in the window.
+  Thread* running_ = nullptr;
+  std::string error_;
+  unsigned event_percent_;
+  unsigned yield_percent_;
+  unsigned late_percent_;
+  uint64_t num_steps_ = 0;
+};
+
+// The launch that runs; one at a time in a process.
+Machine& machine();
+
+}  // namespace jdg::emu

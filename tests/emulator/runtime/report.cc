@@ -1,0 +1,101 @@
+// What a launch says when it goes wrong.
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "runtime/machine.h"
+
+namespace jdg::emu {
+namespace {
+
+// "kernel+0x12ab", which the Python side turns into a line of the kernel.
+std::string code_address(const void* caller) {
+  Dl_info info;
+  if (caller == nullptr || dladdr(caller, &info) == 0) return "kernel";
+  // One byte back: a return address belongs to the line after the call.
+  const auto offset = static_cast<const char*>(caller) - static_cast<char*>(info.dli_fbase) - 1;
+  return format("kernel+0x%lx", static_cast<unsigned long>(offset));
+}
+
+std::string describe(const void* address) {
+  const auto offset = static_cast<const unsigned char*>(address) - smem_bytes;
+  if (offset >= 0 && offset < 256 * 1024) {
+    return format("an access to shared address 0x%lx, outside the CTA's", offset);
+  }
+  return format("an access to %p, outside every buffer", address);
+}
+
+std::string barrier_state(const Cta& cta) {
+  std::string text;
+  for (const auto& [address, barrier] : cta.barriers) {
+    text += format("\n  CTA %u, mbarrier 0x%x: phase %lu, %u of %u arrivals and %ld bytes to come",
+                   cta.index, address, static_cast<unsigned long>(barrier.phase), barrier.pending,
+                   barrier.expected, static_cast<long>(barrier.bytes));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string Machine::where(const Thread& thread) const {
+  return where(thread, format("lane %u", thread.lane));
+}
+
+std::string Machine::where(const Thread& thread, const std::string& lanes) const {
+  const uint32_t warp = thread.index / 32;
+  const std::string role = roles_ == nullptr ? "" : format(" (%s)", roles_[warp]);
+  return format("CTA %u, warp %u%s, %s: %s at ", thread.cta->index, warp, role.c_str(),
+                lanes.c_str(), thread.operation) +
+         code_address(thread.caller);
+}
+
+// One line for all lanes of a warp that wait for the same.
+std::string Machine::deadlock() const {
+  std::string text;
+  for (const auto& cta : ctas_) {
+    using Wait = std::tuple<uint32_t, const void*, std::string>;
+    std::map<Wait, std::pair<const Thread*, uint32_t>> lanes;
+    for (const auto& thread : cta->threads) {
+      if (thread->done) continue;
+      auto& entry = lanes[{thread->index / 32, thread->caller, thread->waits_for}];
+      entry.first = thread.get();
+      entry.second |= 1u << thread->lane;
+    }
+    for (const auto& [wait, entry] : lanes) {
+      const auto& [thread, mask] = entry;
+      text +=
+          "\n  " + where(*thread, format("lanes 0x%08x", mask)) + " waits for " + thread->waits_for;
+    }
+    text += barrier_state(*cta);
+  }
+  return text;
+}
+
+void Machine::fault(const void* address, const void* location) {
+  if (running_ == nullptr) {
+    // Nothing of the kernel's runs: the emulator itself is wrong.
+    std::fprintf(stderr, "the emulator touches %p\n", address);
+    std::abort();
+  }
+  running_->operation = "a load or store";
+  running_->caller = location;
+  error_ =
+      address == nullptr ? "an index out of bounds or an address not aligned" : describe(address);
+  error_ += "\n  " + where(*running_);
+  running_->fiber.abandon();
+}
+
+void Machine::check_end() const {
+  for (const auto& cta : ctas_) {
+    for (const auto& [address, barrier] : cta->barriers) {
+      if (barrier.bytes == 0) continue;
+      throw Error(format("the kernel ends with %ld bytes outstanding at mbarrier 0x%x of CTA %u",
+                         static_cast<long>(barrier.bytes), address, cta->index));
+    }
+  }
+}
+
+}  // namespace jdg::emu

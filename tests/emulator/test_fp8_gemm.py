@@ -1,0 +1,53 @@
+"""Every form of the Hopper FP8 GEMM is right under a harsher memory model."""
+
+import numpy as np
+import pytest
+
+from tests.emulator.emulator import Emulator
+from tests.emulator.fp8_gemm_case import Case, case, roles, run, wrong_elements
+
+NUM_SEEDS = 6
+
+CASES = [
+  # Tiles that straddle two scales of B, six of them on two CTAs.
+  case(70, 203, 300, block_n=96, num_math_warpgroups=1),
+  case(70, 331, 270, block_n=160, num_store_slots=2, num_stages=2),
+  # Fewer rows than a tile: wgmma reads past what is loaded.
+  case(5, 40, 130, block_n=32, num_sms=1),
+  case(1, 9, 16, block_n=8, num_sms=1, num_stages=1),
+  # Several K blocks a stage; a last stage that is not full.
+  case(130, 136, 384, block_n=64, stage_k_blocks=2, num_stages=2),
+  case(100, 72, 640, block_n=32, stage_k_blocks=4, num_math_warpgroups=1),
+  # Two slabs of a warpgroup, and three warpgroups.
+  case(300, 100, 256, block_n=64, num_slabs=2),
+  case(400, 70, 384, block_n=32, num_math_warpgroups=3),
+  # Clusters that share B, or A.
+  case(260, 70, 384, block_n=64, cluster_m=2, num_math_warpgroups=1, num_sms=4),
+  case(70, 300, 512, block_n=96, cluster_n=2, stage_k_blocks=2),
+  case(
+    140,
+    200,
+    256,
+    block_n=160,
+    cluster_m=2,
+    num_stages=2,
+    float32_out=True,
+    with_c=True,
+  ),
+  # Results and scales.
+  case(66, 170, 256, block_n=160, num_store_slots=3, float32_out=True),
+  case(66, 101, 256, block_n=64, with_c=True),
+  case(70, 150, 300, block_n=64, sfb_per_row=True, float32_out=True),
+  case(200, 90, 256, block_n=32, sfb_per_row=True, cluster_m=2, with_c=True),
+  case(66, 40, 144, groups=3, block_n=32, with_c=True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=Case.id)
+def test_every_schedule_gives_the_same_right_result(toolchain, case):
+  emulator = Emulator(toolchain, roles=roles)
+  first = run(case, emulator, seed=0)
+  assert wrong_elements(case, first).size == 0
+  for seed in range(1, NUM_SEEDS):
+    # To the bit: sums are added in one order whatever runs first.
+    np.testing.assert_array_equal(run(case, emulator, seed), first)
