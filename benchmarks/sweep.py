@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
   device = process_device()
-  if provenance.hopper() is None or device is None:
+  if device is None or not device.is_hopper:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
   cases = [
@@ -112,11 +112,8 @@ def time_case(
   x, weight = dense.operands(case)
   a, sfa = jax_deepgemm.per_token_cast_to_fp8(x)
   b, sfb = jax_deepgemm.per_block_cast_to_fp8(weight)
-  operands = (a[None], jnp.swapaxes(sfa, 0, 1)[None], b[None], sfb[None])
-  if case[0] % 4:
-    missing = -case[0] % 4
-    padding = ((0, 0), (0, 0), (0, missing))
-    operands = (operands[0], jnp.pad(operands[1], padding), *operands[2:])
+  sfa = jax_deepgemm.get_mn_major_tma_aligned_tensor(sfa)
+  operands = (a[None], sfa[None], b[None], sfb[None])
   programs = [program(problem_of(case), config, device) for config in configs]
   for run in programs:
     jax.block_until_ready(run(*operands))

@@ -42,15 +42,15 @@ def estimate_seconds(
 
 
 def _bytes(problem: Fp8GemmProblem) -> int:
-  element = 4 if problem.float32_out else 2
-  output = problem.m * problem.n * element * (2 if problem.with_c else 1)
+  output = problem.m * problem.n * problem.out_bytes
+  output *= 2 if problem.with_c else 1
   operands = (problem.m + problem.n) * problem.k
   return problem.num_groups * (operands + output)
 
 
 def _store_cycles(config: Sm90Fp8GemmConfig) -> float:
-  element = 4 if config.float32_out else 2
-  return config.block_m * config.block_n * element / _STORE_BYTES_PER_CYCLE
+  tile_bytes = config.block_m * config.block_n * config.out_bytes
+  return tile_bytes / _STORE_BYTES_PER_CYCLE
 
 
 def _stage_cycles(config: Sm90Fp8GemmConfig) -> float:

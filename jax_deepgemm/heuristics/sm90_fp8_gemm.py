@@ -38,6 +38,11 @@ class Fp8GemmProblem:
     """Blocks of K that have a scale of their own."""
     return -(-self.k // BLOCK_K)
 
+  @property
+  def out_bytes(self) -> int:
+    """Bytes of an element of D."""
+    return 4 if self.float32_out else 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Sm90Fp8GemmConfig:
@@ -72,10 +77,14 @@ class Sm90Fp8GemmConfig:
     return self.num_math_warpgroups * 128 + 128
 
   @property
+  def out_bytes(self) -> int:
+    """Bytes of an element of D."""
+    return 4 if self.float32_out else 2
+
+  @property
   def store_box_columns(self) -> int:
     """Columns of D that one TMA store writes."""
-    element_bytes = 4 if self.float32_out else 2
-    return min(self.block_n, _STORE_ROW_BYTES // element_bytes)
+    return min(self.block_n, _STORE_ROW_BYTES // self.out_bytes)
 
   @property
   def num_store_boxes(self) -> int:
@@ -92,8 +101,7 @@ class Sm90Fp8GemmConfig:
   @property
   def store_bytes(self) -> int:
     """Bytes in which tiles wait to be stored."""
-    element_bytes = 4 if self.float32_out else 2
-    box_bytes = 64 * self.store_box_columns * element_bytes
+    box_bytes = 64 * self.store_box_columns * self.out_bytes
     return self.num_math_warpgroups * self.num_store_slots * box_bytes
 
   @property

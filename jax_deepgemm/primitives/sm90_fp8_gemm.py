@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_deepgemm.alignment import align, ceil_div, get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
@@ -16,6 +17,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   num_tiles,
 )
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
 
@@ -77,12 +79,12 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  pitch = _align(n, 16 // out_dtype.itemsize)
+  pitch = _d_pitch(problem)
   operands = [
     _pad_last(a, 16),
-    _mn_major(sfa),
+    get_mn_major_tma_aligned_tensor(sfa),
     _pad_last(b, 16),
-    _mn_major(sfb) if problem.sfb_per_row else sfb,
+    get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   if c is not None:
     operands.append(_pad_last(c, pitch))
@@ -161,8 +163,8 @@ def _tensor_maps(
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B, the scales and D, as `Sm90Fp8GemmParams` lists them."""
   d = 5 if problem.with_c else 4
-  element, size = ("f32", 4) if problem.float32_out else ("bf16", 2)
-  pitch = _align(problem.n, 16 // size)
+  size = problem.out_bytes
+  pitch = _d_pitch(problem)
   columns = config.store_box_columns
   scales_a = _scale_map(_SFA, problem, config, problem.m, config.block_m)
   scales_b = scales_a  # Not used.
@@ -175,7 +177,7 @@ def _tensor_maps(
     scales_b,
     launch.TensorMap(
       index=d,
-      dtype=element,
+      dtype="f32" if problem.float32_out else "bf16",
       dims=(pitch, problem.m, problem.num_groups),
       strides=(pitch * size, problem.m * pitch * size),
       box=(columns, _STORE_ROWS, 1),
@@ -191,7 +193,7 @@ def _operand_map(
   rows: int,
   box_rows: int,
 ) -> launch.TensorMap:
-  pitch = _align(problem.k, 16)
+  pitch = align(problem.k, 16)
   if config.stage_k_blocks == 1:
     dims: tuple[int, ...] = (problem.k, rows, problem.num_groups)
     strides: tuple[int, ...] = (pitch, rows * pitch)
@@ -214,7 +216,7 @@ def _scale_map(
   rows: int,
   box_rows: int,
 ) -> launch.TensorMap:
-  pitch = _align(rows, 4)
+  pitch = get_tma_aligned_size(rows, 4)
   return launch.TensorMap(
     index=index,
     dtype="f32",
@@ -232,14 +234,13 @@ def _scalars(
   tiles_n: int,
   num_clusters: int,
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
-  size = 4 if problem.float32_out else 2
   # Without C the kernel gets a pointer that it never uses.
   c = 4 if problem.with_c else _A
   numbers = (
     problem.m,
-    _align(problem.n, 16 // size),
+    _d_pitch(problem),
     problem.num_k_blocks,
-    problem.n if problem.sfb_per_row else -(-problem.n // BLOCK_K),
+    problem.n if problem.sfb_per_row else ceil_div(problem.n, BLOCK_K),
     tiles_m,
     tiles_n,
     problem.num_groups,
@@ -252,9 +253,9 @@ def _scalars(
   )
 
 
-def _mn_major(scales: jax.Array) -> jax.Array:
-  """Returns `[g, k blocks, align(rows, 4)]`: TMA wants 16-byte rows."""
-  return _pad_last(jnp.swapaxes(scales, 1, 2), 4)
+def _d_pitch(problem: Fp8GemmProblem) -> int:
+  """Returns the elements from one row of C or D to the next."""
+  return get_tma_aligned_size(problem.n, problem.out_bytes)
 
 
 def _pad_last(x: jax.Array, multiple: int) -> jax.Array:
@@ -262,7 +263,3 @@ def _pad_last(x: jax.Array, multiple: int) -> jax.Array:
   if not missing:
     return x
   return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),))
-
-
-def _align(x: int, multiple: int) -> int:
-  return -(-x // multiple) * multiple

@@ -45,7 +45,7 @@ def use_kernel(options: Options, device: Device) -> bool:
   """
   if options.implementation == "reference":
     return False
-  if device.compute_capability == (9, 0):
+  if device.is_hopper:
     return True
   if options.implementation == "kernel":
     raise NotImplementedError(

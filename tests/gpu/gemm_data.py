@@ -38,8 +38,7 @@ def product(a, b, c=None):
 
 def dequantize(values, scales):
   rows, k = values.shape[-2:]
-  per_row = rows if scales.shape[-2] == rows else 128
-  repeat = 1 if per_row == rows else 128
+  repeat = 1 if scales.shape[-2] == rows else 128
   full = np.repeat(np.repeat(scales, repeat, axis=-2), 128, axis=-1)
   return values.astype(np.float64) * full[..., :rows, :k].astype(np.float64)
 
