@@ -4,6 +4,7 @@ python -m benchmarks.compare benchmarks/results/dense_fp8.json
 """
 
 import argparse
+import collections
 import dataclasses
 import pathlib
 import statistics
@@ -17,42 +18,80 @@ from benchmarks.results import Case
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """One case in both files; ratio > 1 says that the result is faster."""
+  """One case in both files; ratio > 1 says that the result is faster.
+
+  Attributes:
+    case: m, n, k.
+    us: of the result.
+    baseline_us: of the baseline.
+    speedup: over XLA's FP8 dot, run beside the result; None if it was not.
+    baseline_speedup: over cuBLASLt, run beside the baseline.
+  """
 
   case: Case
   us: float
   baseline_us: float
+  speedup: float | None = None
+  baseline_speedup: float | None = None
 
   @property
   def ratio(self) -> float:
     return self.baseline_us / self.us
+
+  @property
+  def same_gpu_ratio(self) -> float | None:
+    """The ratio as if both had run on one GPU; cuBLASLt ran beside each."""
+    if self.speedup is None or self.baseline_speedup is None:
+      return None
+    return self.speedup / self.baseline_speedup
 
 
 def compare(
   rows: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]
 ) -> tuple[list[Comparison], list[Case], list[Case]]:
   """Returns the cases in both, those of `rows` alone, of `baseline` alone."""
-  times = {results.case_of(row): row["us_median"] for row in rows}
-  others = {results.case_of(row): row["us_median"] for row in baseline}
+  ours = {results.case_of(row): row for row in rows}
+  theirs = {results.case_of(row): row for row in baseline}
   both = [
-    Comparison(c, us, others[c]) for c, us in times.items() if c in others
+    Comparison(
+      case,
+      row["us_median"],
+      theirs[case]["us_median"],
+      _speedup_over_dot(row),
+      theirs[case].get("speedup_over_cublas"),
+    )
+    for case, row in ours.items()
+    if case in theirs
   ]
   return (
     both,
-    [case for case in times if case not in others],
-    [case for case in others if case not in times],
+    [case for case in ours if case not in theirs],
+    [case for case in theirs if case not in ours],
   )
 
 
-def geometric_means(comparisons: Sequence[Comparison]) -> dict[str, float]:
-  """Returns the mean ratio of the cases of each m, and of all."""
-  groups = {}
+def _speedup_over_dot(row: dict[str, Any]) -> float | None:
+  # Below 16 rows XLA has no cuBLASLt kernel for FP8.
+  if "xla_fp8_dot_us" not in row or results.case_of(row)[0] < 16:
+    return None
+  return row["xla_fp8_dot_us"] / row["us_median"]
+
+
+def geometric_means(
+  comparisons: Sequence[Comparison], name: str = "ratio"
+) -> dict[str, float]:
+  """Returns the mean of a ratio over the cases of each m, and over all."""
+  groups = collections.defaultdict(list)
   for comparison in comparisons:
-    groups.setdefault(f"m = {comparison.case[0]}", []).append(comparison.ratio)
-  if comparisons:
-    groups["all"] = [comparison.ratio for comparison in comparisons]
+    ratio = getattr(comparison, name)
+    if ratio is not None:
+      groups[f"m = {comparison.case[0]}"].append(ratio)
+      groups["all"].append(ratio)
+  groups["all"] = groups.pop("all", [])  # Last.
   return {
-    name: statistics.geometric_mean(ratios) for name, ratios in groups.items()
+    name: statistics.geometric_mean(ratios)
+    for name, ratios in groups.items()
+    if ratios
   }
 
 
@@ -62,19 +101,29 @@ def table(
   theirs: Sequence[Case],
 ) -> str:
   """Returns the text of the comparison."""
-  lines = ["    m     n     k        us  baseline   ratio"]
+  lines = ["    m     n     k        us  baseline   ratio  same GPU"]
   for item in comparisons:
     m, n, k = item.case
     lines.append(
       f"{m:5} {n:5} {k:5} {item.us:9.2f} {item.baseline_us:9.2f}"
-      f" {item.ratio:7.3f}"
+      f" {item.ratio:7.3f} {_number(item.same_gpu_ratio)}"
     )
   lines += ["", "geometric means of the ratios (above 1: faster)"]
+  same_gpu = geometric_means(comparisons, "same_gpu_ratio")
   for name, mean in geometric_means(comparisons).items():
-    lines.append(f"  {name:9} {mean:.3f}")
+    lines.append(f"  {name:9} {mean:.3f} {_number(same_gpu.get(name))}")
+  if same_gpu:
+    lines.append(
+      "same GPU: both divided by the speedup over cuBLASLt's FP8 without"
+      " scales, which ran beside each"
+    )
   lines += [f"not in the baseline: {case}" for case in ours]
   lines += [f"only in the baseline: {case}" for case in theirs]
   return "\n".join(lines)
+
+
+def _number(ratio: float | None) -> str:
+  return " " * 9 if ratio is None else f"{ratio:9.3f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

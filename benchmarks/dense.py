@@ -24,11 +24,13 @@ _KERNEL = "sm90_"
 _METHODS = {
   "dense_fp8": (
     "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
-    " before each run; normal random operands"
+    " before each run; normal random operands; xla_fp8_dot_us is XLA's dot of"
+    " the same FP8 operands without scales"
   ),
   "dense_fp8_sustained": (
     "kernel time from JAX's profiler, runs back to back without flush; normal"
-    " random operands"
+    " random operands; xla_fp8_dot_us is XLA's dot of the same FP8 operands"
+    " without scales"
   ),
   "dense_end_to_end": (
     "from the first kernel's start to the last one's end, from JAX's profiler,"
@@ -88,7 +90,14 @@ def _time_kernel(case: Case, num_tests: int, flush_l2: bool) -> dict[str, Any]:
     flush_l2=flush_l2,
     kernel_name=_KERNEL,
   )
-  return results.row(case, result.run, _config(gemm, a, b))
+  dot = bench(fp8_dot, a[0], b[0], num_tests=num_tests, flush_l2=flush_l2)
+  return results.row(
+    case,
+    result.run,
+    _config(gemm, a, b),
+    xla_fp8_dot_us=round(dot.run.median, 2),
+    xla_fp8_dot_kernels=sorted(dot.kernels),
+  )
 
 
 def _time_end_to_end(case: Case, num_tests: int) -> dict[str, Any]:
@@ -125,6 +134,22 @@ def cast_and_gemm(x, b):
 
 
 @jax.jit
+def fp8_dot(a, b):
+  """One cuBLASLt kernel, unless m is small.
+
+  The precision turns fast accumulation off, as DeepGEMM's benchmark does: with
+  it cuBLASLt sums all of k in the 14 bits of the tensor cores.
+  """
+  return lax.dot_general(
+    a,
+    b,
+    (((1,), (1,)), ((), ())),
+    precision=lax.Precision.HIGHEST,
+    preferred_element_type=jnp.bfloat16,
+  )
+
+
+@jax.jit
 def bf16_dot(x, weight):
   return lax.dot_general(x, weight, (((1,), (1,)), ((), ())))
 
@@ -139,8 +164,9 @@ def _line(row: dict[str, Any]) -> str:
   text = f"{m:5} x {n:5} x {k:5}: {row['us_median']:8.2f} us"
   text += f" ({row['us_min']:.2f} to {row['us_max']:.2f})"
   text += f", {row['tflops']:7.2f} TFLOP/s"
-  if "bf16_dot_us" in row:
-    text += f"; bf16 dot {row['bf16_dot_us']:8.2f} us"
+  for name in ("bf16_dot", "xla_fp8_dot"):
+    if f"{name}_us" in row:
+      text += f"; {name} {row[f'{name}_us']:8.2f} us"
   return text
 
 

@@ -2,13 +2,14 @@
 
 python -m benchmarks.sweep                    all cases of the dense benchmark
 python -m benchmarks.sweep --only-m 1         those with m = 1
-python -m benchmarks.sweep --num-configs 30   more of the legal ones
+python -m benchmarks.sweep --num-forms 20     more of the legal ones
 
 Writes benchmarks/results/sweep_fp8.json, which the cost model is fitted to, and
 jax_deepgemm/heuristics/tuned_sm90.json, which the heuristics read.
 """
 
 import argparse
+import collections
 import dataclasses
 import heapq
 import json
@@ -50,7 +51,7 @@ _METHOD = (
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep")
-  parser.add_argument("--num-configs", type=int, default=14, metavar="N")
+  parser.add_argument("--num-forms", type=int, default=8, metavar="N")
   parser.add_argument("--num-tests", type=int, default=12, metavar="N")
   parser.add_argument("--only-m", type=int, metavar="M")
   parser.add_argument("--commit", help="of the code, where git is not there")
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.only_m in (None, case[0])
   ]
   candidates = {
-    case: candidates_of(problem_of(case), device, arguments.num_configs)
+    case: candidates_of(problem_of(case), device, arguments.num_forms)
     for case in cases
   }
   compile_all(config for configs in candidates.values() for config in configs)
@@ -85,11 +86,24 @@ def problem_of(case: Case) -> Fp8GemmProblem:
 def candidates_of(
   problem: Fp8GemmProblem, device: Device, count: int
 ) -> list[Sm90Fp8GemmConfig]:
-  """Returns the `count` legal configurations with the least estimates."""
-  return heapq.nsmallest(
+  """Returns the `count` forms with the least estimates, stored in any way.
+
+  The cost model does not tell ways of storing from each other.
+  """
+  forms: dict[Any, list[Sm90Fp8GemmConfig]] = collections.defaultdict(list)
+  for config in legal_configs(problem, device):
+    forms[_without_stores(config)].append(config)
+  cheapest = heapq.nsmallest(
     count,
-    legal_configs(problem, device),
-    key=lambda config: estimate_seconds(problem, config, device),
+    forms.values(),
+    key=lambda configs: estimate_seconds(problem, configs[0], device),
+  )
+  return [config for configs in cheapest for config in configs]
+
+
+def _without_stores(config: Sm90Fp8GemmConfig) -> Sm90Fp8GemmConfig:
+  return dataclasses.replace(
+    config, num_stages=0, num_store_slots=0, num_early_boxes=0
   )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from jax_deepgemm.heuristics.device import Device
 
 BLOCK_K = 128
+SCALE_COLUMNS = 128  # Rows of B, columns of D, that have one scale.
 _STORE_ROW_BYTES = 128
 
-# A tile may start at few offsets in the 128 columns that share a scale: the
-# kernel holds its main loop once for each, and takes long to compile with many.
-_BLOCK_NS = (8, 16, 32, 64, 96, 128, 160, 192)
+# Those above 128 must leave a divisor of 128 (cuda/common/tile_columns.cuh).
+_BLOCK_NS = (8, 16, 32, 64, 96, 128, 136, 144, 160, 192)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Sm90Fp8GemmConfig:
   cluster_m: int
   cluster_n: int
   num_store_slots: int
+  num_early_boxes: int
   sfb_per_row: bool
   float32_out: bool
   with_c: bool
@@ -82,14 +83,38 @@ class Sm90Fp8GemmConfig:
     return 4 if self.float32_out else 2
 
   @property
+  def main_columns(self) -> int:
+    """Columns of a tile that lie together (cuda/common/tile_columns.cuh)."""
+    if self.sfb_per_row:
+      return self.block_n
+    return min(self.block_n, SCALE_COLUMNS)
+
+  @property
+  def rest_columns(self) -> int:
+    """Columns of a tile that are its share of another 128."""
+    return self.block_n - self.main_columns
+
+  @property
   def store_box_columns(self) -> int:
-    """Columns of D that one TMA store writes."""
-    return min(self.block_n, _STORE_ROW_BYTES // self.out_bytes)
+    """Columns of D that one TMA store writes of those that lie together."""
+    return min(self.main_columns, _STORE_ROW_BYTES // self.out_bytes)
+
+  @property
+  def rest_box_columns(self) -> int:
+    """Columns of D that one TMA store writes of the others."""
+    return min(self.rest_columns, _STORE_ROW_BYTES // self.out_bytes)
+
+  @property
+  def num_main_boxes(self) -> int:
+    """TMA stores that a warp's 16 rows of a slab take for main columns."""
+    return -(-self.main_columns // self.store_box_columns)
 
   @property
   def num_store_boxes(self) -> int:
-    """TMA stores that a warp's rows of a tile take."""
-    return -(-self.block_n // self.store_box_columns)
+    """TMA stores that a warp's 16 rows of a slab take."""
+    if not self.rest_columns:
+      return self.num_main_boxes
+    return self.num_main_boxes + self.rest_columns // self.rest_box_columns
 
   @property
   def stage_bytes(self) -> int:
@@ -101,8 +126,9 @@ class Sm90Fp8GemmConfig:
   @property
   def store_bytes(self) -> int:
     """Bytes in which tiles wait to be stored."""
-    box_bytes = 64 * self.store_box_columns * self.out_bytes
-    return self.num_math_warpgroups * self.num_store_slots * box_bytes
+    columns = self.num_store_slots * self.store_box_columns
+    columns += self.num_slabs * self.rest_columns
+    return self.num_math_warpgroups * 64 * columns * self.out_bytes
 
   @property
   def overrun_bytes(self) -> int:
@@ -120,9 +146,15 @@ def num_tiles(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
 ) -> tuple[int, int]:
   """Returns tiles along M and along N, both counted in clusters."""
-  cluster_rows = config.block_m * config.cluster_m
-  cluster_columns = config.block_n * config.cluster_n
-  return -(-problem.m // cluster_rows), -(-problem.n // cluster_columns)
+  tiles_m = -(-problem.m // (config.block_m * config.cluster_m))
+  if config.rest_columns:
+    blocks = -(-problem.n // SCALE_COLUMNS)
+    sharers = SCALE_COLUMNS // config.rest_columns
+    groups, others = divmod(blocks, sharers + 1)
+    tiles_n = groups * sharers + others
+  else:
+    tiles_n = -(-problem.n // config.block_n)
+  return tiles_m, -(-tiles_n // config.cluster_n)
 
 
 def legal_configs(
@@ -134,12 +166,10 @@ def legal_configs(
     _BLOCK_NS,
     ((1, 1), (2, 1), (1, 2)),  # cluster_m, cluster_n.
     (1, 2, 4),  # stage_k_blocks.
-    (1, 2, 3),  # num_store_slots.
+    ((2, 2), (2, 1), (4, 2), (1, 1)),  # num_store_slots, num_early_boxes.
   )
   for shape in shapes:
-    (warpgroups, slabs), block_n, cluster, stage_k_blocks, num_store_slots = (
-      shape
-    )
+    (warpgroups, slabs), block_n, cluster, stage_k_blocks, stores = shape
     block_m = warpgroups * slabs * 64
     config = Sm90Fp8GemmConfig(
       num_math_warpgroups=warpgroups,
@@ -150,7 +180,8 @@ def legal_configs(
       a_rows=min(block_m, _align(problem.m, 8)),
       cluster_m=cluster[0],
       cluster_n=cluster[1],
-      num_store_slots=num_store_slots,
+      num_store_slots=stores[0],
+      num_early_boxes=stores[1],
       sfb_per_row=problem.sfb_per_row,
       float32_out=problem.float32_out,
       with_c=problem.with_c,
@@ -180,15 +211,27 @@ def _is_useful(config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem) -> bool:
 
 def _fits_kernel(config: Sm90Fp8GemmConfig) -> bool:
   """Whether the kernel has this form."""
-  if config.num_store_slots > config.num_store_boxes:
-    return False
-  return _scales_fit(config) and _registers_fit(config)
+  return _scales_fit(config) and _stores_fit(config) and _registers_fit(config)
 
 
 def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
   """Whether no tile touches more than two rows of scales."""
+  if config.sfb_per_row:
+    return True
+  if config.rest_columns:
+    # Rows of B from two places do not lie together if a stage has more blocks.
+    return config.stage_k_blocks == 1
   block_n = config.block_n
-  return config.sfb_per_row or block_n + 128 - math.gcd(block_n, 128) <= 256
+  return block_n + SCALE_COLUMNS - math.gcd(block_n, SCALE_COLUMNS) <= 256
+
+
+def _stores_fit(config: Sm90Fp8GemmConfig) -> bool:
+  """Whether there are boxes for the slots, and early ones of the first slab."""
+  boxes = config.num_store_boxes
+  if config.num_store_slots > config.num_slabs * config.num_main_boxes:
+    return False
+  first_half = boxes if config.num_slabs == 1 else boxes + boxes // 2
+  return config.num_early_boxes <= first_half
 
 
 def _registers_fit(config: Sm90Fp8GemmConfig) -> bool:
@@ -198,7 +241,7 @@ def _registers_fit(config: Sm90Fp8GemmConfig) -> bool:
   if config.num_math_warpgroups == 3:
     limit = 128 if config.with_c or config.sfb_per_row else 144
   elif config.num_slabs == 2:
-    limit = 192
+    limit = 192 if config.with_c or config.sfb_per_row else 204
   else:
     limit = 192 if config.with_c or config.sfb_per_row else 224
   return values <= limit

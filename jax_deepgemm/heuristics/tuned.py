@@ -24,6 +24,7 @@ def key_of(config: Sm90Fp8GemmConfig) -> Key:
     config.cluster_m,
     config.cluster_n,
     config.num_store_slots,
+    config.num_early_boxes,
   )
 
 

@@ -162,27 +162,37 @@ def _tensor_maps(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B, the scales and D, as `Sm90Fp8GemmParams` lists them."""
-  d = 5 if problem.with_c else 4
-  size = problem.out_bytes
-  pitch = _d_pitch(problem)
-  columns = config.store_box_columns
   scales_a = _scale_map(_SFA, problem, config, problem.m, config.block_m)
   scales_b = scales_a  # Not used.
   if problem.sfb_per_row:
     scales_b = _scale_map(_SFB, problem, config, problem.n, config.block_n)
+  b_main = _operand_map(_B, problem, config, problem.n, config.main_columns)
+  d_main = d_rest = _result_map(problem, config.store_box_columns)
+  b_rest = b_main  # Not used, as that of D.
+  if config.rest_columns:
+    b_rest = _operand_map(_B, problem, config, problem.n, config.rest_columns)
+    d_rest = _result_map(problem, config.rest_box_columns)
   return (
     _operand_map(_A, problem, config, problem.m, config.a_rows),
-    _operand_map(_B, problem, config, problem.n, config.block_n),
+    b_main,
+    b_rest,
     scales_a,
     scales_b,
-    launch.TensorMap(
-      index=d,
-      dtype="f32" if problem.float32_out else "bf16",
-      dims=(pitch, problem.m, problem.num_groups),
-      strides=(pitch * size, problem.m * pitch * size),
-      box=(columns, _STORE_ROWS, 1),
-      swizzle=128 if columns * size == 128 else 0,
-    ),
+    d_main,
+    d_rest,
+  )
+
+
+def _result_map(problem: Fp8GemmProblem, columns: int) -> launch.TensorMap:
+  size = problem.out_bytes
+  pitch = _d_pitch(problem)
+  return launch.TensorMap(
+    index=5 if problem.with_c else 4,
+    dtype="f32" if problem.float32_out else "bf16",
+    dims=(pitch, problem.m, problem.num_groups),
+    strides=(pitch * size, problem.m * pitch * size),
+    box=(columns, _STORE_ROWS, 1),
+    swizzle=128 if columns * size == 128 else 0,
   )
 
 

@@ -46,6 +46,17 @@ def test_means_are_geometric_by_m_and_over_all():
   assert compare.geometric_means([]) == {}
 
 
+def test_a_yardstick_beside_each_takes_the_gpu_out_of_the_ratio():
+  row = {"case": {"m": 128, "n": 8, "k": 8}, "us_median": 2.0}
+  baseline = [row | {"us_median": 3.0, "speedup_over_cublas": 1.2}]
+  ((item,), _, _) = compare.compare([row | {"xla_fp8_dot_us": 3.0}], baseline)
+  assert item.ratio == pytest.approx(1.5)
+  assert item.same_gpu_ratio == pytest.approx(1.5 / 1.2)
+  ((item,), _, _) = compare.compare([row], baseline)
+  assert item.same_gpu_ratio is None
+  assert compare.geometric_means([item], "same_gpu_ratio") == {}
+
+
 @pytest.mark.parametrize(("bound", "code"), [("0.8", 0), ("0.9", 1)])
 def test_a_bound_decides_the_exit_code(results_file, bound, code, capsys):
   assert compare.main([str(results_file), "--fail-below", bound]) == code

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from jax_deepgemm.primitives.kernel_call import KernelCall
 
 # Parameters of the FP8 GEMM, in order.
-_A, _B, _SFA, _, _D, _, _, _, _, _K_BLOCKS, _SFB_ROWS, _NUM_M, *_ = range(15)
+_A, _B, _, _SFA, _, _D, _, _, _, _, _, _K_BLOCKS, _SFB_ROWS, _NUM_M = range(14)
 
 
 def _param(index: int, **changes: object) -> Callable[[KernelCall], KernelCall]:

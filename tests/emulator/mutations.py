@@ -7,7 +7,9 @@ from tests.emulator.fp8_gemm_case import Case, case
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
 _TYPES = "kernels/sm90_fp8_gemm_types.cuh"
-_STORE = "common/tile_store.cuh"
+_STORE = "kernels/sm90_fp8_gemm_store.cuh"
+_BOXES = "common/tile_store.cuh"
+_COLUMNS = "common/tile_columns.cuh"
 _MMA = "mma/sm90_fp8.cuh"
 
 # Small, but with several tiles per CTA and a ring that goes round.
@@ -18,6 +20,10 @@ _BLOCKS = case(70, 72, 512, block_n=32, stage_k_blocks=2, num_stages=2)
 _PER_ROW = case(70, 150, 512, block_n=64, sfb_per_row=True, num_stages=2)
 _CLUSTER = case(
   140, 100, 384, block_n=32, cluster_m=2, num_math_warpgroups=1, num_stages=2
+)
+_SHARED = case(40, 650, 256, block_n=160, num_math_warpgroups=1, num_stages=2)
+_SLOTS = case(
+  70, 200, 256, block_n=128, num_store_slots=1, float32_out=True, num_stages=2
 )
 _TWO_GROUPS = case(140, 40, 256, block_n=32, num_math_warpgroups=2)
 
@@ -151,29 +157,29 @@ MUTATIONS = (
     "cut_too_late", _GEMM, "if (split > kSplit)", "if (split >= kSplit)"
   ),
   # Results.
-  Mutation("no_proxy_fence", _STORE, "  ptx::fence_proxy_async();\n", ""),
+  Mutation("no_proxy_fence", _STORE, "    ptx::fence_proxy_async();\n", ""),
   Mutation(
     "stored_before_other_lanes_write",
     _STORE,
-    "ptx::fence_proxy_async();\n  __syncwarp();",
+    "ptx::fence_proxy_async();\n    __syncwarp();",
     "ptx::fence_proxy_async();",
     _FLOAT32,
   ),
   Mutation(
     "slots_overwritten",
     _STORE,
-    "  if (lane == 0) ptx::tma_store_wait_read();\n",
+    "    if (lane_ == 0) ptx::tma_store_wait_read();\n",
     "",
   ),
   Mutation(
     "slots_overwritten_by_other_lanes",
     _STORE,
-    "ptx::tma_store_wait_read();\n  __syncwarp();",
+    "ptx::tma_store_wait_read();\n    __syncwarp();",
     "ptx::tma_store_wait_read();",
     _FLOAT32,
   ),
   Mutation(
-    "stores_not_committed", _STORE, "    ptx::tma_store_commit();\n", ""
+    "stores_not_committed", _STORE, "      ptx::tma_store_commit();\n", ""
   ),
   Mutation(
     "memory_dies_before_the_last_store",
@@ -182,7 +188,48 @@ MUTATIONS = (
     "",
     _FLOAT32,
   ),
-  Mutation("wrong_result_swizzle", _STORE, "(row % 8)", "(row % 4)"),
+  Mutation(
+    "slots_not_awaited_within_a_tile",
+    _STORE,
+    "kMainBox && turn(kBox) == 0",
+    "false",
+    _SLOTS,
+  ),
+  Mutation(
+    "boxes_after_the_sums_are_gone",
+    _GEMM,
+    "if (worker.has_finished) store.go_on(slab, sum);\n",
+    "if (worker.has_finished && slab > 0) store.go_on(slab, sum);\n",
+  ),
+  Mutation(
+    "wrong_share",
+    _COLUMNS,
+    " + share * kRest;",
+    ";",
+    _SHARED,
+  ),
+  Mutation(
+    "rest_loaded_over_the_main_rows",
+    _LOAD,
+    "stage.b[0] + Traits::Columns::kMain * kBlockK",
+    "stage.b[0]",
+    _SHARED,
+  ),
+  Mutation(
+    "scale_of_the_next_block_for_the_rest",
+    _LOAD,
+    "Traits::kShares ? columns.rest / 128 : columns.main / 128 + 1",
+    "columns.main / 128 + 1",
+    _SHARED,
+  ),
+  Mutation(
+    "rest_stored_as_main_columns",
+    _STORE,
+    "Boxes::in_rest(kInSlab) ? params_.d_rest : params_.d",
+    "params_.d",
+    _SHARED,
+  ),
+  Mutation("wrong_result_swizzle", _BOXES, "(row % 8)", "(row % 4)"),
   Mutation(
     "tile_skipped",
     "common/tile_scheduler.cuh",

@@ -12,6 +12,12 @@ CASES = [
   # Tiles that straddle two scales of B, six of them on two CTAs.
   case(70, 203, 300, block_n=96, num_math_warpgroups=1),
   case(70, 331, 270, block_n=160, num_store_slots=2, num_stages=2),
+  # Tiles that share out every 9th, 5th or 3rd block of 128 columns; one slab
+  # stored behind the other.
+  case(70, 1171, 130, block_n=144, num_early_boxes=2, num_stages=2),
+  case(70, 700, 130, block_n=160, cluster_n=2, num_stages=2),
+  case(300, 300, 130, block_n=136, num_slabs=2, num_stages=2),
+  case(70, 450, 130, block_n=192, float32_out=True, with_c=True, num_stages=2),
   # Fewer rows than a tile: wgmma reads past what is loaded.
   case(5, 40, 130, block_n=32, num_sms=1),
   case(1, 9, 16, block_n=8, num_sms=1, num_stages=1),
@@ -35,7 +41,7 @@ CASES = [
     with_c=True,
   ),
   # Results and scales.
-  case(66, 170, 256, block_n=160, num_store_slots=3, float32_out=True),
+  case(66, 170, 256, block_n=160, num_store_slots=4, float32_out=True),
   case(66, 101, 256, block_n=64, with_c=True),
   case(70, 150, 300, block_n=64, sfb_per_row=True, float32_out=True),
   case(200, 90, 256, block_n=32, sfb_per_row=True, cluster_m=2, with_c=True),

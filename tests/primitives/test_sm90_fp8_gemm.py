@@ -40,7 +40,7 @@ def _launch(m, n, k, *, c=False, out_dtype=jnp.bfloat16, recipe=None):
 
 
 def _maps(launch):
-  names = ["a", "b", "sfa", "sfb", "d"]
+  names = ["a", "b", "b_rest", "sfa", "sfb", "d", "d_rest"]
   params = [launch["params"][f"p{i:02}"] for i in range(len(names))]
   return dict(zip(names, params, strict=True))
 
@@ -75,7 +75,9 @@ def test_scales_per_row_of_b_have_a_map():
   assert maps["sfb"]["index"] == 3
 
 
-@pytest.mark.parametrize("shape", [(1, 2112, 7168), (4096, 576, 7168)])
+@pytest.mark.parametrize(
+  "shape", [(1, 2112, 7168), (4096, 576, 7168), (4096, 16384, 7168)]
+)
 def test_boxes_are_what_tma_takes(shape):
   for tensor in _maps(_launch(*shape)).values():
     assert all(1 <= size <= 256 for size in tensor["box"])

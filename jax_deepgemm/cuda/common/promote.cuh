@@ -14,8 +14,10 @@ struct RowScales {
   float lower;  // Row r + 8.
 };
 
+// Rounded as written: left to itself the compiler fuses the first block's product with the second's
+// where both are in one stage, and results would depend on the configuration in their last bit.
 __device__ __forceinline__ void scale_add(float& sum, float acc, float scale, bool first) {
-  sum = first ? acc * scale : sum + acc * scale;
+  sum = first ? __fmul_rn(acc, scale) : __fmaf_rn(acc, scale, sum);
 }
 
 // One scale a row for column groups before kSplit, another for the rest.

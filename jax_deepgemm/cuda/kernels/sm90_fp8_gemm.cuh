@@ -2,13 +2,12 @@
 //
 // Persistent, warp specialised. One warp streams A, B and sfa through TMA, one the few floats of
 // sfb; math warpgroups multiply one K block of 128 at a time and add it, scaled, to float32 sums.
-// A finished tile is written to shared memory just before the next one begins, when that memory
-// is free, and goes on its way to global memory while the next one is on the tensor cores.
+// A finished tile goes to shared memory and on its way to global memory while the next one begins.
 #pragma once
 
-#include "common/accumulate.cuh"
 #include "common/promote.cuh"
 #include "kernels/sm90_fp8_gemm_load.cuh"
+#include "kernels/sm90_fp8_gemm_store.cuh"
 
 namespace jdg {
 
@@ -16,6 +15,7 @@ template <Sm90Fp8GemmConfig kConfig>
 struct Sm90Fp8Gemm {
   using Traits = Sm90Fp8GemmTraits<kConfig>;
   using Load = Sm90Fp8GemmLoad<kConfig>;
+  using Store = Sm90Fp8GemmStore<kConfig>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -51,13 +51,11 @@ struct Sm90Fp8Gemm {
   }
 
  private:
-  using Sums = float[kNumSlabs][kAccumulators];
-  using Boxes = typename Traits::Boxes;
+  using Sums = typename Traits::Sums;
 
   // What one math thread keeps across tiles.
   struct Worker {
-    u32 warpgroup;
-    u32 warp;  // In its warpgroup.
+    u32 warp;
     u32 lane;
     u32 cta_rank;
     TileIndex finished;  // Tile whose sums are not stored yet.
@@ -84,7 +82,7 @@ struct Sm90Fp8Gemm {
 
   __device__ static __forceinline__ void multiply_tiles(const Sm90Fp8GemmParams& params, Smem& smem,
                                                         u32 warp) {
-    Worker worker = {warp / 4, warp % 4, threadIdx.x % 32, Traits::cta_rank(), {}, false};
+    Worker worker = {warp, threadIdx.x % 32, Traits::cta_rank(), {}, false};
     Ring ring(smem.stages);
     Sums sum;
     bool ready = false;
@@ -92,14 +90,17 @@ struct Sm90Fp8Gemm {
     TileIndex next = tiles.tile();
     while (tiles.valid()) {
       const TileIndex tile = next;
-      const int split = (128 - Traits::first_column(tile, worker.cta_rank) % 128) / 8;
+      const int split = Traits::kSplitsScale
+                            ? (128 - Traits::columns(tile, worker.cta_rank).main % 128) / 8
+                            : kLastSplit;
+      const Store store(params, smem, worker.finished, warp, worker.lane);
       multiply_stage<true, 0>(
           worker, ring, ready, split, sum,
           [&](int slab) {
-            if (worker.has_finished) begin_store_slab(params, smem, worker, slab, sum[slab]);
+            if (worker.has_finished && slab == 0) store.begin(sum);
           },
           [&](int slab) {
-            if (worker.has_finished) finish_store_slab(params, smem, worker, slab, sum[slab]);
+            if (worker.has_finished) store.go_on(slab, sum);
             if (slab + 1 == kNumSlabs) {
               tiles.advance();
               next = tiles.tile();
@@ -109,19 +110,19 @@ struct Sm90Fp8Gemm {
       worker.finished = tile;
       worker.has_finished = true;
     }
+    if (worker.has_finished) {
+      const Store store(params, smem, worker.finished, warp, worker.lane);
+      store.begin(sum);
 #pragma unroll
-    for (int slab = 0; slab < kNumSlabs; ++slab) {
-      if (!worker.has_finished) break;
-      begin_store_slab(params, smem, worker, slab, sum[slab]);
-      finish_store_slab(params, smem, worker, slab, sum[slab]);
+      for (int slab = 0; slab < kNumSlabs; ++slab) store.go_on(slab, sum);
     }
     // The shared memory must outlive the stores that read it.
     if (worker.lane == 0) ptx::tma_store_wait_read();
   }
 
-  // The K blocks of a tile after its first stage. Where a tile reaches into a second row of sfb,
-  // there is a loop for each place where that can be: deciding inside the loop was measured to cost
-  // 200 cycles a K block, where the tensor cores take 720 for a 192 x 120 tile.
+  // The K blocks of a tile after its first stage. Where the place at which a second row of sfb
+  // begins differs between tiles, there is a loop for each: deciding inside the loop was measured
+  // to cost 200 cycles a K block, where the tensor cores take 576 for a 192 x 96 tile.
   template <int kSplit>
   __device__ static __forceinline__ void multiply_rest(const Sm90Fp8GemmParams& params,
                                                        Worker& worker, Ring& ring, bool& ready,
@@ -150,7 +151,7 @@ struct Sm90Fp8Gemm {
     Stage& stage = ring.stage();
 #pragma unroll
     for (int slab = 0; slab < kNumSlabs; ++slab) {
-      const u32 first_row = (worker.warpgroup * kNumSlabs + slab) * 64;
+      const u32 first_row = (worker.warp / 4 * kNumSlabs + slab) * 64;
       float acc[kConfig.stage_k_blocks][kAccumulators];
       before(slab);
       if (slab == 0 && !ready) wait(stage.full, ring.parity());
@@ -200,7 +201,7 @@ struct Sm90Fp8Gemm {
                                                         RowScales left, RowScales right, int split,
                                                         bool first) {
     if constexpr (!Traits::kSplitsScale) {
-      promote_split<kConfig.block_n / 8>(sum, acc, left, right, first);
+      promote_split<Traits::Columns::kMain / 8>(sum, acc, left, right, first);
     } else if constexpr (kSplit > 0) {
       promote_split<kSplit>(sum, acc, left, right, first);
     } else {
@@ -224,49 +225,7 @@ struct Sm90Fp8Gemm {
 
   // Row in the tile of the first of a warp's 16 rows.
   __device__ static __forceinline__ u32 slab_row(const Worker& worker, int slab) {
-    return (worker.warpgroup * kNumSlabs + slab) * 64 + worker.warp * 16;
-  }
-
-  __device__ static __forceinline__ StoreTarget store_target(const Sm90Fp8GemmParams& params,
-                                                             Smem& smem, const Worker& worker,
-                                                             int slab) {
-    const TileIndex& tile = worker.finished;
-    return {params.d, smem.store[worker.warpgroup * 4 + worker.warp],
-            Traits::first_column(tile, worker.cta_rank),
-            Traits::first_row(tile, worker.cta_rank) + slab_row(worker, slab), tile.group};
-  }
-
-  __device__ static __forceinline__ void begin_store_slab(const Sm90Fp8GemmParams& params,
-                                                          Smem& smem, const Worker& worker,
-                                                          int slab, float (&sum)[kAccumulators]) {
-    using Element = typename ElementType<kConfig.float32_out>::Type;
-    const StoreTarget target = store_target(params, smem, worker, slab);
-    if constexpr (kConfig.with_c) {
-      const u64 first = static_cast<u64>(target.group) * params.m * params.pitch;
-      add_tile(sum, static_cast<const Element*>(params.c) + first, target.row, target.column,
-               params.m, params.pitch, worker.lane);
-    }
-    if constexpr (kConfig.float32_out) {
-      begin_store<Boxes, kConfig.num_store_slots>(sum, target, worker.lane);
-    } else {
-      u32 packed[kAccumulators / 2];
-      pack_tile(sum, packed);
-      begin_store<Boxes, kConfig.num_store_slots>(packed, target, worker.lane);
-    }
-  }
-
-  __device__ static __forceinline__ void finish_store_slab(const Sm90Fp8GemmParams& params,
-                                                           Smem& smem, const Worker& worker,
-                                                           int slab,
-                                                           const float (&sum)[kAccumulators]) {
-    const StoreTarget target = store_target(params, smem, worker, slab);
-    if constexpr (kConfig.float32_out) {
-      finish_store<Boxes, kConfig.num_store_slots>(sum, target, worker.lane);
-    } else {
-      u32 packed[kAccumulators / 2];
-      pack_tile(sum, packed);
-      finish_store<Boxes, kConfig.num_store_slots>(packed, target, worker.lane);
-    }
+    return (worker.warp / 4 * kNumSlabs + slab) * 64 + worker.warp % 4 * 16;
   }
 };
 

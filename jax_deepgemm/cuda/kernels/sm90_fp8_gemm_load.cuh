@@ -19,6 +19,10 @@ struct Sm90Fp8GemmLoad {
     ptx::prefetch_tensor_map(params.sfa);
     if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
     ptx::prefetch_tensor_map(params.d);
+    if constexpr (Traits::kShares) {
+      ptx::prefetch_tensor_map(params.b_rest);
+      ptx::prefetch_tensor_map(params.d_rest);
+    }
   }
 
   // Streams A, B and per-row scales of every tile; one thread.
@@ -28,7 +32,7 @@ struct Sm90Fp8GemmLoad {
     for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
       const TileIndex tile = tiles.tile();
       const u32 row = Traits::first_row(tile, rank);
-      const u32 column = Traits::first_column(tile, rank);
+      const typename Traits::Columns columns = Traits::columns(tile, rank);
 #pragma unroll 1
       for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
@@ -36,11 +40,16 @@ struct Sm90Fp8GemmLoad {
         ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
         operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, tile.group,
                                          rank);
-        operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, column, k_block, tile.group,
-                                         rank);
+        operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
+                                         tile.group, rank);
+        if constexpr (Traits::kShares) {
+          operand<(kConfig.cluster_m > 1)>(stage.b[0] + Traits::Columns::kMain * kBlockK,
+                                           params.b_rest, stage.full, columns.rest, k_block,
+                                           tile.group, rank);
+        }
         ptx::tma_load(stage.sfa, params.sfa, stage.full, row, k_block, tile.group);
         if constexpr (kConfig.sfb_per_row) {
-          ptx::tma_load(stage.sfb, params.sfb, stage.full, column, k_block, tile.group);
+          ptx::tma_load(stage.sfb, params.sfb, stage.full, columns.main, k_block, tile.group);
         }
         ring.advance();
       }
@@ -59,8 +68,9 @@ struct Sm90Fp8GemmLoad {
     Ring ring(smem.stages);
     for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
       const TileIndex tile = tiles.tile();
-      const u32 first_row = Traits::first_column(tile, rank) / 128;
-      const u32 row = min(first_row + neighbour, params.sfb_rows - 1);
+      const typename Traits::Columns columns = Traits::columns(tile, rank);
+      const u32 second_row = Traits::kShares ? columns.rest / 128 : columns.main / 128 + 1;
+      const u32 row = min(neighbour ? second_row : columns.main / 128, params.sfb_rows - 1);
       const u64 line = static_cast<u64>(tile.group) * params.sfb_rows + row;
       const float* scales = params.sfb_blocks + line * params.num_k_blocks;
 #pragma unroll 1

@@ -3,6 +3,7 @@
 
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
+#include "common/tile_columns.cuh"
 #include "common/tile_scheduler.cuh"
 #include "common/tile_store.cuh"
 #include "mma/sm90_fp8.cuh"
@@ -20,7 +21,8 @@ struct Sm90Fp8GemmConfig {
   int a_rows;           // Rows of A that are loaded; fewer than the tile's when M is small.
   int cluster_m;        // CTAs along M that share each tile of B,
   int cluster_n;        // or along N that share each tile of A; one of the two is 1.
-  int num_store_slots;  // Staging buffers of a warp.
+  int num_store_slots;  // Staging buffers of a warp for boxes of main columns.
+  int num_early_boxes;  // Boxes of a tile that are stored before the next one begins.
   bool sfb_per_row;     // sfb is per row of B, else per 128 rows.
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
@@ -30,13 +32,15 @@ struct Sm90Fp8GemmConfig {
 };
 
 struct Sm90Fp8GemmParams {
-  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
-  const ptx::TensorMap* b;    // As `a`, with N for M.
-  const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
-  const ptx::TensorMap* sfb;  // {align(N, 4), K / 128, group}; if sfb_per_row.
-  const ptx::TensorMap* d;    // {pitch, M, group}.
-  const float* sfb_blocks;    // [group, sfb_rows, num_k_blocks]; unless sfb_per_row.
-  const void* c;              // [group, m, pitch]; if with_c.
+  const ptx::TensorMap* a;  // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;  // As `a`, with N for M; boxes of the main columns of a tile,
+  const ptx::TensorMap* b_rest;  // and of the rest.
+  const ptx::TensorMap* sfa;     // {align(M, 4), K / 128, group}.
+  const ptx::TensorMap* sfb;     // {align(N, 4), K / 128, group}; if sfb_per_row.
+  const ptx::TensorMap* d;       // {pitch, M, group}; boxes of the main columns of a tile,
+  const ptx::TensorMap* d_rest;  // and of the rest.
+  const float* sfb_blocks;       // [group, sfb_rows, num_k_blocks]; unless sfb_per_row.
+  const void* c;                 // [group, m, pitch]; if with_c.
   u32 m;
   u32 pitch;  // Elements of a row of C and D.
   u32 num_k_blocks;
@@ -54,15 +58,20 @@ struct Sm90Fp8GemmTraits {
   static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
   static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
   static constexpr int kAccumulators = kBlockN / 2;
-  // Tiles start at multiples of gcd(kBlockN, 128), so they may reach into a second row of sfb.
-  static constexpr bool kSplitsScale = !kConfig.sfb_per_row && 128 % kBlockN != 0;
+  // Wide tiles have their columns from two places, each with its row of sfb. Others start at
+  // multiples of gcd(kBlockN, 128), so they may reach into a second row of sfb.
+  static constexpr bool kShares = !kConfig.sfb_per_row && kBlockN > 128;
+  static constexpr bool kSplitsScale = !kConfig.sfb_per_row && !kShares && 128 % kBlockN != 0;
+  using Columns = TileColumns<kBlockN, kShares>;
   // One lane per scale of B and stage.
   static constexpr int kScaleLanes = kConfig.sfb_per_row ? 0 : kStageKBlocks * 2;
-  using Boxes = StoreBoxes<kBlockN, kConfig.float32_out>;
+  using Boxes = StoreBoxes<Columns::kMain, Columns::kRest, kConfig.float32_out>;
+  using Sums = float[kConfig.num_slabs][kAccumulators];
 
   static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
-  static_assert(kConfig.sfb_per_row || kBlockN + 128 - gcd(kBlockN, 128) <= 256,
+  static_assert(kConfig.sfb_per_row || kShares || kBlockN + 128 - gcd(kBlockN, 128) <= 256,
                 "a tile may touch two rows of sfb");
+  static_assert(!kShares || kStageKBlocks == 1, "wgmma needs the rows of B one after the other");
   static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
   static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
   static_assert(kScaleLanes <= 32, "one warp loads the scales of a stage");
@@ -81,9 +90,14 @@ struct Sm90Fp8GemmTraits {
   // lie outside D and are never stored, but the reads must stay in shared memory.
   static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBlockK + 16;
 
+  // Staging of a warp. The slots of all warps for main columns come first: their swizzle needs
+  // addresses that are multiples of 1024.
+  static constexpr int kMainSlotBytes = kConfig.num_store_slots * Boxes::kMainBytes;
+  static constexpr int kRestSlotBytes = kConfig.num_slabs * Boxes::kRestCount * Boxes::kRestBytes;
+
   struct Smem {
     Stage stages[kNumStages];
-    u8 store[kNumMathWarps][kConfig.num_store_slots * Boxes::kBytes];
+    u8 store[kNumMathWarps * (kMainSlotBytes + kRestSlotBytes)];
     u8 overrun[kOverrun];
   };
 
@@ -107,8 +121,8 @@ struct Sm90Fp8GemmTraits {
     return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;
   }
 
-  __device__ static __forceinline__ u32 first_column(const TileIndex& tile, u32 rank) {
-    return (tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0)) * kBlockN;
+  __device__ static __forceinline__ Columns columns(const TileIndex& tile, u32 rank) {
+    return Columns(tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0));
   }
 };
 

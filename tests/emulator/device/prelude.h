@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
@@ -28,6 +29,8 @@ struct alignas(8) float2 {
 __forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
 __forceinline__ int min(int x, int y) { return x < y ? x : y; }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+__forceinline__ float __fmul_rn(float x, float y) { return x * y; }
+__forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 
 __forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
 __forceinline__ void __syncthreads() { jdg::emu::sync_threads(); }
