@@ -4,20 +4,21 @@ Returns 0 if every run is right and 1 if one is not, whose report it prints.
 """
 
 import argparse
+import contextlib
+import pathlib
 import shlex
-import shutil
-from collections.abc import Iterable
+import tempfile
 
 import numpy as np
 from tqdm import tqdm
 
 from tests.emulator.emulator import Emulator, Thread
-from tests.emulator.fp8_gemm_case import Case, expected, roles, run
+from tests.emulator.fp8_gemm_case import Case, expected, roles
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
-from tests.emulator.mutated import MutatedLaunches, mutated, verdict
-from tests.emulator.mutations import MUTATIONS
+from tests.emulator.mutated import MutatedLaunches, examine, mutated
+from tests.emulator.mutations import MUTATIONS, Mutation
 from tests.emulator.test_fp8_gemm import CASES
-from tests.emulator.toolchain import HERE, Toolchain
+from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
 
 _MUTATIONS = {mutation.name: mutation for mutation in MUTATIONS}
 # Libraries of earlier calls, so that a second look takes no compiler.
@@ -36,7 +37,9 @@ def main(
   if not cases:
     print(f"no case has {parsed.case!r} in its name; see --list")
     return 2
-  emulator = _emulator(toolchain or Toolchain(_FOLDER), parsed.mutate)
+  if toolchain is None:
+    toolchain = Toolchain(_FOLDER, "-O0" if parsed.debug else "-O1")
+  emulator = _emulator(toolchain, parsed.mutate)
   emulator.traced = parsed.trace
   seeds = range(parsed.seed, parsed.seed + parsed.seeds)
   wrong = [not _check(case, emulator, seeds, parsed) for case in cases]
@@ -57,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     metavar="CTA:WARP[:LANE]",
     help="list what this thread does",
   )
+  add("--debug", action="store_true", help="compile for a debugger")
   return parser
 
 
@@ -89,22 +93,34 @@ def _emulator(toolchain: Toolchain, mutation: str | None) -> Emulator:
     return MutatedLaunches(toolchain, LAUNCH_MUTATIONS[mutation])
   if mutation is None:
     return Emulator(toolchain, roles=roles)
-  folder = toolchain.folder / "mutated" / mutation
-  shutil.rmtree(folder, ignore_errors=True)
-  return Emulator(toolchain, mutated(_MUTATIONS[mutation], folder), roles)
+  return Emulator(toolchain, _headers(toolchain, _MUTATIONS[mutation]), roles)
+
+
+def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
+  """Returns the changed headers, which stay for the next call."""
+  version = digest(CUDA, text=str(mutation))
+  folder = toolchain.folder / "mutated" / f"{mutation.name}-{version}"
+  if not folder.exists():
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=toolchain.folder) as temporary:
+      made = mutated(mutation, pathlib.Path(temporary) / "cuda")
+      # Unless another process was faster.
+      with contextlib.suppress(OSError):
+        made.rename(folder)
+  return folder
 
 
 def _check(
   case: Case,
   emulator: Emulator,
-  seeds: Iterable[int],
+  seeds: range,
   parsed: argparse.Namespace,
 ) -> bool:
   """Runs one case, prints how it went, and returns whether it is right."""
   # No bar where nobody watches, or for one run.
   bar = tqdm(seeds, case.id(), disable=True if parsed.seeds == 1 else None)
   for seed in bar:
-    problem = verdict(case, emulator, seed)
+    problem, result = examine(case, emulator, seed)
     if problem is None and seed != seeds[-1]:
       continue
     bar.close()
@@ -112,7 +128,7 @@ def _check(
     if problem is not None:
       print(f"{problem}\n\nagain: {_command(case, seed, parsed.mutate)}")
       return False
-  error = _largest_error(case, run(case, emulator, seeds[-1]))
+  error = _largest_error(case, result)
   print(
     f"{case.id()}: {parsed.seeds} of {parsed.seeds} runs are right, the last "
     f"with {error:.0%} of the error that rounding explains"

@@ -15,18 +15,26 @@ from tests.emulator.toolchain import CUDA, Toolchain
 
 def verdict(case: Case, emulator: Emulator, seed: int) -> str | None:
   """Returns what is wrong with a run, or None."""
+  return examine(case, emulator, seed)[0]
+
+
+def examine(
+  case: Case, emulator: Emulator, seed: int
+) -> tuple[str | None, np.ndarray | None]:
+  """Returns what is wrong with a run, or None, and its result if it has one."""
   try:
     result = run(case, emulator, seed)
   except EmulatorError as error:
-    return str(error)
+    return str(error), None
   wrong = wrong_elements(case, result)
   if len(wrong) == 0:
-    return None
+    return None, result
   num_nan = np.isnan(result[tuple(wrong.T)].astype(np.float32)).sum()
-  return (
+  text = (
     f"seed {seed}: {len(wrong)} elements are wrong, {num_nan} of them NaN, the "
     f"first at [group, row, column] = {wrong[0].tolist()}"
   )
+  return text, result
 
 
 def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:

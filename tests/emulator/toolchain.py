@@ -21,7 +21,6 @@ _FLAGS = ["-std=c++20", "-fPIC", "-U_FORTIFY_SOURCE", "-w"]
 # beyond an array into a SIGILL. Those of threads call the emulator before each
 # access to memory; the sanitizer's library is not linked.
 _KERNEL_FLAGS = [
-  "-O1",
   "-g",
   "-fno-strict-aliasing",
   "-fsanitize=alignment,bounds",
@@ -38,10 +37,12 @@ class Toolchain:
 
   Attributes:
     folder: where objects and libraries go.
+    optimization: of the kernels; -O0 for a debugger.
   """
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path, optimization: str = "-O1"):
     self.folder = folder
+    self.optimization = optimization
     self._libraries: dict[tuple[Recipe, pathlib.Path], pathlib.Path] = {}
     folder.mkdir(parents=True, exist_ok=True)
     self._objects = self._compile_runtime()
@@ -57,10 +58,10 @@ class Toolchain:
     return ctypes.CDLL(str(path)), path
 
   def _compile_runtime(self) -> list[pathlib.Path]:
-    digest = _digest(HERE / "runtime")
+    version = digest(HERE / "runtime")
 
     def compile_one(source: pathlib.Path) -> pathlib.Path:
-      target = self.folder / f"{source.stem}-{digest}.o"
+      target = self.folder / f"{source.stem}-{version}.o"
       return _make(target, ["-O2", "-c", str(source)])
 
     sources = sorted((HERE / "runtime").glob("*.cc"))
@@ -73,15 +74,20 @@ class Toolchain:
     )
     # The first folder's ptx/ stands in for that of the kernels.
     folders = (HERE / "device", cuda)
-    digest = _digest(HERE / "runtime", *folders, text=f"{cuda}\n{text}")
-    source = self.folder / f"{digest}.cc"
+    key = f"{self.optimization} {cuda}\n{text}"
+    name = digest(HERE / "runtime", *folders, text=key)
+    source = self.folder / f"{name}.cc"
     if not source.exists():
-      source.write_text(text)
+      # Whole or not at all: another process may compile the same.
+      draft = self.folder / f"{name}-{os.getpid()}.cc"
+      draft.write_text(text)
+      os.replace(draft, source)
     includes = [f"-I{folder}" for folder in folders]
-    kernel = self.folder / f"{digest}.o"
-    _make(kernel, [*_KERNEL_FLAGS, *includes, "-c", str(source)])
+    kernel = self.folder / f"{name}.o"
+    flags = [self.optimization, *_KERNEL_FLAGS, *includes]
+    _make(kernel, [*flags, "-c", str(source)])
     objects = map(str, (kernel, *self._objects))
-    return _make(self.folder / f"{digest}.so", ["-shared", *objects])
+    return _make(self.folder / f"{name}.so", ["-shared", *objects])
 
 
 def with_lines(message: str, library: pathlib.Path) -> str:
@@ -119,7 +125,7 @@ def _place(frames: list[str], folder: pathlib.Path) -> str:
   return " < ".join(names[:3])
 
 
-def _digest(*folders: pathlib.Path, text: str = "") -> str:
+def digest(*folders: pathlib.Path, text: str = "") -> str:
   """Returns a hash of all sources below the folders, and of `text`."""
   found = hashlib.sha256(f"{_FLAGS}{_KERNEL_FLAGS}{text}".encode())
   for folder in folders:
