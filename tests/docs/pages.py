@@ -10,6 +10,7 @@ PAGES = (
   ROOT / "CONTRIBUTING.md",
   *sorted((ROOT / "docs").glob("*.md")),
 )
+_EACH = re.MULTILINE | re.DOTALL
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
@@ -35,6 +36,16 @@ def blocks(page: pathlib.Path, language: str) -> list[Block]:
     Block(page, found.group(1), found.group(2))
     for found in _FENCE.finditer(text)
     if found.group(1) == language
+  ]
+
+
+def failures() -> list[tuple[str, str]]:
+  """Returns commands that are meant to fail, each with the output shown."""
+  shown = re.compile(r"^```bash fails\n(.*?)```\n+```text\n(.*?)```$", _EACH)
+  return [
+    (command.strip(), output)
+    for page in PAGES
+    for command, output in shown.findall(page.read_text("utf-8"))
   ]
 
 

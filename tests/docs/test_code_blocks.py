@@ -15,7 +15,7 @@ import pytest
 from benchmarks import provenance, results
 from tests.docs import pages
 
-_LANGUAGES = {"python", "bash", "bash gpu", "text"}
+_LANGUAGES = {"python", "bash", "bash gpu", "bash fails", "text"}
 
 
 def _commands(language):
@@ -99,6 +99,8 @@ def test_commands_run(command, checkout):
     # Changes files; `.ci/run` runs it with --check.
     assert os.access(pages.ROOT / command, os.X_OK)
   else:
+    if "tests.emulator" in command and shutil.which("g++") is None:
+      pytest.skip("the emulator needs g++")
     if "benchmarks.plot" in command:
       pytest.importorskip("matplotlib", reason="draws with matplotlib")
     done = _run(command, checkout)
@@ -115,6 +117,24 @@ def test_commands_for_a_gpu_say_so_without_one(command, checkout):
   done = _run(command, checkout)
   assert done.returncode == 2
   assert "needs a Hopper GPU" in done.stderr
+
+
+@pytest.mark.parametrize(("command", "output"), pages.failures())
+def test_commands_that_fail_print_what_the_page_shows(
+  command, output, checkout
+):
+  if shutil.which("g++") is None:
+    pytest.skip("the emulator needs g++")
+  done = _run(command, checkout)
+  assert done.returncode == 1, done.stderr
+  assert _without_numbers(output) <= _without_numbers(done.stdout)
+
+
+def _without_numbers(output):
+  """Returns lines without what changes with every edit of a kernel."""
+  place = re.compile(r" at [^ ]+\.cuh.*?(?= waits|$)", re.MULTILINE)
+  number = re.compile(r"0x[0-9a-f]+|[0-9]+")
+  return set(number.sub("#", place.sub("", output)).splitlines())
 
 
 def _check_extras(command):

@@ -1,6 +1,8 @@
 """Launches of the package's kernels on the CPU, from the launcher's words."""
 
 import ctypes
+import dataclasses
+import os
 import pathlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +47,14 @@ class _Param(ctypes.Structure):
   )
 
 
+class _Trace(ctypes.Structure):
+  _fields_ = (
+    ("path", ctypes.c_char_p),
+    ("cta", ctypes.c_uint32),
+    ("thread", ctypes.c_uint32),
+  )
+
+
 class _Launch(ctypes.Structure):
   _fields_ = (
     ("grid", ctypes.c_uint32 * 3),
@@ -56,7 +66,17 @@ class _Launch(ctypes.Structure):
     ("buffers", ctypes.POINTER(_Buffer)),
     ("params", ctypes.POINTER(_Param)),
     ("roles", ctypes.POINTER(ctypes.c_char_p)),
+    ("trace", ctypes.POINTER(_Trace)),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class Thread:
+  """One thread of a launch."""
+
+  cta: int
+  warp: int
+  lane: int = 0
 
 
 class Emulator:
@@ -66,6 +86,9 @@ class Emulator:
     toolchain: what compiles them.
     cuda: folder of the kernels' headers.
     roles: of a launch, what each warp does, for messages.
+    traced: whose operations `trace` lists after a run; of several launches,
+      those of the last.
+    trace: a line for each of them.
   """
 
   def __init__(
@@ -77,6 +100,8 @@ class Emulator:
     self.toolchain = toolchain
     self.cuda = cuda
     self.roles = roles
+    self.traced: Thread | None = None
+    self.trace: list[str] = []
 
   def run(
     self, kernel: KernelCall, buffers: Sequence[np.ndarray], seed: int
@@ -88,6 +113,12 @@ class Emulator:
     """
     library, path = self.toolchain.library(kernel.recipe, self.cuda)
     launch = _describe(kernel, buffers, self.roles and self.roles(kernel))
+    trace = self.toolchain.folder / f"trace-{os.getpid()}.txt"
+    if self.traced is not None:
+      thread = self.traced.warp * 32 + self.traced.lane
+      launch.trace = ctypes.pointer(
+        _Trace(str(trace).encode(), self.traced.cta, thread)
+      )
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     failed = library.jdg_emulate(
       ctypes.byref(launch),
@@ -95,6 +126,9 @@ class Emulator:
       message,
       ctypes.c_size_t(_MESSAGE_BYTES),
     )
+    if self.traced is not None and trace.exists():
+      self.trace = with_lines(trace.read_text(), path).splitlines()
+      trace.unlink()
     if failed:
       text = with_lines(message.value.decode(), path)
       raise EmulatorError(f"{kernel.recipe.kernel}, seed {seed}: {text}")

@@ -3,40 +3,48 @@
 import concurrent.futures
 import ctypes
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
+import tempfile
 
 from jax_deepgemm import jit
 from jax_deepgemm.jit import Recipe
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent.resolve()
 CUDA = pathlib.Path(jit.__file__).parent.parent / "cuda"
 
 # _FORTIFY_SOURCE takes the jumps between fibers for an attack.
 _FLAGS = ["-std=c++20", "-fPIC", "-U_FORTIFY_SOURCE", "-w"]
-# The last two turn a misaligned vector access or an index beyond an array into
-# a SIGILL, which the emulator reports.
+# The checks of alignment and bounds turn a misaligned vector access or an index
+# beyond an array into a SIGILL. Those of threads call the emulator before each
+# access to memory; the sanitizer's library is not linked.
 _KERNEL_FLAGS = [
-  "-O1",
   "-g",
   "-fno-strict-aliasing",
   "-fsanitize=alignment,bounds",
   "-fsanitize-undefined-trap-on-error",
+  "-fsanitize=thread",
+  "--param=tsan-instrument-func-entry-exit=0",
 ]
 
 
 class Toolchain:
   """Compiles the emulator once and each kernel once.
 
+  What is in `folder` already, from the same sources, is used again.
+
   Attributes:
     folder: where objects and libraries go.
-    cuda: the kernels' headers; those of the package unless a test changes them.
+    optimization: of the kernels; -O0 for a debugger.
   """
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path, optimization: str = "-O1"):
     self.folder = folder
+    self.optimization = optimization
     self._libraries: dict[tuple[Recipe, pathlib.Path], pathlib.Path] = {}
+    folder.mkdir(parents=True, exist_ok=True)
     self._objects = self._compile_runtime()
 
   def library(
@@ -50,10 +58,11 @@ class Toolchain:
     return ctypes.CDLL(str(path)), path
 
   def _compile_runtime(self) -> list[pathlib.Path]:
+    version = digest(HERE / "runtime")
+
     def compile_one(source: pathlib.Path) -> pathlib.Path:
-      target = self.folder / f"{source.stem}.o"
-      _run(["-O2", "-c", str(source), "-o", str(target)])
-      return target
+      target = self.folder / f"{source.stem}-{version}.o"
+      return _make(target, ["-O2", "-c", str(source)])
 
     sources = sorted((HERE / "runtime").glob("*.cc"))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -63,38 +72,79 @@ class Toolchain:
     text = (
       f'#include "prelude.h"\n{recipe.source}\nJDG_EMULATE({recipe.kernel})\n'
     )
-    name = hashlib.sha256(f"{cuda}\n{text}".encode()).hexdigest()[:16]
-    source = self.folder / f"{name}.cc"
-    source.write_text(text)
-    library = self.folder / f"{name}.so"
     # The first folder's ptx/ stands in for that of the kernels.
-    includes = [f"-I{folder}" for folder in (HERE / "device", cuda)]
-    objects = map(str, self._objects)
-    target = ["-shared", "-o", str(library)]
-    _run([*_KERNEL_FLAGS, *includes, str(source), *objects, *target])
-    return library
+    folders = (HERE / "device", cuda)
+    key = f"{self.optimization} {cuda}\n{text}"
+    name = digest(HERE / "runtime", *folders, text=key)
+    source = self.folder / f"{name}.cc"
+    if not source.exists():
+      # Whole or not at all: another process may compile the same.
+      draft = self.folder / f"{name}-{os.getpid()}.cc"
+      draft.write_text(text)
+      os.replace(draft, source)
+    includes = [f"-I{folder}" for folder in folders]
+    kernel = self.folder / f"{name}.o"
+    flags = [self.optimization, *_KERNEL_FLAGS, *includes]
+    _make(kernel, [*flags, "-c", str(source)])
+    objects = map(str, (kernel, *self._objects))
+    return _make(self.folder / f"{name}.so", ["-shared", *objects])
 
 
 def with_lines(message: str, library: pathlib.Path) -> str:
   """Returns `message` with files and lines for its "kernel+0x..."."""
+  pattern = re.compile(r"kernel\+(0x[0-9a-f]+)")
+  addresses = sorted(set(pattern.findall(message)))
+  found = subprocess.run(
+    ["addr2line", "-a", "-i", "-e", str(library)],
+    input="\n".join(addresses),
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  places = {}
+  for text in re.split(r"^(?=0x)", found.stdout, flags=re.MULTILINE)[1:]:
+    address, *frames = text.splitlines()
+    places[address] = _place(frames, library.parent)
+  return pattern.sub(lambda match: places[_padded(match.group(1))], message)
 
-  def lines(match: re.Match[str]) -> str:
-    found = subprocess.run(
-      ["addr2line", "-i", "-s", "-e", str(library), match.group(1)],
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-    # Innermost first; what the emulator itself inlines says nothing.
-    frames = found.stdout.split("\n")[:-1]
-    frames = [frame.split(" ")[0] for frame in frames]
-    return " < ".join(frames[1:4] or frames)
 
-  return re.sub(r"kernel\+(0x[0-9a-f]+)", lines, message)
+def _padded(address: str) -> str:
+  """Returns a number as addr2line prints it."""
+  return f"0x{int(address, 16):016x}"
 
 
-def _run(arguments: list[str]) -> None:
-  command = ["g++", *_FLAGS, *arguments, f"-I{HERE}"]
-  done = subprocess.run(command, capture_output=True, text=True, check=False)
-  if done.returncode:
-    raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+def _place(frames: list[str], folder: pathlib.Path) -> str:
+  """Returns the kernel's lines, innermost first, without the emulator's."""
+  foreign = (str(HERE / "device"), str(folder / ""))
+  own = [
+    frame
+    for frame in frames
+    if not frame.startswith(foreign) or "/mutated/" in frame
+  ]
+  names = [os.path.basename(frame).split(" ")[0] for frame in own or frames]
+  return " < ".join(names[:3])
+
+
+def digest(*folders: pathlib.Path, text: str = "") -> str:
+  """Returns a hash of all sources below the folders, and of `text`."""
+  found = hashlib.sha256(f"{_FLAGS}{_KERNEL_FLAGS}{text}".encode())
+  for folder in folders:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+      found.update(f"{path.relative_to(folder)}\n".encode())
+      found.update(path.read_bytes())
+  return found.hexdigest()[:16]
+
+
+def _make(target: pathlib.Path, arguments: list[str]) -> pathlib.Path:
+  """Returns `target`, which g++ makes unless it is there."""
+  if target.exists():
+    return target
+  with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    made = pathlib.Path(folder) / target.name
+    command = ["g++", *_FLAGS, *arguments, f"-I{HERE}", "-o", str(made)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+      raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    # Another process may make the same.
+    os.replace(made, target)
+  return target

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 #include <utility>
 
@@ -50,9 +51,11 @@ struct Invoker {
     call(kernel, params, std::index_sequence_for<Args...>());
   }
 
+  // The arguments are no memory of the kernel.
   template <size_t... kIndex>
-  static void call(void (*kernel)(Args...), const void* const* params,
-                   std::index_sequence<kIndex...>) {
+  __attribute__((no_sanitize("thread"))) static void call(void (*kernel)(Args...),
+                                                          const void* const* params,
+                                                          std::index_sequence<kIndex...>) {
     kernel(*static_cast<const Args*>(params[kIndex])...);
   }
 };

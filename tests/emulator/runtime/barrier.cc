@@ -95,7 +95,10 @@ void barrier_arrive(uint32_t address, uint32_t bytes) {
   JDG_ENTER();
   Cta& cta = *machine().self().cta;
   Barrier& barrier = barrier_at(cta, address);
-  if (bytes > 0) poison_released(cta, barrier);
+  if (bytes > 0) {
+    poison_released(cta, barrier);
+    barrier.expected_by = machine().where(machine().self());
+  }
   barrier.bytes += bytes;
   if (barrier.bytes > kMaxBytes) throw Error("the transaction count of an mbarrier overflows");
   arrive(cta, address);
@@ -114,7 +117,9 @@ bool barrier_test(uint32_t address, uint32_t parity) {
   JDG_ENTER();
   const Barrier& barrier = barrier_at(*machine().self().cta, address);
   // It may look a moment before a completion that is already there.
-  return barrier.parity() != parity && !machine().random().chance(25);
+  const bool done = barrier.parity() != parity && !machine().random().chance(25);
+  if (!done) machine().polled();
+  return done;
 }
 
 bool barrier_try(uint32_t address, uint32_t parity) {
@@ -123,8 +128,16 @@ bool barrier_try(uint32_t address, uint32_t parity) {
   Barrier& barrier = barrier_at(*self.cta, address);
   if (barrier.parity() != parity) return true;
   barrier.waiting.push_back(&self);
+  const uint64_t phase = barrier.phase;
   machine().block(format("mbarrier 0x%x to complete parity %u", address, parity));
-  return barrier.parity() != parity;
+  if (barrier.phase > phase + 1) {
+    throw Error(format("mbarrier 0x%x is used again too early: while this thread waited for phase "
+                       "%lu, phase %lu began",
+                       address, static_cast<unsigned long>(phase),
+                       static_cast<unsigned long>(barrier.phase)) +
+                "\n  bytes last expected by " + barrier.expected_by);
+  }
+  return true;
 }
 
 }  // namespace jdg::emu

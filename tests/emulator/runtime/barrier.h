@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 namespace jdg::emu {
@@ -16,6 +17,7 @@ struct Barrier {
   uint64_t phase = 0;       // Phases completed; the parity of the one under way.
   bool is_visible = false;  // To other CTAs and TMA.
   std::vector<Thread*> waiting;
+  std::string expected_by = "nobody";  // Who last made it expect bytes.
 
   // What TMA wrote: address -> bytes, and the phase that it belongs to.
   struct Written {

@@ -76,6 +76,19 @@ std::vector<uint8_t> read_box(const Cta& cta, uint32_t address, const TensorMap&
   return box;
 }
 
+// Throws if what will be stored is undefined; the rest of a box does not matter.
+void check_box(const Cta& cta, uint32_t address, const TensorMap& map, const Position& position) {
+  for (uint32_t r = 0; r < map.num_rows(); ++r) {
+    const TensorMap::Row row = map.row(position, r);
+    for (uint32_t x = row.begin; x < row.end; x += map.element_bytes) {
+      const uint32_t source = address + r * map.row_bytes() + x;
+      const uint32_t in_chunk = source % kChunk;
+      cta.smem.check_async(map.swizzled(source - in_chunk) + in_chunk, map.element_bytes,
+                           "a TMA store");
+    }
+  }
+}
+
 void write_box(const std::vector<uint8_t>& box, const TensorMap& map, const Position& position) {
   for (uint32_t r = 0; r < map.num_rows(); ++r) {
     const TensorMap::Row row = map.row(position, r);
@@ -112,7 +125,10 @@ void tma_store(const void* opaque, uint32_t address, Coordinates coordinates) {
   cta.smem.check(address, map.box_bytes(), 128, "a TMA store");
   const Position position(coordinates.begin(), coordinates.end());
   auto box = std::make_shared<std::vector<uint8_t>>();
-  EventPtr read = machine().later([=, &cta, &map] { *box = read_box(cta, address, map); });
+  EventPtr read = machine().later([=, &cta, &map] {
+    *box = read_box(cta, address, map);
+    check_box(cta, address, map, position);
+  });
   machine().later([=, &map] { write_box(*box, map, position); }, {read});
   self.open_stores.push_back(read);
 }

@@ -16,6 +16,11 @@ class GuardedBuffer {
   uint8_t* data() const { return data_; }
   uint64_t bytes() const { return bytes_; }
 
+  // Whether this is what a pointer was made from: it points to the buffer or its guards.
+  bool is_near(const void* pointer) const {
+    return pointer >= mapping_ && pointer < mapping_ + mapped_;
+  }
+
   // Copies what the kernel wrote to the original.
   void write_back() const;
 

@@ -86,7 +86,8 @@ void run(const JdgLaunch& launch, uint64_t seed) {
                        launch.cluster,
                        launch.threads,
                        launch.smem_bytes};
-  Machine machine(shape, seed, jdg_invoke, arguments.pointers.data(), launch.roles);
+  Machine machine(shape, seed, jdg_invoke, arguments.pointers.data(), launch.roles, launch.trace);
+  machine.set_buffers(&buffers);
   const FaultHandler faults;
   machine.run();
   for (const GuardedBuffer& buffer : buffers) buffer.write_back();

@@ -26,6 +26,13 @@ struct JdgParam {
   int32_t swizzle;
 };
 
+// Which thread's operations are written to `path`.
+struct JdgTrace {
+  const char* path;
+  uint32_t cta;
+  uint32_t thread;
+};
+
 struct JdgLaunch {
   uint32_t grid[3];
   uint32_t cluster;
@@ -36,6 +43,7 @@ struct JdgLaunch {
   JdgBuffer* buffers;
   const JdgParam* params;
   const char* const* roles;  // Of each warp, or null.
+  const JdgTrace* trace;     // Or null.
 };
 
 // Runs the kernel. Returns 0, or 1 and why in `message`.

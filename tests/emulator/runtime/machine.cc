@@ -15,9 +15,11 @@ Machine* current = nullptr;
 
 Machine& machine() { return *current; }
 
+bool Machine::is_running() { return current != nullptr && current->running_ != nullptr; }
+
 Machine::Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* const*),
-                 const void* const* params, const char* const* roles)
-    : shape_(shape), random_(seed), kernel_(kernel), params_(params), roles_(roles) {
+                 const void* const* params, const char* const* roles, const JdgTrace* trace)
+    : shape_(shape), random_(seed), kernel_(kernel), params_(params), roles_(roles), trace_(trace) {
   // Eager and lazy units, and threads that run long or take turns often, find different errors.
   constexpr unsigned kEventPercent[] = {0, 2, 20, 70};
   constexpr unsigned kYieldPercent[] = {2, 20, 60};
@@ -62,7 +64,10 @@ void Machine::thread_main(void* argument) {
     m.kernel_(m.params_);
     m.finish(*thread);
   } catch (const Error& error) {
-    m.error_ = std::string(error.what()) + "\n  " + m.where(*thread);
+    const std::string place = "\n  " + m.where(*thread);
+    m.error_ = error.what();
+    // Of another thread if an operation of that one took effect here.
+    if (!m.error_.ends_with(place)) m.error_ += place;
   }
   thread->done = true;
   thread->fiber.suspend();
@@ -133,6 +138,12 @@ void Machine::enter(const char* operation, const void* caller) {
   Thread& thread = self();
   thread.operation = operation;
   thread.caller = caller;
+  ++num_operations_;
+  trace(thread, "", operation, caller);
+  maybe_yield();
+}
+
+void Machine::maybe_yield() {
   if (random_.chance(yield_percent_)) yield();
 }
 
@@ -145,7 +156,9 @@ void Machine::yield() {
 void Machine::block(std::string waits_for) {
   Thread& thread = self();
   thread.waits_for = std::move(waits_for);
+  trace(thread, "  waits for ", thread.waits_for.c_str());
   thread.fiber.suspend();
+  trace(thread, "  goes on");
   thread.waits_for.clear();
 }
 
@@ -153,6 +166,24 @@ void Machine::wake(Thread* thread) {
   if (thread->runnable || thread->done) return;
   thread->runnable = true;
   thread->cta->runnable.push_back(thread);
+}
+
+// Asynchronous units wait while threads run, by chance for ever; those that poll need them.
+void Machine::polled() {
+  constexpr uint64_t kPatience = 1000;
+  constexpr uint64_t kMaxPolls = 1'000'000;
+  ++num_polls_;
+  if (num_operations_ - before_polls_ != num_polls_) {
+    before_polls_ = num_operations_ - 1;
+    num_polls_ = 1;
+  }
+  if (num_polls_ < kPatience) return;
+  if (events_.has_ready()) {
+    num_polls_ = 0;
+    events_.fire_one(random_);
+  } else if (num_polls_ > kMaxPolls) {
+    throw Error("deadlock: threads poll, and nothing else happens" + deadlock());
+  }
 }
 
 bool Machine::join(Meeting& meeting, uint32_t size) {
@@ -183,6 +214,7 @@ EventPtr Machine::later(std::function<void()> action, const std::vector<EventPtr
                 caller = self().caller] {
     try {
       action();
+      trace(*thread, "takes effect: ", operation, caller);
     } catch (const Error& error) {
       thread->operation = operation;
       thread->caller = caller;

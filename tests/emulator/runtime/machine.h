@@ -11,8 +11,10 @@
 #include "runtime/error.h"
 #include "runtime/events.h"
 #include "runtime/fiber.h"
+#include "runtime/guarded_buffer.h"
 #include "runtime/random.h"
 #include "runtime/shared_memory.h"
+#include "runtime/trace.h"
 #include "runtime/warp_mma.h"
 
 namespace jdg::emu {
@@ -38,6 +40,9 @@ struct Operands {
 };
 
 struct Thread {
+  // Notes that TMA and wgmma may not see a write of this thread.
+  void add_unfenced(uint32_t address, uint32_t count) { unfenced.push_back({address, count}); }
+
   Fiber fiber;
   Cta* cta = nullptr;
   Warp* warp = nullptr;
@@ -107,8 +112,11 @@ struct Shape {
 
 class Machine {
  public:
+  // Whether a thread of a kernel runs: its code does nothing outside a launch.
+  static bool is_running();
+
   Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* const*),
-          const void* const* params, const char* const* roles);
+          const void* const* params, const char* const* roles, const JdgTrace* trace);
   ~Machine();
 
   // Runs the kernel to its end; throws what is wrong with it.
@@ -118,6 +126,7 @@ class Machine {
   Thread& self() { return *running_; }
   void enter(const char* operation, const void* caller);
   void yield();
+  void maybe_yield();  // Sometimes.
   void block(std::string waits_for);
   void wake(Thread* thread);
 
@@ -132,15 +141,25 @@ class Machine {
   // Does `action` at some moment from now on; errors name this place.
   EventPtr later(std::function<void()> action, const std::vector<EventPtr>& after = {});
 
+  // Makes `error` of the running thread's code at `location` the launch's.
+  void note_error(const std::string& error, const char* operation, const void* location);
+
   // Ends the launch from a signal handler: the thread touched `address`, or failed a check of the
   // compiler if null.
   [[noreturn]] void fault(const void* address, const void* location);
+
+  // What global memory the kernel may touch, and a check of an access to it.
+  void set_buffers(const std::vector<GuardedBuffer>* buffers) { buffers_ = buffers; }
+  void check_global(const void* pointer, uint32_t count, const char* what) const;
 
   Cta& peer(uint32_t rank);
   Random& random() { return random_; }
   EventQueue& events() { return events_; }
   const Shape& shape() const { return shape_; }
   std::string where(const Thread& thread) const;
+
+  // Called by a thread whose poll failed: throws if all that happens is that threads poll.
+  void polled();
 
  private:
   std::string where(const Thread& thread, const std::string& lanes) const;
@@ -151,6 +170,8 @@ class Machine {
   Thread* choose();
   void resume(Thread* thread);
   void finish(Thread& thread);
+  void trace(const Thread& thread, const char* what, const char* operation = "",
+             const void* caller = nullptr);
   void check_end() const;
   std::string deadlock() const;
 
@@ -159,6 +180,8 @@ class Machine {
   void (*kernel_)(const void* const*);
   const void* const* params_;
   const char* const* roles_;
+  const std::vector<GuardedBuffer>* buffers_ = nullptr;
+  Trace trace_;
   EventQueue events_;
   std::vector<std::unique_ptr<Cta>> ctas_;
   std::vector<std::unique_ptr<Cluster>> clusters_;
@@ -169,7 +192,13 @@ class Machine {
   unsigned yield_percent_;
   unsigned late_percent_;
   uint64_t num_steps_ = 0;
+  uint64_t num_operations_ = 0;
+  uint64_t num_polls_ = 0;     // Since anything else happened,
+  uint64_t before_polls_ = 0;  // and what `num_operations_` was then.
 };
+
+// "kernel+0x12ab", which the Python side turns into a line of the kernel.
+std::string code_address(const void* caller);
 
 // The launch that runs; one at a time in a process.
 Machine& machine();

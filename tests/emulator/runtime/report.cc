@@ -8,10 +8,14 @@
 
 #include "runtime/machine.h"
 
-namespace jdg::emu {
-namespace {
+// From the linker.
+extern "C" {
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _edata[] __attribute__((visibility("hidden")));
+}
 
-// "kernel+0x12ab", which the Python side turns into a line of the kernel.
+namespace jdg::emu {
+
 std::string code_address(const void* caller) {
   Dl_info info;
   if (caller == nullptr || dladdr(caller, &info) == 0) return "kernel";
@@ -19,6 +23,8 @@ std::string code_address(const void* caller) {
   const auto offset = static_cast<const char*>(caller) - static_cast<char*>(info.dli_fbase) - 1;
   return format("kernel+0x%lx", static_cast<unsigned long>(offset));
 }
+
+namespace {
 
 std::string describe(const void* address) {
   const auto offset = static_cast<const unsigned char*>(address) - smem_bytes;
@@ -28,12 +34,18 @@ std::string describe(const void* address) {
   return format("an access to %p, outside every buffer", address);
 }
 
+// Whether this lies in the library before its variables: constants of the kernel.
+bool is_constant(const void* pointer) { return pointer >= __ehdr_start && pointer < _edata; }
+
 std::string barrier_state(const Cta& cta) {
   std::string text;
   for (const auto& [address, barrier] : cta.barriers) {
-    text += format("\n  CTA %u, mbarrier 0x%x: phase %lu, %u of %u arrivals and %ld bytes to come",
+    const bool too_many = barrier.bytes < 0;
+    text += format("\n  CTA %u, mbarrier 0x%x: phase %lu, %u of %u arrivals and %ld bytes %s",
                    cta.index, address, static_cast<unsigned long>(barrier.phase), barrier.pending,
-                   barrier.expected, static_cast<long>(barrier.bytes));
+                   barrier.expected, std::abs(static_cast<long>(barrier.bytes)),
+                   too_many ? "more than expected" : "to come");
+    if (barrier.bytes != 0) text += "\n    last expected by " + barrier.expected_by;
   }
   return text;
 }
@@ -74,18 +86,45 @@ std::string Machine::deadlock() const {
   return text;
 }
 
+void Machine::trace(const Thread& thread, const char* what, const char* operation,
+                    const void* caller) {
+  if (!trace_.wants(thread.cta->index, thread.index)) return;
+  const std::string place = caller == nullptr ? "" : " at " + code_address(caller);
+  trace_.write(num_steps_, what + (operation + place));
+}
+
 void Machine::fault(const void* address, const void* location) {
   if (running_ == nullptr) {
     // Nothing of the kernel's runs: the emulator itself is wrong.
     std::fprintf(stderr, "the emulator touches %p\n", address);
     std::abort();
   }
-  running_->operation = "a load or store";
-  running_->caller = location;
-  error_ =
-      address == nullptr ? "an index out of bounds or an address not aligned" : describe(address);
-  error_ += "\n  " + where(*running_);
+  note_error(
+      address == nullptr ? "an index out of bounds or an address not aligned" : describe(address),
+      "a load or store", location);
   running_->fiber.abandon();
+}
+
+void Machine::note_error(const std::string& error, const char* operation, const void* location) {
+  running_->operation = operation;
+  running_->caller = location;
+  error_ = error + "\n  " + where(*running_);
+}
+
+void Machine::check_global(const void* pointer, uint32_t count, const char* what) const {
+  for (size_t i = 0; i < buffers_->size(); ++i) {
+    const GuardedBuffer& buffer = (*buffers_)[i];
+    if (!buffer.is_near(pointer)) continue;
+    const auto offset = static_cast<const uint8_t*>(pointer) - buffer.data();
+    if (offset < 0 || offset + count > buffer.bytes()) {
+      throw Error(format("%s: %u bytes at byte %ld of buffer %zu, which has %lu", what, count,
+                         static_cast<long>(offset), i, static_cast<unsigned long>(buffer.bytes())));
+    }
+    if (running_->previous_kernel_done) return;
+    throw Error("uses global memory before it waits for the previous kernel");
+  }
+  if (is_constant(pointer)) return;
+  throw Error(format("%s: %u bytes outside every buffer", what, count));
 }
 
 void Machine::check_end() const {
@@ -93,7 +132,8 @@ void Machine::check_end() const {
     for (const auto& [address, barrier] : cta->barriers) {
       if (barrier.bytes == 0) continue;
       throw Error(format("the kernel ends with %ld bytes outstanding at mbarrier 0x%x of CTA %u",
-                         static_cast<long>(barrier.bytes), address, cta->index));
+                         static_cast<long>(barrier.bytes), address, cta->index) +
+                  "\n  last expected by " + barrier.expected_by);
     }
   }
 }

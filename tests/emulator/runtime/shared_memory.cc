@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/error.h"
@@ -11,11 +12,10 @@ namespace jdg {
 namespace {
 
 constexpr uint32_t kPage = 4096;
-constexpr uint32_t kWindowBytes = 256 * 1024;
 
 }  // namespace
 
-alignas(kPage) unsigned char smem_bytes[kWindowBytes];
+alignas(kPage) unsigned char smem_bytes[emu::SharedMemory::kWindowBytes];
 
 namespace emu {
 
@@ -24,6 +24,8 @@ SharedMemory::SharedMemory(uint32_t bytes)
       mapped_((bytes + kPage - 1) / kPage * kPage),
       file_(memfd_create("shared memory", 0)),
       async_(mapped_, kPoison),
+      generic_states_(mapped_, kNothing),
+      async_states_(mapped_, kNothing),
       reserved_(mapped_ / 8) {
   if (mapped_ > kWindowBytes) throw Error("more shared memory than an SM has");
   if (file_ < 0 || ftruncate(file_, mapped_) != 0) throw Error("no memory for a CTA");
@@ -60,25 +62,64 @@ const uint8_t* SharedMemory::read_async(uint32_t address, uint32_t count, const 
 
 void SharedMemory::write_async(uint32_t address, const void* data, uint32_t count,
                                const char* what) {
-  check_write(address, count, what);
+  check_no_barrier(address, count, what);
   std::memcpy(generic_ + address, data, count);
   std::memcpy(&async_[address], data, count);
+  std::fill_n(&generic_states_[address], count, kWritten);
+  std::fill_n(&async_states_[address], count, kWritten);
 }
 
 void SharedMemory::write_generic(uint32_t address, const void* data, uint32_t count,
                                  const char* what) {
-  check_write(address, count, what);
+  check_no_barrier(address, count, what);
   std::memcpy(generic_ + address, data, count);
+  mark_not_fenced(address, count);
+}
+
+void SharedMemory::note_store(uint32_t address, uint32_t count) {
+  check_no_barrier(address, count, "a store");
+  mark_not_fenced(address, count);
+}
+
+void SharedMemory::mark_not_fenced(uint32_t address, uint32_t count) {
   std::memset(&async_[address], kPoison, count);
+  std::fill_n(&generic_states_[address], count, kWritten);
+  std::fill_n(&async_states_[address], count, kNotFenced);
 }
 
 void SharedMemory::publish(uint32_t address, uint32_t count) {
   std::memcpy(&async_[address], generic_ + address, count);
+  std::copy_n(&generic_states_[address], count, &async_states_[address]);
 }
 
 void SharedMemory::poison(uint32_t address, uint32_t count) {
   std::memset(generic_ + address, kPoison, count);
   std::memset(&async_[address], kPoison, count);
+  std::fill_n(&generic_states_[address], count, kGone);
+  std::fill_n(&async_states_[address], count, kGone);
+}
+
+void SharedMemory::check_load(uint32_t address, uint32_t count) const {
+  check_no_barrier(address, count, "a load");
+  check_states(generic_states_, address, count, "a load");
+}
+
+void SharedMemory::check_async(uint32_t address, uint32_t count, const char* what) const {
+  check_states(async_states_, address, count, what);
+}
+
+void SharedMemory::check_states(const std::vector<State>& states, uint32_t address, uint32_t count,
+                                const char* what) {
+  static constexpr const char* kWhy[] = {
+      "that nothing wrote",
+      "",
+      "that a thread wrote and no proxy fence shows",
+      "that was released, or that a copy under way overwrites",
+  };
+  for (uint32_t i = address; i < address + count; ++i) {
+    if (states[i] == kWritten) continue;
+    throw Error(format("%s: reads shared address 0x%x, %s", what, i, kWhy[states[i]]));
+  }
 }
 
 void SharedMemory::reserve_barrier(uint32_t address) {
@@ -98,11 +139,11 @@ void SharedMemory::check(uint32_t address, uint32_t count, uint32_t alignment,
   }
 }
 
-void SharedMemory::check_write(uint32_t address, uint32_t count, const char* what) const {
+void SharedMemory::check_no_barrier(uint32_t address, uint32_t count, const char* what) const {
   check(address, count, 1, what);
   for (uint32_t word = address / 8; word <= (address + count - 1) / 8; ++word) {
     if (reserved_[word]) {
-      throw Error(format("%s: writes over the mbarrier at shared address 0x%x", what, word * 8));
+      throw Error(format("%s: touches the mbarrier at shared address 0x%x", what, word * 8));
     }
   }
 }

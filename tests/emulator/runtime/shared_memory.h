@@ -19,6 +19,8 @@ constexpr uint8_t kPoison = 0xFF;
 // poison there until that thread's proxy fence, since the hardware may show old or new bytes.
 class SharedMemory {
  public:
+  static constexpr uint32_t kWindowBytes = 256 * 1024;
+
   explicit SharedMemory(uint32_t bytes);
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
@@ -43,19 +45,35 @@ class SharedMemory {
 
   void poison(uint32_t address, uint32_t count);
 
+  // A thread's own load or store, about to happen. Throws if it reaches past the end, touches an
+  // mbarrier, or loads what nothing defined.
+  void check_load(uint32_t address, uint32_t count) const;
+  void note_store(uint32_t address, uint32_t count);
+
+  // Throws if the async view of one of these bytes is undefined.
+  void check_async(uint32_t address, uint32_t count, const char* what) const;
+
   // Makes any write to the 8 bytes of an mbarrier an error.
   void reserve_barrier(uint32_t address);
 
   void check(uint32_t address, uint32_t count, uint32_t alignment, const char* what) const;
 
  private:
-  void check_write(uint32_t address, uint32_t count, const char* what) const;
+  // What a byte holds, in one of the views; all but kWritten mean poison.
+  enum State : uint8_t { kNothing, kWritten, kNotFenced, kGone };
+
+  static void check_states(const std::vector<State>& states, uint32_t address, uint32_t count,
+                           const char* what);
+  void mark_not_fenced(uint32_t address, uint32_t count);
+  void check_no_barrier(uint32_t address, uint32_t count, const char* what) const;
 
   uint32_t size_;
   uint32_t mapped_;
   int file_;
   uint8_t* generic_;
   std::vector<uint8_t> async_;
+  std::vector<State> generic_states_;
+  std::vector<State> async_states_;
   std::vector<bool> reserved_;  // Per 8 bytes.
 };
 

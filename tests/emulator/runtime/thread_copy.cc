@@ -60,9 +60,7 @@ void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t v
   Cta& cta = *self.cta;
   cta.smem.check(address, bytes, bytes, "cp.async");
   if (reinterpret_cast<uintptr_t>(global) % bytes != 0) throw Error("cp.async is not aligned");
-  if (!self.previous_kernel_done) {
-    throw Error("uses global memory before it waits for the previous kernel");
-  }
+  machine().check_global(global, valid_bytes, "cp.async");
   cta.smem.poison(address, bytes);
   std::erase_if(self.copies, [](const EventPtr& copy) { return copy->done(); });
   self.copies.push_back(machine().later([=, &cta] {

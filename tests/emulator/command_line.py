@@ -1,0 +1,147 @@
+"""Replays a case and a seed on the CPU, or looks for seeds that fail.
+
+Returns 0 if every run is right and 1 if one is not, whose report it prints.
+"""
+
+import argparse
+import contextlib
+import pathlib
+import shlex
+import tempfile
+
+import numpy as np
+from tqdm import tqdm
+
+from tests.emulator.emulator import Emulator, Thread
+from tests.emulator.fp8_gemm_case import Case, expected, roles
+from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
+from tests.emulator.mutated import MutatedLaunches, examine, mutated
+from tests.emulator.mutations import MUTATIONS, Mutation
+from tests.emulator.test_fp8_gemm import CASES
+from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
+
+_MUTATIONS = {mutation.name: mutation for mutation in MUTATIONS}
+# Libraries of earlier calls, so that a second look takes no compiler.
+_FOLDER = HERE.parent.parent / "build" / "emulator"
+
+
+def main(
+  arguments: list[str] | None = None, toolchain: Toolchain | None = None
+) -> int:
+  """Returns the exit status; `toolchain` keeps what others compiled."""
+  parsed = _parser().parse_args(arguments)
+  if parsed.list:
+    _print_names()
+    return 0
+  cases = _cases(parsed.case, parsed.mutate)
+  if not cases:
+    print(f"no case has {parsed.case!r} in its name; see --list")
+    return 2
+  if toolchain is None:
+    toolchain = Toolchain(_FOLDER, "-O0" if parsed.debug else "-O1")
+  emulator = _emulator(toolchain, parsed.mutate)
+  emulator.traced = parsed.trace
+  seeds = range(parsed.seed, parsed.seed + parsed.seeds)
+  wrong = [not _check(case, emulator, seeds, parsed) for case in cases]
+  return int(any(wrong))
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser("python -m tests.emulator")
+  add = parser.add_argument
+  add("--list", action="store_true", help="names of cases and mutations")
+  add("--case", metavar="TEXT", help="cases with this in their name")
+  add("--seed", type=int, default=0, help="the first seed")
+  add("--seeds", type=int, default=1, help="how many; stops at a failure")
+  add("--mutate", choices=[*_MUTATIONS, *LAUNCH_MUTATIONS], metavar="NAME")
+  add(
+    "--trace",
+    type=_thread,
+    metavar="CTA:WARP[:LANE]",
+    help="list what this thread does",
+  )
+  add("--debug", action="store_true", help="compile for a debugger")
+  return parser
+
+
+def _thread(text: str) -> Thread:
+  return Thread(*map(int, text.split(":")))
+
+
+def _print_names() -> None:
+  print("cases")
+  for case in CASES:
+    print(f"  {case.id()}")
+  print("mutations (a case of their own, unless one is named)")
+  for name in (*_MUTATIONS, *LAUNCH_MUTATIONS):
+    print(f"  {name}")
+
+
+def _cases(text: str | None, mutation: str | None) -> list[Case]:
+  if text is None and mutation is not None:
+    return [_MUTATIONS.get(mutation, MUTATIONS[0]).case]
+  # Those of mutations too: a report names them.
+  known = {case.id(): case for case in CASES}
+  known |= {entry.case.id(): entry.case for entry in MUTATIONS}
+  if text in known:
+    return [known[text]]
+  return [case for name, case in known.items() if (text or "") in name]
+
+
+def _emulator(toolchain: Toolchain, mutation: str | None) -> Emulator:
+  if mutation in LAUNCH_MUTATIONS:
+    return MutatedLaunches(toolchain, LAUNCH_MUTATIONS[mutation])
+  if mutation is None:
+    return Emulator(toolchain, roles=roles)
+  return Emulator(toolchain, _headers(toolchain, _MUTATIONS[mutation]), roles)
+
+
+def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
+  """Returns the changed headers, which stay for the next call."""
+  version = digest(CUDA, text=str(mutation))
+  folder = toolchain.folder / "mutated" / f"{mutation.name}-{version}"
+  if not folder.exists():
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=toolchain.folder) as temporary:
+      made = mutated(mutation, pathlib.Path(temporary) / "cuda")
+      # Unless another process was faster.
+      with contextlib.suppress(OSError):
+        made.rename(folder)
+  return folder
+
+
+def _check(
+  case: Case,
+  emulator: Emulator,
+  seeds: range,
+  parsed: argparse.Namespace,
+) -> bool:
+  """Runs one case, prints how it went, and returns whether it is right."""
+  # No bar where nobody watches, or for one run.
+  bar = tqdm(seeds, case.id(), disable=True if parsed.seeds == 1 else None)
+  for seed in bar:
+    problem, result = examine(case, emulator, seed)
+    if problem is None and seed != seeds[-1]:
+      continue
+    bar.close()
+    print("\n".join(emulator.trace), end="\n" * bool(emulator.trace))
+    if problem is not None:
+      print(f"{problem}\n\nagain: {_command(case, seed, parsed.mutate)}")
+      return False
+  error = _largest_error(case, result)
+  print(
+    f"{case.id()}: {parsed.seeds} of {parsed.seeds} runs are right, the last "
+    f"with {error:.0%} of the error that rounding explains"
+  )
+  return True
+
+
+def _largest_error(case: Case, result: np.ndarray) -> float:
+  exact, bound = expected(case.problem)
+  return float(np.max(np.abs(result.astype(np.float64) - exact) / bound))
+
+
+def _command(case: Case, seed: int, mutation: str | None) -> str:
+  words = ["python", "-m", "tests.emulator", "--case", case.id()]
+  words += ["--seed", str(seed)]
+  return shlex.join(words + (["--mutate", mutation] if mutation else []))

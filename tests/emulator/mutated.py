@@ -1,0 +1,62 @@
+"""Kernels with a mistake in them, and what is found wrong with a run."""
+
+import pathlib
+import shutil
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jax_deepgemm.primitives.kernel_call import KernelCall
+from tests.emulator.emulator import Emulator, EmulatorError
+from tests.emulator.fp8_gemm_case import Case, roles, run, wrong_elements
+from tests.emulator.mutations import Mutation
+from tests.emulator.toolchain import CUDA, Toolchain
+
+
+def verdict(case: Case, emulator: Emulator, seed: int) -> str | None:
+  """Returns what is wrong with a run, or None."""
+  return examine(case, emulator, seed)[0]
+
+
+def examine(
+  case: Case, emulator: Emulator, seed: int
+) -> tuple[str | None, np.ndarray | None]:
+  """Returns what is wrong with a run, or None, and its result if it has one."""
+  try:
+    result = run(case, emulator, seed)
+  except EmulatorError as error:
+    return str(error), None
+  wrong = wrong_elements(case, result)
+  if len(wrong) == 0:
+    return None, result
+  num_nan = np.isnan(result[tuple(wrong.T)].astype(np.float32)).sum()
+  text = (
+    f"seed {seed}: {len(wrong)} elements are wrong, {num_nan} of them NaN, the "
+    f"first at [group, row, column] = {wrong[0].tolist()}"
+  )
+  return text, result
+
+
+def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:
+  """Returns a copy of the headers with one change."""
+  shutil.copytree(CUDA, folder)
+  path = folder / mutation.path
+  text = path.read_text()
+  assert text.count(mutation.old) == 1
+  path.write_text(text.replace(mutation.old, mutation.new))
+  return folder
+
+
+class MutatedLaunches(Emulator):
+  """Changes each launch before it runs."""
+
+  def __init__(
+    self, toolchain: Toolchain, change: Callable[[KernelCall], KernelCall]
+  ):
+    super().__init__(toolchain, roles=roles)
+    self.change = change
+
+  def run(
+    self, kernel: KernelCall, buffers: Sequence[np.ndarray], seed: int
+  ) -> None:
+    super().run(self.change(kernel), buffers, seed)
