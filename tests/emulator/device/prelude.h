@@ -25,6 +25,10 @@ struct alignas(8) float2 {
   float x, y;
 };
 
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
 __forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
 __forceinline__ int min(int x, int y) { return x < y ? x : y; }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }

@@ -42,19 +42,31 @@ void tma_load(uint32_t address, const void* map, uint32_t barrier, Coordinates c
 void tma_load_multicast(uint32_t address, const void* map, uint32_t barrier, uint32_t ctas,
                         Coordinates coordinates);
 void tma_store(const void* map, uint32_t address, Coordinates coordinates);
+void tma_store_add(const void* map, uint32_t address, Coordinates coordinates);
 void tma_store_commit();
-void tma_store_wait_read();
+void tma_store_wait(uint32_t pending, bool only_reads);
+void bulk_load(uint32_t address, const void* global, uint32_t bytes, uint32_t barrier);
+void bulk_store(void* global, uint32_t address, uint32_t bytes, bool adds);
+void bulk_send(uint32_t target, uint32_t rank, uint32_t address, uint32_t bytes, uint32_t barrier);
 void fence_proxy_async();
 void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t valid_bytes);
 void copy_async_arrive(uint32_t barrier);
 void store_shared(uint32_t address, const void* data, uint32_t bytes);
-void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers);
+void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers, bool transposed);
+void load_matrices(uint32_t address, uint32_t* registers, uint32_t count, bool transposed);
 
 // Tensor cores.
 void mma_fence();
 void mma_commit();
 void mma_wait(uint32_t pending);
-void mma_e4m3(float* accumulators, int n, uint64_t a, uint64_t b, bool accumulate);
+enum class MmaType { kE4m3, kBf16, kTf32 };
+struct MmaOperand {
+  uint64_t descriptor;
+  bool transposed = false;        // MN-major.
+  uint32_t* registers = nullptr;  // Four of them instead of a descriptor.
+};
+void mma(MmaType type, float* accumulators, int n, const MmaOperand& a, const MmaOperand& b,
+         bool accumulate);
 
 }  // namespace jdg::emu
 

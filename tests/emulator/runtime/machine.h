@@ -30,10 +30,17 @@ struct Range {
   uint32_t count;
 };
 
+// A TMA store: it reads shared memory, and then writes global memory.
+struct Store {
+  EventPtr read;
+  EventPtr write;
+};
+
 // What a lane brings to an operation of its warp.
 struct Operands {
   uint32_t address;
   uint32_t values[4];
+  uint32_t* registers;
   float* accumulators;
 };
 
@@ -54,10 +61,11 @@ struct Thread {
   uint64_t num_cluster_waits = 0;
   Operands operands = {};
   std::vector<Range> unfenced;
+  std::vector<const uint32_t*> loaded;  // Registers that ldmatrix wrote after the last wgmma.fence.
   std::vector<EventPtr> signals;        // Arrivals on their way to another CTA.
   std::vector<EventPtr> copies;         // cp.async under way.
-  std::vector<EventPtr> open_stores;    // TMA stores since the last commit: their reads.
-  std::vector<EventPtr> closed_stores;  // Committed ones.
+  std::vector<Store> open_stores;       // Of TMA, since the last commit.
+  std::vector<std::vector<Store>> closed_stores;  // Committed groups.
 };
 
 // Threads that wait for each other in an operation that all of them execute.

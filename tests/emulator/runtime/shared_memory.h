@@ -35,6 +35,9 @@ class SharedMemory {
   // The async view of `count` bytes.
   const uint8_t* read_async(uint32_t address, uint32_t count, const char* what) const;
 
+  // The generic view from `address` on.
+  const uint8_t* read_generic(uint32_t address) const { return generic_ + address; }
+
   void write_async(uint32_t address, const void* data, uint32_t count, const char* what);
   void write_generic(uint32_t address, const void* data, uint32_t count, const char* what);
 

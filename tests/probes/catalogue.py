@@ -1,0 +1,26 @@
+"""All probes by name: functions from a seed to a launch."""
+
+import functools
+from collections.abc import Callable
+
+from jax_deepgemm.jit import Recipe
+from tests.probes import wgmma
+from tests.probes.probe import Probe
+
+PROBES: dict[str, Callable[[int], Probe]] = {
+  **{
+    f"wgmma_{dtype}_{values}": functools.partial(
+      wgmma.wgmma_probe, dtype, values=values
+    )
+    for dtype in wgmma.DTYPES
+    for values in ("integers", "normal")
+  },
+  "wgmma_tf32_low_bits": functools.partial(
+    wgmma.wgmma_probe, "tf32", values="low_bits"
+  ),
+}
+
+
+def recipes() -> list[Recipe]:
+  """Returns the kernels of all probes, each once."""
+  return list(dict.fromkeys(make(0).kernel.recipe for make in PROBES.values()))
