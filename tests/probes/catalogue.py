@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 from jax_deepgemm.jit import Recipe
-from tests.probes import wgmma
+from tests.probes import cluster, matrix, mbarrier, sync, tma, warp, wgmma
 from tests.probes.probe import Probe
 
 PROBES: dict[str, Callable[[int], Probe]] = {
@@ -18,6 +18,14 @@ PROBES: dict[str, Callable[[int], Probe]] = {
   "wgmma_tf32_low_bits": functools.partial(
     wgmma.wgmma_probe, "tf32", values="low_bits"
   ),
+  "tma_load": tma.tma_load_probe,
+  "tma_store": tma.tma_store_probe,
+  "tma_add": tma.tma_add_probe,
+  "mbarrier": mbarrier.mbarrier_probe,
+  "matrix": matrix.matrix_probe,
+  "warp": warp.warp_probe,
+  "cluster": cluster.cluster_probe,
+  "sync": sync.sync_probe,
 }
 
 

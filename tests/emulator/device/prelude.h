@@ -25,6 +25,10 @@ struct alignas(8) float2 {
   float x, y;
 };
 
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
@@ -36,7 +40,8 @@ __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<floa
 __forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
 __forceinline__ void __syncthreads() { jdg::emu::sync_threads(); }
 __forceinline__ unsigned __shfl_sync(unsigned mask, unsigned value, unsigned lane) {
-  return jdg::emu::shuffle(mask, value, lane);
+  jdg::emu::sync_warp(mask);
+  return jdg::emu::shuffle(value, lane % 32);
 }
 [[noreturn]] __forceinline__ void __trap() { jdg::emu::trap(); }
 

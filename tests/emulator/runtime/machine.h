@@ -1,6 +1,7 @@
 // The state of one launch: threads, warps, CTAs, and what runs next.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -62,7 +63,8 @@ struct Thread {
   Operands operands = {};
   std::vector<Range> unfenced;
   std::vector<const uint32_t*> loaded;  // Registers that ldmatrix wrote after the last wgmma.fence.
-  std::vector<EventPtr> signals;        // Arrivals on their way to another CTA.
+  std::vector<EventPtr> signals;        // Arrivals and stores on their way to another CTA.
+  std::vector<EventPtr> reductions;     // In global memory, under way.
   std::vector<EventPtr> copies;         // cp.async under way.
   std::vector<Store> open_stores;       // Of TMA, since the last commit.
   std::vector<std::vector<Store>> closed_stores;  // Committed groups.
@@ -79,6 +81,13 @@ struct Warp {
   WarpMma mma;
   uint32_t registers = 0;  // Of each thread.
   bool slow = false;       // For a while it is scheduled less often.
+};
+
+struct NamedBarrier {
+  uint32_t threads = 0;  // That meet in this phase.
+  uint32_t num_arrived = 0;
+  uint64_t phase = 0;
+  std::vector<Thread*> waiting;
 };
 
 struct Cluster {
@@ -98,6 +107,7 @@ struct Cta {
   std::vector<Thread*> runnable;
   std::vector<Thread*> waiting_for_registers;
   Meeting meeting;
+  std::array<NamedBarrier, 16> named_barriers;
   Cluster* cluster = nullptr;
   Index3 block = {};
   uint32_t index = 0;
@@ -140,6 +150,10 @@ class Machine {
   // Does `action` at some moment from now on; errors name this place.
   EventPtr later(std::function<void()> action, const std::vector<EventPtr>& after = {});
 
+  // What the thread that runs sent to other CTAs, or added to global memory, is there now.
+  void settle_signals();
+  void settle_reductions();
+
   // Ends the launch from a signal handler: the thread touched `address`, or failed a check of the
   // compiler if null.
   [[noreturn]] void fault(const void* address, const void* location);
@@ -147,6 +161,7 @@ class Machine {
   Cta& peer(uint32_t rank);
   Random& random() { return random_; }
   EventQueue& events() { return events_; }
+  uint32_t elected_lane() const { return elected_lane_; }
   const Shape& shape() const { return shape_; }
   std::string where(const Thread& thread) const;
 
@@ -176,6 +191,7 @@ class Machine {
   unsigned event_percent_;
   unsigned yield_percent_;
   unsigned late_percent_;
+  uint32_t elected_lane_;
   uint64_t num_steps_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/error.h"
@@ -21,7 +22,7 @@ namespace emu {
 
 SharedMemory::SharedMemory(uint32_t bytes)
     : size_(bytes),
-      mapped_((bytes + kPage - 1) / kPage * kPage),
+      mapped_((std::max(bytes, 1u) + kPage - 1) / kPage * kPage),
       file_(memfd_create("shared memory", 0)),
       async_(mapped_, kPoison),
       reserved_(mapped_ / 8) {

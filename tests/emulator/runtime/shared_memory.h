@@ -48,6 +48,7 @@ class SharedMemory {
 
   // Makes any write to the 8 bytes of an mbarrier an error.
   void reserve_barrier(uint32_t address);
+  void free_barrier(uint32_t address) { reserved_[address / 8] = false; }
 
   void check(uint32_t address, uint32_t count, uint32_t alignment, const char* what) const;
 

@@ -21,6 +21,9 @@ void TensorMap::check() const {
   if (swizzle > 0 && row_bytes() > static_cast<uint32_t>(swizzle)) {
     throw Error("rows of a box are no longer than the swizzle");
   }
+  if (swizzle > 0 && row_bytes() < static_cast<uint32_t>(swizzle)) {
+    throw Error("rows of a box that are shorter than the swizzle are not emulated");
+  }
   if (last + element_size > buffer_bytes) {
     throw Error(format("a tensor map reaches %lu bytes far in a buffer of %lu",
                        static_cast<unsigned long>(last + element_size),
