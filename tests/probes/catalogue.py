@@ -19,6 +19,7 @@ PROBES: dict[str, Callable[[int], Probe]] = {
     wgmma.wgmma_probe, "tf32", values="low_bits"
   ),
   "tma_load": tma.tma_load_probe,
+  "tma_multicast": tma.tma_multicast_probe,
   "tma_store": tma.tma_store_probe,
   "tma_add": tma.tma_add_probe,
   "mbarrier": mbarrier.mbarrier_probe,

@@ -7,7 +7,7 @@
 
 namespace jdg {
 
-enum TmaAction : u32 { kLoad, kStore, kAdd };
+enum TmaAction : u32 { kLoad, kStore, kAdd, kMulticast };
 
 // The order of tma.py.
 struct alignas(16) TmaCase {
@@ -41,6 +41,21 @@ struct TmaProbe {
         return ptx::tma_load(smem, map, barrier, x[0], x[1], x[2], x[3]);
       default:
         return ptx::tma_load(smem, map, barrier, x[0], x[1], x[2], x[3], x[4]);
+    }
+  }
+
+  __device__ __forceinline__ void multicast() const {
+    constexpr u16 kBoth = 3;
+    const u32(&x)[5] = what.at;
+    switch (what.rank) {
+      case 2:
+        return ptx::tma_load_multicast(smem, map, barrier, kBoth, x[0], x[1]);
+      case 3:
+        return ptx::tma_load_multicast(smem, map, barrier, kBoth, x[0], x[1], x[2]);
+      case 4:
+        return ptx::tma_load_multicast(smem, map, barrier, kBoth, x[0], x[1], x[2], x[3]);
+      default:
+        return ptx::tma_load_multicast(smem, map, barrier, kBoth, x[0], x[1], x[2], x[3], x[4]);
     }
   }
 
@@ -82,6 +97,23 @@ struct TmaProbe {
       ptx::mbarrier_arrive_expect_tx(barrier, what.bytes);
       load();
     }
+    copy_out(box);
+  }
+
+  // As above; one of two CTAs loads for both.
+  __device__ __forceinline__ void run_multicast(uint4* box) const {
+    ptx::cluster_arrive();
+    ptx::cluster_wait();
+    if (threadIdx.x == 0) {
+      ptx::mbarrier_arrive_expect_tx(barrier, what.bytes);
+      if (ptx::cluster_cta_rank() == 1) multicast();
+    }
+    copy_out(box);
+    ptx::cluster_arrive();
+    ptx::cluster_wait();
+  }
+
+  __device__ __forceinline__ void copy_out(uint4* box) const {
     wait(barrier, 0);
     const uint4* source = reinterpret_cast<const uint4*>(smem);
     for (u32 i = threadIdx.x; i < kBoxBytes / 16; i += kTmaThreads) {
@@ -138,6 +170,8 @@ extern "C" __global__ void __launch_bounds__(jdg::kTmaThreads, 1)
   uint4* box = boxes + blockIdx.x * (kBoxBytes / 16);
   if (what.action == kLoad) {
     probe.run_load(box);
+  } else if (what.action == kMulticast) {
+    probe.run_multicast(box);
   } else {
     probe.run_store(box);
   }

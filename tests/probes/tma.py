@@ -19,7 +19,7 @@ from tests.probes.tma_layout import (
 
 _THREADS = 128
 _RANKS = (1, 2, 3, 4, 5)
-_LOAD, _STORE, _ADD = range(3)
+_LOAD, _STORE, _ADD, _MULTICAST = range(4)
 
 # What TMA adds.
 _SUMS = {
@@ -33,10 +33,19 @@ _SUMS = {
 
 def tma_load_probe(seed: int) -> Probe:
   """Returns a launch that loads 4 boxes of a tensor of each rank."""
+  return _load_probe(seed, _RANKS, _LOAD, cluster=1)
+
+
+def tma_multicast_probe(seed: int) -> Probe:
+  """Returns a launch where pairs of CTAs load 4 boxes of each tensor."""
+  return _load_probe(seed, (2, 3, 4, 5, 2), _MULTICAST, cluster=2)
+
+
+def _load_probe(seed, ranks, action, cluster) -> Probe:
   rng = random.Random(seed)
   maps = [
     random_map(rng, i, rng.choice(list(ELEMENT_BYTES)), rank)
-    for i, rank in enumerate(_RANKS)
+    for i, rank in enumerate(ranks)
   ]
   tensors = [_bytes(rng, buffer_bytes(x)) for x in maps]
   cases, boxes = [], []
@@ -45,10 +54,10 @@ def tma_load_probe(seed: int) -> Probe:
     at = box_at(tensor, place)
     box = np.zeros(BOX_BYTES, np.uint8)
     box[at.offsets[at.inside]] = tensors[i % 5][at.sources[at.inside]]
-    cases.append(_case(i % 5, tensor, place, _LOAD))
-    boxes.append(box)
+    cases += [_case(i % 5, tensor, place, action)] * cluster
+    boxes += [box] * cluster
   return Probe(
-    kernel=_kernel(maps, cases, cases_at=5, boxes_at=6),
+    kernel=_kernel(maps, cases, cluster),
     operands=(*tensors, np.stack(cases)),
     expected=(np.stack(boxes),),
   )
@@ -101,7 +110,7 @@ def tma_add_probe(seed: int) -> Probe:
 
 def _in_place(maps, cases, boxes, before, after) -> Probe:
   return Probe(
-    kernel=_kernel(maps, cases, cases_at=5, boxes_at=6),
+    kernel=_kernel(maps, cases, cluster=1),
     operands=(*before, np.stack(cases), np.stack(boxes)),
     expected=tuple(after),
     aliases=tuple((i, i) for i in range(len(maps))),
@@ -109,16 +118,17 @@ def _in_place(maps, cases, boxes, before, after) -> Probe:
 
 
 def _kernel(
-  maps: list[TensorMap], cases: list[np.ndarray], cases_at: int, boxes_at: int
+  maps: list[TensorMap], cases: list[np.ndarray], cluster: int
 ) -> KernelCall:
   return KernelCall(
     recipe=recipe("tma"),
     grid=(len(cases), 1, 1),
-    cluster=(1, 1, 1),
+    cluster=(cluster, 1, 1),
     threads=_THREADS,
     smem_bytes=BOX_BYTES + 1024,
     pdl=False,
-    params=(*maps, Buffer(cases_at), Buffer(boxes_at)),
+    # The cases and the boxes, which are an operand or the result.
+    params=(*maps, Buffer(5), Buffer(6)),
   )
 
 
