@@ -29,6 +29,13 @@ PROBE_MUTATIONS = (
   _M("step_of_b_missing", _TF32, "case_.b + case_.b_step", "case_.b"),
   _M("operands_out_of_bounds", _TF32, "case_.b += base", "case_.b += 0x2020"),
   _M("operands_elsewhere", _TF32, "case_.a += base", "case_.a += base + 64"),
+  _M("base_offset", _TF32, "case_.b += base", "case_.b += base + (1ull << 49)"),
+  _M(
+    "descriptor_of_one_lane",
+    _TF32,
+    "case_.b += base",
+    "case_.b += base + threadIdx.x % 32 / 31",
+  ),
   _M("image_not_awaited", _TF32, "    wait(barrier, 0);\n", ""),
   _M(
     "registers_of_a_written_too_early",

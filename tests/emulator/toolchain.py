@@ -3,6 +3,7 @@
 import concurrent.futures
 import ctypes
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
@@ -56,7 +57,7 @@ class Toolchain:
       return target
 
     sources = sorted((HERE / "runtime").glob("*.cc"))
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
       return list(pool.map(compile_one, sources))
 
   def _compile_kernel(self, recipe: Recipe, cuda: pathlib.Path) -> pathlib.Path:

@@ -5,6 +5,8 @@
 #include "runtime/warp_mma.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <limits>
 
 #include "runtime/api.h"
@@ -87,6 +89,16 @@ std::shared_ptr<Lent> lend(WarpMma& mma, const std::unique_ptr<Thread>* lanes) {
   return lent;
 }
 
+// wgmma takes one descriptor of each operand for all threads.
+void check_descriptors(const std::unique_ptr<Thread>* lanes) {
+  const auto& first = lanes[0]->operands.values;
+  for (uint32_t lane = 1; lane < 32; ++lane) {
+    if (!std::equal(std::begin(first), std::end(first), lanes[lane]->operands.values)) {
+      throw Error(format("lanes 0 and %u give different descriptors", lane));
+    }
+  }
+}
+
 void give_back(WarpMma& mma, const std::shared_ptr<Accumulators>& target) {
   if (--target->num_pending > 0) return;
   for (uint32_t lane = 0; lane < 32; ++lane) {
@@ -124,10 +136,13 @@ void mma(MmaType type, float* accumulators, int n, const MmaOperand& a, const Mm
   Thread& self = machine().self();
   self.operands.accumulators = accumulators;
   self.operands.registers = a.registers;
+  const uint64_t descriptors[] = {a.descriptor, b.descriptor};
+  std::memcpy(self.operands.values, descriptors, sizeof(descriptors));
   machine().meet(self.warp->meeting, 32, [&] {
     Cta& cta = *self.cta;
     WarpMma& mma = self.warp->mma;
     const auto* lanes = &cta.threads[self.index - self.lane];
+    check_descriptors(lanes);
     auto target = take(mma, lanes, n);
     auto lent = a.registers == nullptr ? nullptr : lend(mma, lanes);
     const uint32_t first_row = self.index / 32 % 4 * kWarpRows;
