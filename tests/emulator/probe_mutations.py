@@ -49,7 +49,13 @@ PROBE_MUTATIONS = (
     _MULTIPLY_RS,
     _MULTIPLY_RS + "    if (a[1][3] == 0xFFFFFFFF) __trap();\n",
   ),
-  _M("other_fragment", _TF32, "a[step][1] = values.y", "a[step][1] = values.z"),
+  _M("other_fragment", _TF32, "a[1] = values.y", "a[1] = values.z"),
+  _M(
+    "registers_of_a_loaded_after_the_fence",
+    _TF32,
+    "    multiply(d, a[0], case_.b",
+    "    load_fragment(a[0], 0);\n    multiply(d, a[0], case_.b",
+  ),
   _M("a_not_transposed", _BF16, "bf16<64, 1, 0>", "bf16<64, 0, 0>"),
   _M("b_not_transposed", _BF16, "bf16_rs<64, 1>", "bf16_rs<64, 0>"),
   # Barriers and copies.

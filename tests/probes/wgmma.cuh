@@ -4,6 +4,7 @@
 // that chooses among them.
 #include "common/pipeline.cuh"
 #include "ptx/bulk.cuh"
+#include "ptx/ldmatrix.cuh"
 #include "ptx/sync.cuh"
 
 namespace jdg {
@@ -18,7 +19,8 @@ struct alignas(16) WgmmaCase {
   u32 b_step;
   u32 image_offset;  // In 16 bytes.
   u32 image_bytes;
-  u32 unused[2];
+  u32 a_in_memory;  // A goes to registers from the image, by ldmatrix.
+  u32 unused;
 };
 
 class WgmmaProbe {
@@ -33,7 +35,8 @@ class WgmmaProbe {
         sums_(sums + blockIdx.x * kNumThreads * kNumThreads) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
     load_image(smem_bytes, images + case_.image_offset);
-    const u32 base = ptx::smem_address(smem_bytes) >> 4;
+    image_ = ptx::smem_address(smem_bytes);
+    const u32 base = image_ >> 4;
     case_.a += base;
     case_.b += base;
   }
@@ -56,13 +59,8 @@ class WgmmaProbe {
   template <int kN, typename Multiply>
   __device__ __forceinline__ void run_rs(Multiply multiply) const {
     u32 a[2][4];
-    for (u32 step = 0; step < 2; ++step) {
-      const uint4 values = fragments_[step * kNumThreads + threadIdx.x];
-      a[step][0] = values.x;
-      a[step][1] = values.y;
-      a[step][2] = values.z;
-      a[step][3] = values.w;
-    }
+    load_fragment(a[0], 0);
+    load_fragment(a[1], 1);
     float d[kN / 2];
     initialise(d);
     ptx::fence_registers(d);
@@ -88,6 +86,19 @@ class WgmmaProbe {
     wait(barrier, 0);
   }
 
+  // The host gives registers, or where the lane's row is in the image.
+  __device__ __forceinline__ void load_fragment(u32 (&a)[4], u32 step) const {
+    const uint4 values = fragments_[step * kNumThreads + threadIdx.x];
+    if (case_.a_in_memory != 0) {
+      ptx::ldmatrix_x4(a, image_ + values.x);
+      return;
+    }
+    a[0] = values.x;
+    a[1] = values.y;
+    a[2] = values.z;
+    a[3] = values.w;
+  }
+
   // Sums that a product without `accumulate` must not keep.
   template <int kCount>
   __device__ __forceinline__ static void initialise(float (&d)[kCount]) {
@@ -109,6 +120,7 @@ class WgmmaProbe {
   WgmmaCase case_;
   const uint4* fragments_;
   float* sums_;
+  u32 image_;
 };
 
 }  // namespace jdg

@@ -48,10 +48,14 @@ def wgmma_probe(dtype: str, seed: int, values: str = "integers") -> Probe:
     a = _values(rng, product, ROWS, values)
     b = _values(rng, product, product.n, values)
     image, a_at, b_at = _image(rng, product, a, b)
-    cases.append(_case(index, accumulate, a_at, b_at, end, len(image)))
+    loads = product.from_registers and rng.random() < 0.5
+    if product.from_registers and not loads:
+      image[a_at.offsets] = 0xFF
+    numbers = (index, accumulate, a_at.step, b_at.step, end, len(image), loads)
+    cases.append(_case(a_at, b_at, numbers))
     images.append(image)
     end += len(image) // 16
-    fragments.append(_fragments(a))
+    fragments.append(_row_places(a_at) if loads else _fragments(a))
     sums.append(_sums(a, b, accumulate))
     sizes.append(_sums(abs(a), abs(b), True))
   operands = (
@@ -107,8 +111,6 @@ def _image(rng, product, a, b):
   image = np.full(end, 0xFF, np.uint8)  # NaN where nothing may be read.
   for x, at in zip((a, b), places, strict=True):
     image[at.offsets] = x.view(np.uint8).reshape(at.offsets.shape)
-  if product.from_registers:
-    image[places[0].offsets] = 0xFF
   return image, *places
 
 
@@ -117,11 +119,20 @@ def _swizzle(rng, rows, transposed):
   return rng.choice([0, *fits])
 
 
-def _case(product, accumulate, a, b, offset, num_bytes):
+def _case(a, b, numbers):
   """Returns the words of a WgmmaCase."""
   words = [a.descriptor, a.descriptor >> 32, b.descriptor, b.descriptor >> 32]
-  words += [product, accumulate, a.step, b.step, offset, num_bytes, 0, 0]
+  words += [*numbers, 0]
   return np.array([int(word) & 0xFFFFFFFF for word in words], np.uint32)
+
+
+def _row_places(a):
+  """Returns, in the first register, the bytes that each lane's row is at."""
+  thread = np.arange(THREADS)
+  row = thread // 32 * 16 + thread % 16
+  places = np.zeros((NUM_STEPS, THREADS, 4), np.uint32)
+  places[..., 0] = a.offsets[row, :, thread % 32 // 16 * 16].T
+  return places
 
 
 def _fragments(a):
