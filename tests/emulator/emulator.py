@@ -20,7 +20,9 @@ from jax_deepgemm.primitives.kernel_call import (
 from tests.emulator.toolchain import CUDA, Toolchain, with_lines
 
 _MESSAGE_BYTES = 1 << 16
-_ELEMENT_BYTES = {"u8": 1, "bf16": 2, "f32": 4, "i32": 4}
+# Element in runtime/element.h.
+_INTEGERS = ("u8", "u16", "u32", "i32", "u64", "i64")
+_ELEMENTS = (*_INTEGERS, "f16", "f32", "f64", "bf16")
 _SCALAR_FORMATS = {"i32": "<i", "i64": "<q", "f32": "<f"}
 
 
@@ -39,7 +41,7 @@ class _Param(ctypes.Structure):
     ("value", ctypes.c_uint64),
     ("value_bytes", ctypes.c_uint64),
     ("rank", ctypes.c_int32),
-    ("element_bytes", ctypes.c_int32),
+    ("element", ctypes.c_int32),
     ("dims", ctypes.c_uint64 * 5),
     ("strides", ctypes.c_uint64 * 4),
     ("box", ctypes.c_uint32 * 5),
@@ -142,7 +144,7 @@ class Emulator:
       results: Sequence[jax.ShapeDtypeStruct],
       aliases: Mapping[int, int] | None = None,
     ) -> list[jax.Array]:
-      buffers = [np.array(operand) for operand in operands]
+      buffers = [np.array(x, order="C") for x in operands]
       by_result = {
         result: operand for operand, result in (aliases or {}).items()
       }
@@ -199,7 +201,7 @@ def _param(param: Buffer | Scalar | TensorMap) -> _Param:
         kind=2,
         index=param.index,
         rank=len(param.dims),
-        element_bytes=_ELEMENT_BYTES[param.dtype],
+        element=_ELEMENTS.index(param.dtype),
         dims=param.dims,
         strides=param.strides,
         box=param.box,

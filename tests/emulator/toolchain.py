@@ -65,7 +65,7 @@ class Toolchain:
       return _make(target, ["-O2", "-c", str(source)])
 
     sources = sorted((HERE / "runtime").glob("*.cc"))
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
       return list(pool.map(compile_one, sources))
 
   def _compile_kernel(self, recipe: Recipe, cuda: pathlib.Path) -> pathlib.Path:

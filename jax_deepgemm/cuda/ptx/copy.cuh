@@ -20,6 +20,21 @@ __device__ __forceinline__ void stmatrix_x2(u32 address, u32 r0, u32 r1) {
                : "memory");
 }
 
+// As above; registers hold columns, so that memory gets the transposed matrices.
+__device__ __forceinline__ void stmatrix_x4_transposed(u32 address, u32 r0, u32 r1, u32 r2,
+                                                       u32 r3) {
+  asm volatile(
+      "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address),
+      "r"(r0), "r"(r1), "r"(r2), "r"(r3)
+      : "memory");
+}
+
+__device__ __forceinline__ void stmatrix_x2_transposed(u32 address, u32 r0, u32 r1) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(address),
+               "r"(r0), "r"(r1)
+               : "memory");
+}
+
 __device__ __forceinline__ void store_shared(u32 address, float x, float y) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(address), "f"(x), "f"(y) : "memory");
 }

@@ -64,9 +64,17 @@ __device__ __forceinline__ void tma_store_commit() {
   asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
 
-// Returns when this thread's stores have read their shared memory: it may be overwritten.
+// Returns when all but the last `kPending` groups of this thread's stores have read their shared
+// memory: it may be overwritten.
+template <int kPending = 0>
 __device__ __forceinline__ void tma_store_wait_read() {
-  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
+
+// As above, when they have written global memory.
+template <int kPending = 0>
+__device__ __forceinline__ void tma_store_wait() {
+  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 // Orders this thread's ordinary shared-memory writes before later TMA reads of them.

@@ -27,6 +27,14 @@ struct alignas(8) float2 {
   float x, y;
 };
 
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
 __forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
 __forceinline__ int min(int x, int y) { return x < y ? x : y; }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
@@ -36,7 +44,8 @@ __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, 
 __forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
 __forceinline__ void __syncthreads() { jdg::emu::sync_threads(); }
 __forceinline__ unsigned __shfl_sync(unsigned mask, unsigned value, unsigned lane) {
-  return jdg::emu::shuffle(mask, value, lane);
+  jdg::emu::sync_warp(mask);
+  return jdg::emu::shuffle(value, lane % 32);
 }
 [[noreturn]] __forceinline__ void __trap() { jdg::emu::trap(); }
 

@@ -19,7 +19,11 @@ uint32_t shared_address(const void* pointer);
 // Threads.
 void sync_warp(uint32_t mask);
 void sync_threads();
-uint32_t shuffle(uint32_t mask, uint32_t value, uint32_t source);
+uint32_t lane_index();
+uint32_t shuffle(uint32_t value, uint32_t source);
+uint32_t ballot(bool mine);
+bool elect();
+void named_barrier(uint32_t id, uint32_t threads, bool waits);
 void cluster_arrive();
 void cluster_wait();
 void change_registers(bool acquire, uint32_t count);
@@ -32,6 +36,11 @@ void barrier_init(uint32_t address, uint32_t arrivals);
 void barrier_init_fence();
 void barrier_arrive(uint32_t address, uint32_t bytes);
 void barrier_arrive_remote(uint32_t address, uint32_t rank);
+void barrier_arrive_count(uint32_t address, uint32_t count);
+uint64_t barrier_arrive_no_complete(uint32_t address, uint32_t count);
+void barrier_expect(uint32_t address, uint32_t bytes);
+void barrier_complete(uint32_t address, uint32_t bytes);
+void barrier_invalidate(uint32_t address);
 bool barrier_test(uint32_t address, uint32_t parity);
 bool barrier_try(uint32_t address, uint32_t parity);
 
@@ -42,19 +51,43 @@ void tma_load(uint32_t address, const void* map, uint32_t barrier, Coordinates c
 void tma_load_multicast(uint32_t address, const void* map, uint32_t barrier, uint32_t ctas,
                         Coordinates coordinates);
 void tma_store(const void* map, uint32_t address, Coordinates coordinates);
+void tma_store_add(const void* map, uint32_t address, Coordinates coordinates);
 void tma_store_commit();
-void tma_store_wait_read();
+void tma_store_wait(uint32_t pending, bool only_reads);
+void bulk_load(uint32_t address, const void* global, uint32_t bytes, uint32_t barrier);
+void bulk_store(void* global, uint32_t address, uint32_t bytes, bool adds);
+void bulk_send(uint32_t target, uint32_t rank, uint32_t address, uint32_t bytes, uint32_t barrier);
 void fence_proxy_async();
 void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t valid_bytes);
 void copy_async_arrive(uint32_t barrier);
 void store_shared(uint32_t address, const void* data, uint32_t bytes);
-void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers);
+void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers, bool transposed);
+void load_matrices(uint32_t address, uint32_t* registers, uint32_t count, bool transposed);
+
+// Atomic operations, and other CTAs of the cluster.
+uint32_t atomic_add(uint32_t* global, uint32_t value);
+uint32_t atomic_max(uint32_t* global, uint32_t value);
+void reduce_add(float* global, std::initializer_list<float> values);
+uint32_t atomic_shared(uint32_t address, uint32_t value, bool is_max);
+void fence_gpu();
+uint32_t map_to_cta(uint32_t address, uint32_t rank);
+uint32_t load_cluster(uint32_t mapped);
+void store_cluster(uint32_t mapped, uint32_t value, bool adds);
+void store_async(uint32_t mapped, std::initializer_list<uint32_t> values, uint32_t mapped_barrier);
+void settle_remote_stores();
 
 // Tensor cores.
 void mma_fence();
 void mma_commit();
 void mma_wait(uint32_t pending);
-void mma_e4m3(float* accumulators, int n, uint64_t a, uint64_t b, bool accumulate);
+enum class MmaType { kE4m3, kBf16, kTf32 };
+struct MmaOperand {
+  uint64_t descriptor;
+  bool transposed = false;        // MN-major.
+  uint32_t* registers = nullptr;  // Four of them instead of a descriptor.
+};
+void mma(MmaType type, float* accumulators, int n, const MmaOperand& a, const MmaOperand& b,
+         bool accumulate);
 
 }  // namespace jdg::emu
 

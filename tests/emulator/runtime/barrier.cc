@@ -36,6 +36,14 @@ void poison_released(Cta& cta, Barrier& barrier) {
   }
 }
 
+void expect(Cta& cta, uint32_t address, uint32_t bytes) {
+  Barrier& barrier = barrier_at(cta, address);
+  poison_released(cta, barrier);
+  barrier.expected_by = machine().where(machine().self());
+  barrier.bytes += bytes;
+  if (barrier.bytes > kMaxBytes) throw Error("the transaction count of an mbarrier overflows");
+}
+
 }  // namespace
 
 Barrier& barrier_at(Cta& cta, uint32_t address) {
@@ -94,14 +102,47 @@ void barrier_init_fence() {
 void barrier_arrive(uint32_t address, uint32_t bytes) {
   JDG_ENTER();
   Cta& cta = *machine().self().cta;
-  Barrier& barrier = barrier_at(cta, address);
-  if (bytes > 0) {
-    poison_released(cta, barrier);
-    barrier.expected_by = machine().where(machine().self());
-  }
-  barrier.bytes += bytes;
-  if (barrier.bytes > kMaxBytes) throw Error("the transaction count of an mbarrier overflows");
+  if (bytes > 0) expect(cta, address, bytes);
+  machine().settle_reductions();
   arrive(cta, address);
+}
+
+void barrier_arrive_count(uint32_t address, uint32_t count) {
+  JDG_ENTER();
+  machine().settle_reductions();
+  for (uint32_t i = 0; i < count; ++i) arrive(*machine().self().cta, address);
+}
+
+uint64_t barrier_arrive_no_complete(uint32_t address, uint32_t count) {
+  JDG_ENTER();
+  Barrier& barrier = barrier_at(*machine().self().cta, address);
+  if (count >= barrier.pending) {
+    throw Error(format("%u arrivals that must not complete a phase, of %u that it waits for", count,
+                       barrier.pending));
+  }
+  machine().settle_reductions();
+  const uint64_t state = barrier.pending;
+  barrier.pending -= count;
+  return state;
+}
+
+void barrier_expect(uint32_t address, uint32_t bytes) {
+  JDG_ENTER();
+  expect(*machine().self().cta, address, bytes);
+}
+
+void barrier_complete(uint32_t address, uint32_t bytes) {
+  JDG_ENTER();
+  Cta& cta = *machine().self().cta;
+  complete_bytes(cta, address, bytes, barrier_at(cta, address).phase);
+}
+
+void barrier_invalidate(uint32_t address) {
+  JDG_ENTER();
+  Cta& cta = *machine().self().cta;
+  if (!barrier_at(cta, address).waiting.empty()) throw Error("a thread waits for this mbarrier");
+  cta.barriers.erase(address);
+  cta.smem.free_barrier(address);
 }
 
 void barrier_arrive_remote(uint32_t address, uint32_t rank) {

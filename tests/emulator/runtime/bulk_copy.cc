@@ -1,8 +1,10 @@
 // TMA: boxes between global memory and the async view of shared memory.
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/api.h"
 #include "runtime/barrier_operations.h"
+#include "runtime/element.h"
 #include "runtime/machine.h"
 #include "runtime/tensor_map.h"
 
@@ -78,23 +80,46 @@ std::vector<uint8_t> read_box(const Cta& cta, uint32_t address, const TensorMap&
 
 // Throws if what will be stored is undefined; the rest of a box does not matter.
 void check_box(const Cta& cta, uint32_t address, const TensorMap& map, const Position& position) {
+  const uint32_t size = element_bytes(map.element);
   for (uint32_t r = 0; r < map.num_rows(); ++r) {
     const TensorMap::Row row = map.row(position, r);
-    for (uint32_t x = row.begin; x < row.end; x += map.element_bytes) {
+    for (uint32_t x = row.begin; x < row.end; x += size) {
       const uint32_t source = address + r * map.row_bytes() + x;
       const uint32_t in_chunk = source % kChunk;
-      cta.smem.check_async(map.swizzled(source - in_chunk) + in_chunk, map.element_bytes,
-                           "a TMA store");
+      cta.smem.check_async(map.swizzled(source - in_chunk) + in_chunk, size, "a TMA store");
     }
   }
 }
 
-void write_box(const std::vector<uint8_t>& box, const TensorMap& map, const Position& position) {
+void write_box(const std::vector<uint8_t>& box, const TensorMap& map, const Position& position,
+               bool adds) {
   for (uint32_t r = 0; r < map.num_rows(); ++r) {
     const TensorMap::Row row = map.row(position, r);
     if (row.begin >= row.end) continue;
-    std::memcpy(row.data + row.begin, &box[r * map.row_bytes() + row.begin], row.end - row.begin);
+    uint8_t* target = row.data + row.begin;
+    const uint8_t* source = &box[r * map.row_bytes() + row.begin];
+    const uint32_t count = row.end - row.begin;
+    if (adds) {
+      add_elements(map.element, target, source, count);
+    } else {
+      std::memcpy(target, source, count);
+    }
   }
+}
+
+void start_store(const void* opaque, uint32_t address, const Coordinates& coordinates, bool adds) {
+  const TensorMap& map = map_at(opaque, coordinates);
+  Thread& self = machine().self();
+  Cta& cta = *self.cta;
+  cta.smem.check(address, map.box_bytes(), 128, "a TMA store");
+  const Position position(coordinates.begin(), coordinates.end());
+  auto box = std::make_shared<std::vector<uint8_t>>();
+  EventPtr read = machine().later([=, &cta, &map] {
+    *box = read_box(cta, address, map);
+    check_box(cta, address, map, position);
+  });
+  EventPtr write = machine().later([=, &map] { write_box(*box, map, position, adds); }, {read});
+  self.open_stores.push_back({read, write});
 }
 
 }  // namespace
@@ -117,35 +142,37 @@ void tma_load_multicast(uint32_t address, const void* map, uint32_t barrier, uin
   }
 }
 
-void tma_store(const void* opaque, uint32_t address, Coordinates coordinates) {
+void tma_store(const void* map, uint32_t address, Coordinates coordinates) {
   JDG_ENTER();
-  const TensorMap& map = map_at(opaque, coordinates);
-  Thread& self = machine().self();
-  Cta& cta = *self.cta;
-  cta.smem.check(address, map.box_bytes(), 128, "a TMA store");
-  const Position position(coordinates.begin(), coordinates.end());
-  auto box = std::make_shared<std::vector<uint8_t>>();
-  EventPtr read = machine().later([=, &cta, &map] {
-    *box = read_box(cta, address, map);
-    check_box(cta, address, map, position);
-  });
-  machine().later([=, &map] { write_box(*box, map, position); }, {read});
-  self.open_stores.push_back(read);
+  start_store(map, address, coordinates, false);
+}
+
+void tma_store_add(const void* map, uint32_t address, Coordinates coordinates) {
+  JDG_ENTER();
+  start_store(map, address, coordinates, true);
 }
 
 void tma_store_commit() {
   JDG_ENTER();
   Thread& self = machine().self();
-  self.closed_stores.insert(self.closed_stores.end(), self.open_stores.begin(),
-                            self.open_stores.end());
+  self.closed_stores.push_back(std::move(self.open_stores));
   self.open_stores.clear();
 }
 
-void tma_store_wait_read() {
+void tma_store_wait(uint32_t pending, bool only_reads) {
   JDG_ENTER();
-  Thread& self = machine().self();
-  for (const EventPtr& read : self.closed_stores) machine().events().fire(read);
-  self.closed_stores.clear();
+  auto& groups = machine().self().closed_stores;
+  const size_t num_done = groups.size() - std::min<size_t>(groups.size(), pending);
+  for (size_t i = 0; i < num_done; ++i) {
+    for (const Store& store : groups[i]) {
+      machine().events().fire(only_reads ? store.read : store.write);
+    }
+  }
+  // A later wait for the writes must know those that are still under way.
+  const auto is_done = [](const Store& store) { return store.write->done(); };
+  while (!groups.empty() && std::all_of(groups[0].begin(), groups[0].end(), is_done)) {
+    groups.erase(groups.begin());
+  }
 }
 
 }  // namespace jdg::emu

@@ -32,7 +32,7 @@ TensorMap tensor_map(const JdgParam& param, const GuardedBuffer& buffer) {
   map.base = buffer.data();
   map.buffer_bytes = buffer.bytes();
   map.rank = param.rank;
-  map.element_bytes = param.element_bytes;
+  map.element = static_cast<Element>(param.element);
   std::memcpy(map.dims, param.dims, sizeof(map.dims));
   std::memcpy(map.strides, param.strides, sizeof(map.strides));
   std::memcpy(map.box, param.box, sizeof(map.box));

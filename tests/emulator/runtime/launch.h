@@ -19,7 +19,7 @@ struct JdgParam {
   uint64_t value;        // Bits of a scalar.
   uint64_t value_bytes;  // Size of a scalar.
   int32_t rank;
-  int32_t element_bytes;
+  int32_t element;  // An Element.
   uint64_t dims[5];
   uint64_t strides[4];
   uint32_t box[5];

@@ -27,6 +27,7 @@ Machine::Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* c
   event_percent_ = kEventPercent[random_.below(4)];
   yield_percent_ = kYieldPercent[random_.below(3)];
   late_percent_ = kLatePercent[random_.below(2)];
+  elected_lane_ = static_cast<uint32_t>(random_.below(32));
   current = this;
   const uint32_t num_ctas = shape.grid.x * shape.grid.y * shape.grid.z;
   const uint32_t registers = std::min(kRegistersOfSm / shape.threads / 8 * 8, 255u);
@@ -222,6 +223,16 @@ EventPtr Machine::later(std::function<void()> action, const std::vector<EventPtr
     }
   };
   return events_.add(std::move(named), random_.chance(late_percent_), after);
+}
+
+void Machine::settle_signals() {
+  for (const EventPtr& signal : self().signals) events_.fire(signal);
+  self().signals.clear();
+}
+
+void Machine::settle_reductions() {
+  for (const EventPtr& reduction : self().reductions) events_.fire(reduction);
+  self().reductions.clear();
 }
 
 Cta& Machine::peer(uint32_t rank) {

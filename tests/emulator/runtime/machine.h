@@ -1,6 +1,7 @@
 // The state of one launch: threads, warps, CTAs, and what runs next.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -32,10 +33,17 @@ struct Range {
   uint32_t count;
 };
 
+// A TMA store: it reads shared memory, and then writes global memory.
+struct Store {
+  EventPtr read;
+  EventPtr write;
+};
+
 // What a lane brings to an operation of its warp.
 struct Operands {
   uint32_t address;
   uint32_t values[4];
+  uint32_t* registers;
   float* accumulators;
 };
 
@@ -59,10 +67,12 @@ struct Thread {
   uint64_t num_cluster_waits = 0;
   Operands operands = {};
   std::vector<Range> unfenced;
-  std::vector<EventPtr> signals;        // Arrivals on their way to another CTA.
+  std::vector<const uint32_t*> loaded;  // Registers that ldmatrix wrote after the last wgmma.fence.
+  std::vector<EventPtr> signals;        // Arrivals and stores on their way to another CTA.
+  std::vector<EventPtr> reductions;     // In global memory, under way.
   std::vector<EventPtr> copies;         // cp.async under way.
-  std::vector<EventPtr> open_stores;    // TMA stores since the last commit: their reads.
-  std::vector<EventPtr> closed_stores;  // Committed ones.
+  std::vector<Store> open_stores;       // Of TMA, since the last commit.
+  std::vector<std::vector<Store>> closed_stores;  // Committed groups.
 };
 
 // Threads that wait for each other in an operation that all of them execute.
@@ -76,6 +86,13 @@ struct Warp {
   WarpMma mma;
   uint32_t registers = 0;  // Of each thread.
   bool slow = false;       // For a while it is scheduled less often.
+};
+
+struct NamedBarrier {
+  uint32_t threads = 0;  // That meet in this phase.
+  uint32_t num_arrived = 0;
+  uint64_t phase = 0;
+  std::vector<Thread*> waiting;
 };
 
 struct Cluster {
@@ -95,6 +112,7 @@ struct Cta {
   std::vector<Thread*> runnable;
   std::vector<Thread*> waiting_for_registers;
   Meeting meeting;
+  std::array<NamedBarrier, 16> named_barriers;
   Cluster* cluster = nullptr;
   Index3 block = {};
   uint32_t index = 0;
@@ -143,6 +161,9 @@ class Machine {
 
   // Makes `error` of the running thread's code at `location` the launch's.
   void note_error(const std::string& error, const char* operation, const void* location);
+  // What the thread that runs sent to other CTAs, or added to global memory, is there now.
+  void settle_signals();
+  void settle_reductions();
 
   // Ends the launch from a signal handler: the thread touched `address`, or failed a check of the
   // compiler if null.
@@ -155,6 +176,7 @@ class Machine {
   Cta& peer(uint32_t rank);
   Random& random() { return random_; }
   EventQueue& events() { return events_; }
+  uint32_t elected_lane() const { return elected_lane_; }
   const Shape& shape() const { return shape_; }
   std::string where(const Thread& thread) const;
 
@@ -191,6 +213,7 @@ class Machine {
   unsigned event_percent_;
   unsigned yield_percent_;
   unsigned late_percent_;
+  uint32_t elected_lane_;
   uint64_t num_steps_ = 0;
   uint64_t num_operations_ = 0;
   uint64_t num_polls_ = 0;     // Since anything else happened,

@@ -1,3 +1,5 @@
+// Core matrices are 8 lines of 16 bytes. In a swizzle a line is as long as the swizzle, 8 lines
+// follow each other, and one of the two offsets leads to the next 8.
 #include "runtime/matrix_descriptor.h"
 
 #include "runtime/error.h"
@@ -6,7 +8,8 @@
 namespace jdg::emu {
 namespace {
 
-constexpr int32_t kSwizzles[] = {0, 128, 64, 32};
+constexpr uint32_t kSwizzles[] = {0, 128, 64, 32};
+constexpr uint32_t kLineBytes = 16;
 
 // `count` bits from bit `first` on.
 uint32_t field(uint64_t bits, int first, int count) {
@@ -29,14 +32,24 @@ MatrixDescriptor::MatrixDescriptor(uint64_t bits)
   }
 }
 
-const uint8_t* MatrixDescriptor::read(const SharedMemory& smem, int row, int k) const {
-  const uint32_t group = start_ + static_cast<uint32_t>(row / 8) * stride_;
-  const uint32_t in_group = static_cast<uint32_t>(row % 8);
-  const uint32_t depth = static_cast<uint32_t>(k);
+const uint8_t* MatrixDescriptor::read_row(const SharedMemory& smem, uint32_t row,
+                                          uint32_t k) const {
+  const uint32_t group = start_ + row / 8 * stride_;
   const uint32_t address = swizzle_ == 0
-                               ? group + in_group * 16 + depth / 16 * leading_
-                               : swizzle_address(group + in_group * swizzle_ + depth, swizzle_);
-  return smem.read_async(address, 16, "wgmma");
+                               ? group + row % 8 * kLineBytes + k / kLineBytes * leading_
+                               : swizzle_address(group + row % 8 * swizzle_ + k, swizzle_);
+  return smem.read_async(address, kLineBytes, "wgmma");
+}
+
+const uint8_t* MatrixDescriptor::read_column(const SharedMemory& smem, uint32_t x,
+                                             uint32_t k) const {
+  // Without a swizzle the two offsets change places.
+  const uint32_t address =
+      swizzle_ == 0 ? start_ + x / kLineBytes * stride_ + k / 8 * leading_ + k % 8 * kLineBytes
+                    : swizzle_address(start_ + x / swizzle_ * leading_ + k / 8 * stride_ +
+                                          k % 8 * swizzle_ + x % swizzle_,
+                                      swizzle_);
+  return smem.read_async(address, kLineBytes, "wgmma");
 }
 
 }  // namespace jdg::emu

@@ -1,4 +1,4 @@
-// The 64-bit descriptor of a K-major operand in shared memory.
+// The 64-bit descriptor of a wgmma operand in shared memory.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,17 @@ class MatrixDescriptor {
   // Throws if bits are set that mean nothing, or something that is not emulated.
   explicit MatrixDescriptor(uint64_t bits);
 
-  // The 16 bytes of `row` from byte `k` of the instruction's depth on.
-  const uint8_t* read(const SharedMemory& smem, int row, int k) const;
+  // K-major: the 16 bytes of `row` from byte `k` of the instruction's depth on.
+  const uint8_t* read_row(const SharedMemory& smem, uint32_t row, uint32_t k) const;
+
+  // MN-major: the 16 bytes of depth `k` from byte `x` of the row of M or N on.
+  const uint8_t* read_column(const SharedMemory& smem, uint32_t x, uint32_t k) const;
 
  private:
   uint32_t start_;
-  uint32_t leading_;  // Bytes between 16-byte columns; of no meaning in a swizzle.
-  uint32_t stride_;   // Bytes between groups of 8 rows.
-  int32_t swizzle_;
+  uint32_t leading_;
+  uint32_t stride_;
+  uint32_t swizzle_;  // Bytes.
 };
 
 }  // namespace jdg::emu

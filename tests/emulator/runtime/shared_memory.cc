@@ -21,7 +21,7 @@ namespace emu {
 
 SharedMemory::SharedMemory(uint32_t bytes)
     : size_(bytes),
-      mapped_((bytes + kPage - 1) / kPage * kPage),
+      mapped_((std::max(bytes, 1u) + kPage - 1) / kPage * kPage),
       file_(memfd_create("shared memory", 0)),
       async_(mapped_, kPoison),
       generic_states_(mapped_, kNothing),

@@ -37,6 +37,9 @@ class SharedMemory {
   // The async view of `count` bytes.
   const uint8_t* read_async(uint32_t address, uint32_t count, const char* what) const;
 
+  // The generic view from `address` on.
+  const uint8_t* read_generic(uint32_t address) const { return generic_ + address; }
+
   void write_async(uint32_t address, const void* data, uint32_t count, const char* what);
   void write_generic(uint32_t address, const void* data, uint32_t count, const char* what);
 
@@ -55,6 +58,7 @@ class SharedMemory {
 
   // Makes any write to the 8 bytes of an mbarrier an error.
   void reserve_barrier(uint32_t address);
+  void free_barrier(uint32_t address) { reserved_[address / 8] = false; }
 
   void check(uint32_t address, uint32_t count, uint32_t alignment, const char* what) const;
 

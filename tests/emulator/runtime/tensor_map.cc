@@ -7,7 +7,8 @@
 namespace jdg::emu {
 
 void TensorMap::check() const {
-  uint64_t last = (dims[0] - 1) * element_bytes;
+  const uint32_t element_size = element_bytes(element);
+  uint64_t last = (dims[0] - 1) * element_size;
   for (int i = 0; i < rank; ++i) {
     if (dims[i] == 0) throw Error("a tensor map has an empty dimension");
     if (box[i] == 0 || box[i] > 256) throw Error("a box has 1-256 elements in each dimension");
@@ -20,9 +21,12 @@ void TensorMap::check() const {
   if (swizzle > 0 && row_bytes() > static_cast<uint32_t>(swizzle)) {
     throw Error("rows of a box are no longer than the swizzle");
   }
-  if (last + element_bytes > buffer_bytes) {
+  if (swizzle > 0 && row_bytes() < static_cast<uint32_t>(swizzle)) {
+    throw Error("rows of a box that are shorter than the swizzle are not emulated");
+  }
+  if (last + element_size > buffer_bytes) {
     throw Error(format("a tensor map reaches %lu bytes far in a buffer of %lu",
-                       static_cast<unsigned long>(last + element_bytes),
+                       static_cast<unsigned long>(last + element_size),
                        static_cast<unsigned long>(buffer_bytes)));
   }
 }
@@ -44,8 +48,9 @@ TensorMap::Row TensorMap::row(const std::vector<int32_t>& coordinates, uint32_t 
   const int64_t first = coordinates[0];
   const int64_t begin = std::clamp<int64_t>(-first, 0, box[0]);
   const int64_t end = std::clamp<int64_t>(static_cast<int64_t>(dims[0]) - first, begin, box[0]);
-  return {data + first * element_bytes, static_cast<uint32_t>(begin * element_bytes),
-          static_cast<uint32_t>(end * element_bytes)};
+  const uint32_t size = element_bytes(element);
+  return {data + first * size, static_cast<uint32_t>(begin * size),
+          static_cast<uint32_t>(end * size)};
 }
 
 uint32_t TensorMap::swizzled(uint32_t address) const { return swizzle_address(address, swizzle); }

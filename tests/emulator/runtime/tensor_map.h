@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/element.h"
+
 namespace jdg::emu {
 
 constexpr int kMaxRank = 5;
@@ -12,7 +14,7 @@ struct TensorMap {
   uint8_t* base;
   uint64_t buffer_bytes;
   int32_t rank;
-  int32_t element_bytes;
+  Element element;
   uint64_t dims[kMaxRank];         // Elements, innermost first.
   uint64_t strides[kMaxRank - 1];  // Bytes, of dimension 1 and up.
   uint32_t box[kMaxRank];
@@ -21,7 +23,7 @@ struct TensorMap {
   // Throws what the driver would refuse, and maps that reach out of their buffer.
   void check() const;
 
-  uint32_t row_bytes() const { return box[0] * element_bytes; }
+  uint32_t row_bytes() const { return box[0] * element_bytes(element); }
   uint32_t num_rows() const;
   uint32_t box_bytes() const { return row_bytes() * num_rows(); }
 

@@ -28,32 +28,6 @@ void store_shared(uint32_t address, const void* data, uint32_t bytes) {
   write(machine().self(), address, data, bytes, "st.shared");
 }
 
-// Lane i's address is row i % 8 of matrix i / 8; its registers hold columns 2 (i % 4) and the next
-// of row i / 4 of each matrix.
-void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers) {
-  JDG_ENTER();
-  Thread& self = machine().self();
-  const uint32_t count = static_cast<uint32_t>(registers.size());
-  self.operands.address = address;
-  std::copy(registers.begin(), registers.end(), self.operands.values);
-  machine().meet(self.warp->meeting, 32, [&] {
-    const auto* lanes = &self.cta->threads[self.index - self.lane];
-    for (uint32_t matrix = 0; matrix < count; ++matrix) {
-      for (uint32_t row = 0; row < 8; ++row) {
-        uint32_t line[4];
-        for (uint32_t i = 0; i < 4; ++i) line[i] = lanes[row * 4 + i]->operands.values[matrix];
-        const uint32_t target = lanes[matrix * 8 + row]->operands.address;
-        self.cta->smem.check(target, sizeof(line), sizeof(line), "stmatrix");
-        self.cta->smem.write_generic(target, line, sizeof(line), "stmatrix");
-        // Each lane wrote its own 4 bytes: only its own fence shows them to TMA.
-        for (uint32_t i = 0; i < 4; ++i) {
-          lanes[row * 4 + i]->unfenced.push_back({target + i * 4, 4});
-        }
-      }
-    }
-  });
-}
-
 void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t valid_bytes) {
   JDG_ENTER();
   Thread& self = machine().self();

@@ -7,10 +7,6 @@ namespace {
 
 constexpr uint32_t kWholeWarp = 0xFFFFFFFF;
 
-void check_mask(uint32_t mask) {
-  if (mask != kWholeWarp) throw Error("only whole warps are emulated");
-}
-
 Cluster& cluster() { return *machine().self().cta->cluster; }
 
 uint32_t num_threads(const Cluster& c) {
@@ -37,30 +33,16 @@ uint32_t shared_address(const void* pointer) { return SharedMemory::address_of(p
 
 void sync_warp(uint32_t mask) {
   JDG_ENTER();
-  check_mask(mask);
+  if (mask != kWholeWarp) throw Error("only whole warps are emulated");
+  machine().settle_reductions();
   machine().meet(machine().self().warp->meeting, 32, [] {});
 }
 
 void sync_threads() {
   JDG_ENTER();
+  machine().settle_reductions();
   Cta& cta = *machine().self().cta;
   machine().meet(cta.meeting, static_cast<uint32_t>(cta.threads.size()), [] {});
-}
-
-uint32_t shuffle(uint32_t mask, uint32_t value, uint32_t source) {
-  JDG_ENTER();
-  check_mask(mask);
-  Thread& self = machine().self();
-  self.operands.values[0] = value;
-  uint32_t* result = &self.operands.values[1];
-  machine().meet(self.warp->meeting, 32, [&] {
-    auto& threads = self.cta->threads;
-    const uint32_t first = self.index - self.lane;
-    for (uint32_t lane = 0; lane < 32; ++lane) {
-      threads[first + lane]->operands.values[1] = threads[first + source % 32]->operands.values[0];
-    }
-  });
-  return *result;
 }
 
 void cluster_arrive() {
@@ -68,8 +50,8 @@ void cluster_arrive() {
   Thread& self = machine().self();
   machine().meet(self.warp->meeting, 32, [] {});
   // Releases: what the thread signalled before is there after the barrier.
-  for (const EventPtr& signal : self.signals) machine().events().fire(signal);
-  self.signals.clear();
+  machine().settle_signals();
+  machine().settle_reductions();
   Cluster& c = cluster();
   if (++c.num_arrived < num_threads(c)) return;
   c.num_arrived = 0;

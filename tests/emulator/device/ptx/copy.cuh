@@ -6,11 +6,19 @@
 namespace jdg::ptx {
 
 __forceinline__ void stmatrix_x4(u32 address, u32 r0, u32 r1, u32 r2, u32 r3) {
-  emu::store_matrices(address, {r0, r1, r2, r3});
+  emu::store_matrices(address, {r0, r1, r2, r3}, false);
 }
 
 __forceinline__ void stmatrix_x2(u32 address, u32 r0, u32 r1) {
-  emu::store_matrices(address, {r0, r1});
+  emu::store_matrices(address, {r0, r1}, false);
+}
+
+__forceinline__ void stmatrix_x4_transposed(u32 address, u32 r0, u32 r1, u32 r2, u32 r3) {
+  emu::store_matrices(address, {r0, r1, r2, r3}, true);
+}
+
+__forceinline__ void stmatrix_x2_transposed(u32 address, u32 r0, u32 r1) {
+  emu::store_matrices(address, {r0, r1}, true);
 }
 
 __forceinline__ void store_shared(u32 address, float x, float y) {

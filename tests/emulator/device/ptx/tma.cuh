@@ -33,7 +33,15 @@ __forceinline__ void tma_store(const TensorMap* map, const void* smem, u32 x, u3
 
 __forceinline__ void tma_store_commit() { emu::tma_store_commit(); }
 
-__forceinline__ void tma_store_wait_read() { emu::tma_store_wait_read(); }
+template <int kPending = 0>
+__forceinline__ void tma_store_wait_read() {
+  emu::tma_store_wait(kPending, true);
+}
+
+template <int kPending = 0>
+__forceinline__ void tma_store_wait() {
+  emu::tma_store_wait(kPending, false);
+}
 
 __forceinline__ void fence_proxy_async() { emu::fence_proxy_async(); }
 
