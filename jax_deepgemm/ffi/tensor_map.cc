@@ -70,11 +70,13 @@ cuda::TensorMap EncodeTensorMap(const cuda::Driver& driver, const TensorMapSpec&
   static constexpr uint32_t kElementStrides[kMaxRank] = {1, 1, 1, 1, 1};
   constexpr int kNoInterleave = 0;
   constexpr int kFillZeros = 0;
+  // The driver crashes on a null pointer, though a vector has no strides.
+  uint64_t strides[kMaxRank] = {};
+  std::copy(spec.strides.begin(), spec.strides.end(), strides);
   cuda::TensorMap map;
   const cuda::Result result = driver.cuTensorMapEncodeTiled(
-      &map, spec.dtype, static_cast<uint32_t>(spec.dims.size()), address, spec.dims.data(),
-      spec.strides.data(), spec.box.data(), kElementStrides, kNoInterleave, spec.swizzle,
-      spec.l2_promotion, kFillZeros);
+      &map, spec.dtype, static_cast<uint32_t>(spec.dims.size()), address, spec.dims.data(), strides,
+      spec.box.data(), kElementStrides, kNoInterleave, spec.swizzle, spec.l2_promotion, kFillZeros);
   if (result == 0) return map;
   std::ostringstream message;
   message << cuda::ErrorText(driver, result, "cuTensorMapEncodeTiled")

@@ -69,6 +69,7 @@ PROBE_MUTATIONS = (
   ),
   _M("load_not_awaited", "tma_load", "    wait(barrier, 0);\n", ""),
   _M("coordinates_exchanged", "tma_load", "x[0], x[1]", "x[1], x[0]"),
+  _M("rows_not_aligned", "tma_load", "x[0], x[1]);", "x[0] + 1, x[1]);"),
   _M("one_cta_of_two", "tma_multicast", "kBoth = 3", "kBoth = 1"),
   _M(
     "memory_dies_before_the_store",

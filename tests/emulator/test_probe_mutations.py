@@ -9,7 +9,7 @@ from tests.emulator.probe_mutations import PROBE_MUTATIONS, ProbeMutation
 from tests.probes.catalogue import PROBES
 from tests.probes.probe import Probe
 
-NUM_SEEDS = 16
+NUM_SEEDS = 200
 
 
 def mutated(mutation: ProbeMutation, seed: int) -> Probe:

@@ -162,7 +162,6 @@ constexpr u32 kClusterAnswers = 4 * kClusterSize + 3;
 extern "C" __global__ void __launch_bounds__(jdg::kClusterThreads, 1)
     cluster_probe(const jdg::u32* values, jdg::u32* answers) {
   using namespace jdg;
-  ptx::wait_for_previous_kernel();
   ClusterProbe probe(values + blockIdx.x * (kClusterSize * kClusterThreads),
                      answers + blockIdx.x * (kClusterAnswers * kClusterThreads) + threadIdx.x);
   probe.run();

@@ -87,7 +87,6 @@ __device__ __forceinline__ float accumulate(SyncMemory& memory, SyncTotals* tota
 extern "C" __global__ void __launch_bounds__(jdg::kSyncThreads, 1)
     sync_probe(jdg::SyncTotals* totals, const jdg::u32* values, float* last, jdg::u32* answers) {
   using namespace jdg;
-  ptx::wait_for_previous_kernel();
   SyncMemory& memory = prepare_memory();
   const u32 index = blockIdx.x * kSyncThreads + threadIdx.x;
   const u32 value = values[index];

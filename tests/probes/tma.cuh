@@ -139,7 +139,6 @@ struct TmaProbe {
 // Starts the barrier behind the box; returns where the box goes.
 __device__ __forceinline__ u8* prepare_memory() {
   extern __shared__ __align__(1024) u8 smem_bytes[];
-  ptx::wait_for_previous_kernel();
   if (threadIdx.x == 0) {
     ptx::mbarrier_init(*reinterpret_cast<ptx::Mbarrier*>(smem_bytes + kBoxBytes), 1);
     ptx::mbarrier_init_fence();

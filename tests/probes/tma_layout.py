@@ -72,9 +72,14 @@ def buffer_bytes(tensor: TensorMap) -> int:
 
 
 def random_place(rng: random.Random, tensor: TensorMap) -> tuple[int, ...]:
-  """Returns coordinates, which may lie outside the tensor on any side."""
-  sizes = zip(tensor.dims, tensor.box, strict=True)
-  return tuple(rng.randint(-box, dim) for dim, box in sizes)
+  """Returns coordinates, which may lie outside the tensor on any side.
+
+  The innermost is a multiple of 16 bytes, which TMA requires.
+  """
+  step = 16 // ELEMENT_BYTES[tensor.dtype]
+  first = step * rng.randint(-(tensor.box[0] // step), tensor.dims[0] // step)
+  sizes = zip(tensor.dims[1:], tensor.box[1:], strict=True)
+  return (first, *(rng.randint(-box, dim) for dim, box in sizes))
 
 
 def box_at(tensor: TensorMap, place: tuple[int, ...]) -> Box:

@@ -1,7 +1,8 @@
 // Tensor copies between global and shared memory (PTX ISA, "cp.async.bulk.tensor").
 //
 // Coordinates are innermost first. Elements outside the tensor load as zero and are not stored;
-// the transaction count of a load is always that of the whole box.
+// the transaction count of a load is always that of the whole box. The innermost coordinate must be
+// a multiple of 16 bytes, though the tensor's size need not be: an illegal instruction otherwise.
 #pragma once
 
 #include "ptx/types.cuh"

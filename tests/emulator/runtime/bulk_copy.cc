@@ -26,6 +26,11 @@ const TensorMap& map_at(const void* opaque, const Coordinates& coordinates) {
   if (!machine().self().previous_kernel_done) {
     throw Error("uses global memory before it waits for the previous kernel");
   }
+  // An illegal instruction on a GPU.
+  if (*coordinates.begin() * element_bytes(map->element) % kChunk != 0) {
+    throw Error(format("a box at element %d of its rows, which is not a multiple of 16 bytes",
+                       static_cast<int32_t>(*coordinates.begin())));
+  }
   return *map;
 }
 
