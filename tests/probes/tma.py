@@ -74,7 +74,7 @@ def tma_store_probe(seed: int) -> Probe:
   after = [x.copy() for x in before]
   cases, boxes = [], []
   for i, tensor in enumerate(maps):
-    place = random_place(rng, tensor)
+    place = random_place(rng, tensor, stores=True)
     at = box_at(tensor, place)
     box = _bytes(rng, BOX_BYTES)
     after[i][at.sources[at.inside]] = box[at.offsets[at.inside]]
@@ -94,7 +94,7 @@ def tma_add_probe(seed: int) -> Probe:
   after = [x.copy() for x in before]
   cases, boxes = [], []
   for i, tensor in enumerate(maps * 3):
-    place = random_place(rng, tensor)
+    place = random_place(rng, tensor, stores=True)
     at = box_at(tensor, place)
     box = _numbers(rng, tensor.dtype, BOX_BYTES)
     # Whole elements: their bytes lie side by side in both memories.

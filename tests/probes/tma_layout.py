@@ -71,15 +71,19 @@ def buffer_bytes(tensor: TensorMap) -> int:
   return -(-end // 16) * 16
 
 
-def random_place(rng: random.Random, tensor: TensorMap) -> tuple[int, ...]:
+def random_place(
+  rng: random.Random, tensor: TensorMap, *, stores: bool = False
+) -> tuple[int, ...]:
   """Returns coordinates, which may lie outside the tensor on any side.
 
-  The innermost is a multiple of 16 bytes, which TMA requires.
+  The innermost is a multiple of 16 bytes, which TMA requires. Stores begin at
+  no negative coordinate: an H200 refused some that did.
   """
   step = 16 // ELEMENT_BYTES[tensor.dtype]
-  first = step * rng.randint(-(tensor.box[0] // step), tensor.dims[0] // step)
-  sizes = zip(tensor.dims[1:], tensor.box[1:], strict=True)
-  return (first, *(rng.randint(-box, dim) for dim, box in sizes))
+  lowest = [0 if stores else -box for box in tensor.box]
+  first = step * rng.randint(lowest[0] // step, tensor.dims[0] // step)
+  sizes = zip(lowest[1:], tensor.dims[1:], strict=True)
+  return (first, *(rng.randint(low, dim) for low, dim in sizes))
 
 
 def box_at(tensor: TensorMap, place: tuple[int, ...]) -> Box:

@@ -117,6 +117,11 @@ void start_store(const void* opaque, uint32_t address, const Coordinates& coordi
   Thread& self = machine().self();
   Cta& cta = *self.cta;
   cta.smem.check(address, map.box_bytes(), 128, "a TMA store");
+  for (const uint32_t x : coordinates) {
+    if (static_cast<int32_t>(x) < 0) {
+      throw Error("a TMA store at a negative coordinate, which an H200 was seen to refuse");
+    }
+  }
   const Position position(coordinates.begin(), coordinates.end());
   auto box = std::make_shared<std::vector<uint8_t>>();
   EventPtr read = machine().later([=, &cta, &map] {
