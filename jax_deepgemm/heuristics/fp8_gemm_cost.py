@@ -1,7 +1,7 @@
 """Estimated run time of an FP8 GEMM configuration.
 
 The constants are fitted to measurements on an H200. Of the configurations that
-benchmarks/results/sweep_fp8.json has for each of 28 dense shapes, 12 to 41 of
+benchmarks/results/sweep_fp8.json has for each of 28 dense shapes, 12 to 42 of
 them, the one with the least estimate is 1.3 % slower than the fastest in the
 mean and 5.3 % at most; estimates are off by 4 % in the mean.
 """

@@ -57,7 +57,6 @@ struct Sm90Fp8Gemm {
   struct Worker {
     u32 warp;
     u32 lane;
-    u32 cta_rank;
     TileIndex finished;  // Tile whose sums are not stored yet.
     bool has_finished;
   };
@@ -82,7 +81,7 @@ struct Sm90Fp8Gemm {
 
   __device__ static __forceinline__ void multiply_tiles(const Sm90Fp8GemmParams& params, Smem& smem,
                                                         u32 warp) {
-    Worker worker = {warp, threadIdx.x % 32, Traits::cta_rank(), {}, false};
+    Worker worker = {warp, threadIdx.x % 32, {}, false};
     Ring ring(smem.stages);
     Sums sum;
     bool ready = false;
@@ -91,7 +90,7 @@ struct Sm90Fp8Gemm {
     while (tiles.valid()) {
       const TileIndex tile = next;
       const int split = Traits::kSplitsScale
-                            ? (128 - Traits::columns(tile, worker.cta_rank).main % 128) / 8
+                            ? (128 - Traits::columns(tile, Traits::cta_rank()).main % 128) / 8
                             : kLastSplit;
       const Store store(params, smem, worker.finished, warp, worker.lane);
       multiply_stage<true, 0>(
@@ -151,7 +150,7 @@ struct Sm90Fp8Gemm {
     Stage& stage = ring.stage();
 #pragma unroll
     for (int slab = 0; slab < kNumSlabs; ++slab) {
-      const u32 first_row = (worker.warp / 4 * kNumSlabs + slab) * 64;
+      const u32 first_row = Traits::slab_row(worker.warp, slab);
       float acc[kConfig.stage_k_blocks][kAccumulators];
       before(slab);
       if (slab == 0 && !ready) wait(stage.full, ring.parity());
@@ -174,7 +173,7 @@ struct Sm90Fp8Gemm {
     if constexpr (kBlock < kConfig.stage_k_blocks) {
       constexpr int kPending = kConfig.stage_k_blocks - 1 - kBlock;
       const bool last = kPending == 0 && slab + 1 == kNumSlabs;
-      const u32 row = slab_row(worker, slab) + worker.lane / 4;
+      const u32 row = Traits::slab_row(worker.warp, slab) + worker.warp % 4 * 16 + worker.lane / 4;
       const float* sfa = &stage.sfa[kBlock][row];
       const float* sfb = stage.sfb[kBlock];
       const RowScales rows = {sfa[0], sfa[8]};
@@ -221,11 +220,6 @@ struct Sm90Fp8Gemm {
     }
     ring.advance();
     ready = ptx::mbarrier_test_wait(ring.stage().full, ring.parity());
-  }
-
-  // Row in the tile of the first of a warp's 16 rows.
-  __device__ static __forceinline__ u32 slab_row(const Worker& worker, int slab) {
-    return (worker.warp / 4 * kNumSlabs + slab) * 64 + worker.warp % 4 * 16;
   }
 };
 

@@ -34,7 +34,7 @@ class Sm90Fp8GemmStore {
         rest_slots_(smem.store + Traits::kNumMathWarps * Traits::kMainSlotBytes +
                     warp * Traits::kRestSlotBytes),
         columns_(Traits::columns(tile, Traits::cta_rank())),
-        row_(Traits::first_row(tile, Traits::cta_rank()) + warp / 4 * (kConfig.num_slabs * 64) +
+        row_(Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) +
              warp % 4 * 16),
         group_(tile.group),
         lane_(lane) {}

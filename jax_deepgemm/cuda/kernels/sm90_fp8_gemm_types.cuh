@@ -116,6 +116,11 @@ struct Sm90Fp8GemmTraits {
                          gridDim.x / kConfig.cluster_size());
   }
 
+  // Row in the tile of the first of a slab's 64; warp % 4 has 16 of them.
+  __device__ static __forceinline__ u32 slab_row(u32 warp, int slab) {
+    return (warp / 4 * kConfig.num_slabs + slab) * 64;
+  }
+
   // Where the tile of CTA `rank` begins.
   __device__ static __forceinline__ u32 first_row(const TileIndex& tile, u32 rank) {
     return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;

@@ -40,19 +40,23 @@ __device__ void wgmma_e4m3(float (&d)[kN / 2], u64 a, u64 b, bool accumulate);
 
 // The descriptors come first and as in-out operands because inline PTX numbers outputs before
 // inputs, and the number of the accumulators must not depend on N.
-#define JDG_DEFINE_WGMMA_E4M3(N)                                                         \
-  namespace jdg::ptx {                                                                   \
-  template <>                                                                            \
-  __device__ __forceinline__ void wgmma_e4m3<N>(float (&d)[N / 2], u64 a, u64 b,         \
-                                                bool accumulate) {                       \
-    u32 scale_d = accumulate;                                                            \
-    asm volatile(                                                                        \
-        "{\n"                                                                            \
-        ".reg .pred p;\n"                                                                \
-        "setp.ne.b32 p, %2, 0;\n"                                                        \
-        "wgmma.mma_async.sync.aligned.m64n" #N "k32.f32.e4m3.e4m3 {" JDG_WGMMA_NAMES_##N \
-        "}, %0, %1, p, 1, 1;\n"                                                          \
-        "}"                                                                              \
-        : "+l"(a), "+l"(b), "+r"(scale_d), JDG_WGMMA_OPERANDS_##N);                      \
-  }                                                                                      \
+#define JDG_WGMMA_BODY(N, SHAPE, BITS)                                      \
+  u32 scale_d = accumulate;                                                 \
+  asm volatile(                                                             \
+      "{\n"                                                                 \
+      ".reg .pred p;\n"                                                     \
+      "setp.ne.b32 p, %2, 0;\n"                                             \
+      "wgmma.mma_async.sync.aligned.m64n" #N SHAPE " {" JDG_WGMMA_NAMES_##N \
+      "}, %0, %1, p, 1, 1" BITS                                             \
+      ";\n"                                                                 \
+      "}"                                                                   \
+      : "+l"(a), "+l"(b), "+r"(scale_d), JDG_WGMMA_OPERANDS_##N);
+
+#define JDG_DEFINE_WGMMA_E4M3(N)                                                 \
+  namespace jdg::ptx {                                                           \
+  template <>                                                                    \
+  __device__ __forceinline__ void wgmma_e4m3<N>(float (&d)[N / 2], u64 a, u64 b, \
+                                                bool accumulate) {               \
+    JDG_WGMMA_BODY(N, "k32.f32.e4m3.e4m3", "")                                   \
+  }                                                                              \
   }

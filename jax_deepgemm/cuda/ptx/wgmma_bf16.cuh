@@ -22,15 +22,6 @@ __device__ void wgmma_bf16(float (&d)[kN / 2], u64 a, u64 b, bool accumulate);
   __device__ __forceinline__ void wgmma_bf16<N, TRANSPOSE_A, TRANSPOSE_B>(float (&d)[N / 2], \
                                                                           u64 a, u64 b,      \
                                                                           bool accumulate) { \
-    u32 scale_d = accumulate;                                                                \
-    asm volatile(                                                                            \
-        "{\n"                                                                                \
-        ".reg .pred p;\n"                                                                    \
-        "setp.ne.b32 p, %2, 0;\n"                                                            \
-        "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" JDG_WGMMA_NAMES_##N     \
-        "}, %0, %1, p, 1, 1, " #TRANSPOSE_A ", " #TRANSPOSE_B                                \
-        ";\n"                                                                                \
-        "}"                                                                                  \
-        : "+l"(a), "+l"(b), "+r"(scale_d), JDG_WGMMA_OPERANDS_##N);                          \
+    JDG_WGMMA_BODY(N, "k16.f32.bf16.bf16", ", " #TRANSPOSE_A ", " #TRANSPOSE_B)              \
   }                                                                                          \
   }
