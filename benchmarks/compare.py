@@ -85,12 +85,10 @@ def geometric_means(
     ratio = getattr(comparison, name)
     if ratio is not None:
       groups[f"m = {comparison.case[0]}"].append(ratio)
-      groups["all"].append(ratio)
-  groups["all"] = groups.pop("all", [])  # Last.
+  if groups:
+    groups["all"] = [ratio for ratios in groups.values() for ratio in ratios]
   return {
-    name: statistics.geometric_mean(ratios)
-    for name, ratios in groups.items()
-    if ratios
+    name: statistics.geometric_mean(ratios) for name, ratios in groups.items()
   }
 
 

@@ -23,19 +23,20 @@ from benchmarks.results import Case
 from jax_deepgemm.testing import bench
 
 _KERNEL = "sm90_"
+_NT = (((1,), (1,)), ((), ()))  # What lax.dot_general contracts in a b^T.
+_FLUSHED = (
+  "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
+  " before each run; normal random operands"
+)
 _METHODS = {
-  "dense_fp8": (
-    "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
-    " before each run; normal random operands"
-  ),
+  "dense_fp8": _FLUSHED,
   "dense_fp8_sustained": (
     "kernel time from JAX's profiler, runs back to back without flush; normal"
     " random operands"
   ),
   "dense_fp8_yardstick": (
-    "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
-    " before each run; normal random operands; xla_fp8_dot_us is XLA's dot of"
-    " the same FP8 operands without scales or fast accumulation"
+    f"{_FLUSHED}; xla_fp8_dot_us is XLA's dot of the same FP8 operands without"
+    " scales or fast accumulation"
   ),
   "dense_end_to_end": (
     "from the first kernel's start to the last one's end, from JAX's profiler,"
@@ -80,16 +81,18 @@ def _mode(
   if arguments.end_to_end:
     return "dense_end_to_end", _time_end_to_end
   if arguments.sustained:
-    return "dense_fp8_sustained", lambda *args: _time_kernel(*args, False)
+    return "dense_fp8_sustained", functools.partial(
+      _time_kernel, flush_l2=False
+    )
   if arguments.yardstick:
     return "dense_fp8_yardstick", functools.partial(
-      _time_kernel, flush_l2=True, yardstick=True
+      _time_kernel, yardstick=True
     )
-  return "dense_fp8", lambda *args: _time_kernel(*args, True)
+  return "dense_fp8", _time_kernel
 
 
 def _time_kernel(
-  case: Case, num_tests: int, flush_l2: bool, *, yardstick: bool = False
+  case: Case, num_tests: int, *, flush_l2: bool = True, yardstick: bool = False
 ) -> dict[str, Any]:
   x, weight = operands(case)
   a = jax_deepgemm.per_token_cast_to_fp8(x)
@@ -157,7 +160,7 @@ def fp8_dot(a, b):
   return lax.dot_general(
     a,
     b,
-    (((1,), (1,)), ((), ())),
+    _NT,
     precision=lax.Precision.HIGHEST,
     preferred_element_type=jnp.bfloat16,
   )
@@ -165,7 +168,7 @@ def fp8_dot(a, b):
 
 @jax.jit
 def bf16_dot(x, weight):
-  return lax.dot_general(x, weight, (((1,), (1,)), ((), ())))
+  return lax.dot_general(x, weight, _NT)
 
 
 def _config(fn: Callable[..., Any], *args: Any) -> dict[str, Any] | None:
