@@ -187,6 +187,26 @@ if (warp == 1) {{
     assert_reported(toolchain, body, message, "consumer", "tma_store(")
 
 
+@pytest.mark.parametrize("out_columns", [30, 32])
+def test_a_tma_store_past_the_end_of_rows_is_reported(toolchain, out_columns):
+  body = """
+if (warp == 1) {
+  smem.rows[1][lane] = 1;
+  ptx::fence_proxy_async();
+  __syncwarp();
+  if (lane == 0) ptx::tma_store(&out_map, smem.rows[1], 0, 1, 0);
+  if (lane == 0) ptx::tma_store_commit();
+  if (lane == 0) ptx::tma_store_wait_read();
+}
+"""
+  kernel = TinyKernel(body, out_columns)
+  if out_columns == 32:
+    kernel.run(emulator(toolchain), 0)
+  else:
+    with pytest.raises(EmulatorError, match="do not end at a multiple of 16"):
+      kernel.run(emulator(toolchain), 0)
+
+
 def test_accumulators_are_nan_between_issue_and_wait(toolchain):
   kernel = TinyKernel("""
 for (u32 i = threadIdx.x; i < 64 * 32; i += 128) smem.zeros[i] = 0;

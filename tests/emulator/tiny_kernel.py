@@ -66,6 +66,7 @@ class TinyKernel:
   """A kernel of four warps that has barriers, two tensor maps and `body`."""
 
   body: str
+  out_columns: int = 32
 
   def line(self, text: str) -> int:
     """Returns the one line of the body that has `text`."""
@@ -78,7 +79,7 @@ class TinyKernel:
 
   def run(self, emulator: Emulator, seed: int) -> np.ndarray:
     """Returns what it writes to `out`."""
-    rows = ((32, 8, 1), (ROW_BYTES, 8 * ROW_BYTES), (32, 1, 1), 0)
+    rows = ((ROW_BYTES, 8 * ROW_BYTES), (32, 1, 1), 0)
     call = KernelCall(
       recipe=Recipe("tiny", _SOURCE.replace("BODY", self.body), "sm_90a"),
       grid=(1, 1, 1),
@@ -87,8 +88,8 @@ class TinyKernel:
       smem_bytes=_SMEM_BYTES,
       pdl=False,
       params=(
-        TensorMap(0, "f32", *rows),
-        TensorMap(1, "f32", *rows),
+        TensorMap(0, "f32", (32, 8, 1), *rows),
+        TensorMap(1, "f32", (self.out_columns, 8, 1), *rows),
         Buffer(0),
         Buffer(1),
       ),

@@ -67,7 +67,7 @@ def tma_store_probe(seed: int) -> Probe:
   """Returns a launch that stores a box of a tensor of each rank."""
   rng = random.Random(seed)
   maps = [
-    random_map(rng, 7 + i, rng.choice(list(ELEMENT_BYTES)), rank)
+    random_map(rng, 7 + i, rng.choice(list(ELEMENT_BYTES)), rank, stores=True)
     for i, rank in enumerate(_RANKS)
   ]
   before = [_bytes(rng, buffer_bytes(x)) for x in maps]
@@ -88,7 +88,8 @@ def tma_add_probe(seed: int) -> Probe:
   rng = random.Random(seed)
   dtypes = rng.sample(sorted(_SUMS), len(_SUMS))
   maps = [
-    random_map(rng, 7 + i, dtypes[i], rank) for i, rank in enumerate(_RANKS)
+    random_map(rng, 7 + i, dtypes[i], rank, stores=True)
+    for i, rank in enumerate(_RANKS)
   ]
   before = [_numbers(rng, x.dtype, buffer_bytes(x)) for x in maps]
   after = [x.copy() for x in before]

@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 
+from jax_deepgemm.alignment import align
 from jax_deepgemm.primitives.kernel_call import TensorMap
 
 BOX_BYTES = 16 * 1024
@@ -39,15 +40,26 @@ class Box:
 
 
 def random_map(
-  rng: random.Random, index: int, dtype: str, rank: int
+  rng: random.Random,
+  index: int,
+  dtype: str,
+  rank: int,
+  *,
+  stores: bool = False,
 ) -> TensorMap:
-  """Returns a map over buffer `index` with gaps between rows."""
+  """Returns a map over buffer `index` with gaps between rows.
+
+  Rows that are stored to end at a multiple of 16 bytes: an H200 writes the
+  16 bytes in which a row ends as a whole.
+  """
   size = ELEMENT_BYTES[dtype]
   swizzle = rng.choice(_SWIZZLES)
   row_bytes = swizzle or 16 * rng.randint(1, 8)
   most = {1: 1, 2: 64, 3: 8, 4: 4, 5: 3}[rank]
   box = [row_bytes // size, *(rng.randint(1, most) for _ in range(rank - 1))]
   dims = [rng.randint(max(x // 2, 1), 2 * x) for x in box]
+  if stores:
+    dims[0] = align(dims[0], 16 // size)
   strides = []
   pitch = dims[0] * size
   for dim in dims[1:]:

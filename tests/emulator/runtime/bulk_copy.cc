@@ -122,6 +122,10 @@ void start_store(const void* opaque, uint32_t address, const Coordinates& coordi
       throw Error("a TMA store at a negative coordinate, which an H200 was seen to refuse");
     }
   }
+  // An H200 writes the 16 bytes in which a row ends as a whole.
+  if (map.dims[0] * element_bytes(map.element) % kChunk != 0) {
+    throw Error("a TMA store to rows that do not end at a multiple of 16 bytes");
+  }
   const Position position(coordinates.begin(), coordinates.end());
   auto box = std::make_shared<std::vector<uint8_t>>();
   EventPtr read = machine().later([=, &cta, &map] {
