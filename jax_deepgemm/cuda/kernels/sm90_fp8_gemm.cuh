@@ -40,11 +40,14 @@ struct Sm90Fp8Gemm {
                                              params.grid.num_n);
     }
     if (warp < Traits::kNumMathWarps) {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<240>();
+      // Loads of groups take more than 24 registers.
+      constexpr int kMost = Traits::kGroupsRows ? 232 : 240;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
       multiply_tiles(params, smem, warp);
     } else {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<24>();
+      constexpr int kFew = Traits::kGroupsRows ? 40 : 24;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
       if (warp == Traits::kNumMathWarps + 1) Load::scales(params, smem, lane);
