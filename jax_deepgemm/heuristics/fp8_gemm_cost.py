@@ -14,7 +14,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   num_tiles,
 )
 
-_CLOCK = 1.55e9  # Of an H200 under full tensor load.
+CLOCK = 1.55e9  # Of an H200 under full tensor load.
 _LAUNCH_SECONDS = 3.7e-6  # Start, first loads and last stores.
 _TILE_CYCLES = 220  # Between the last K block of a tile and the next's first.
 _STORE_BYTES_PER_CYCLE = 66
@@ -28,30 +28,31 @@ _OVERLAP_LOSS = 0.12  # Of the shorter of computing and moving data.
 
 
 def estimate_seconds(
-  problem: Fp8GemmProblem,
-  config: Sm90Fp8GemmConfig,
-  device: Device,
-  *,
-  live_rows: float = 1.0,
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
 ) -> float:
-  """Returns the estimated run time of `config` on `device`.
+  """Returns the estimated run time of `config` on `device`."""
+  tiles_m, tiles_n = num_tiles(problem, config)
+  clusters = device.num_sms // config.cluster_size
+  waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
+  compute = waves * tile_cycles(problem, config) / CLOCK
+  memory = _bytes(problem) / (_BANDWIDTH_SHARE * device.memory_bandwidth)
+  shorter, longer = sorted((compute, memory))
+  return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
+
+
+def tile_cycles(
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, *, live_rows: float = 1.0
+) -> float:
+  """Returns the cycles that a multiprocessor takes for a tile.
 
   Args:
     problem: what is computed.
     config: how.
-    device: where.
-    live_rows: share of the tiles' rows that is multiplied.
+    live_rows: share of the tile's rows that is multiplied.
   """
-  tiles_m, tiles_n = num_tiles(problem, config)
-  clusters = device.num_sms // config.cluster_size
-  waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
   stages = -(-problem.num_k_blocks // config.stage_k_blocks)
-  tile = _TILE_CYCLES + live_rows * _store_cycles(config)
-  tile += stages * _stage_cycles(config, live_rows)
-  compute = waves * tile / _CLOCK
-  memory = _bytes(problem) / (_BANDWIDTH_SHARE * device.memory_bandwidth)
-  shorter, longer = sorted((compute, memory))
-  return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
+  store = live_rows * _store_cycles(config)
+  return _TILE_CYCLES + store + stages * _stage_cycles(config, live_rows)
 
 
 def _bytes(problem: Fp8GemmProblem) -> int:

@@ -7,60 +7,20 @@ many are expected; every configuration is right for any number.
 import dataclasses
 from collections.abc import Iterator
 
-from jax_deepgemm.heuristics import fp8_gemm_cost
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
+  estimate_grouped_seconds,
+)
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
+  MGroupedFp8GemmProblem,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
-  BLOCK_K,
-  Fp8GemmProblem,
   Sm90Fp8GemmConfig,
   legal_configs,
   max_num_stages,
-  num_tiles,
 )
 
 MAX_GROUPS = 1024  # Their table takes 12 KB of shared memory.
-_SLAB_ROWS = 64  # What one wgmma multiplies; a slab without rows is left out.
-
-
-@dataclasses.dataclass(frozen=True)
-class MGroupedFp8GemmProblem:
-  """Rows `[m, k]`, each times the `[n, k]` of its group.
-
-  Attributes:
-    m: rows of all groups, and of none.
-    expected_m: rows that a group is expected to have.
-    row_alignment: what rows at which groups begin are multiples of.
-    float32_out: the result is float32 instead of bfloat16.
-  """
-
-  m: int
-  n: int
-  k: int
-  num_groups: int
-  expected_m: int
-  row_alignment: int = 1
-  float32_out: bool = False
-
-  @property
-  def num_k_blocks(self) -> int:
-    """Blocks of K that have a scale of their own."""
-    return -(-self.k // BLOCK_K)
-
-  @property
-  def out_bytes(self) -> int:
-    """Bytes of an element of D."""
-    return 4 if self.float32_out else 2
-
-  @property
-  def expected(self) -> Fp8GemmProblem:
-    """The dense problem that this is if all groups are as expected."""
-    return Fp8GemmProblem(
-      m=self.expected_m,
-      n=self.n,
-      k=self.k,
-      num_groups=self.num_groups,
-      float32_out=self.float32_out,
-    )
 
 
 def legal_grouped_configs(
@@ -119,16 +79,4 @@ def choose_grouped(
   return min(
     configs,
     key=lambda config: estimate_grouped_seconds(problem, config, device),
-  )
-
-
-def estimate_grouped_seconds(
-  problem: MGroupedFp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
-) -> float:
-  """Returns the estimated run time of `config` on `device`."""
-  tiles_m, _ = num_tiles(problem.expected, config)
-  rows = tiles_m * config.block_m * config.cluster_m
-  live = -(-problem.expected_m // _SLAB_ROWS) * _SLAB_ROWS
-  return fp8_gemm_cost.estimate_seconds(
-    problem.expected, config, device, live_rows=live / rows
   )
