@@ -124,7 +124,7 @@ def per_token_and_channel_cast_to_fp8(
 ) -> tuple[ScaledArray, ScaledArray]:
   """Returns x and x^T quantised along their rows, from one read of x.
 
-  The same as `(per_token_cast_to_fp8(x), per_channel_transposed_cast_to_fp8(x))`
+  The same as `per_token_cast_to_fp8` and `per_channel_transposed_cast_to_fp8`
   with blocks of 128: what the two gradients of a GEMM need of dY.
 
   Args:

@@ -111,8 +111,7 @@ def _batch(
     rest = iter(elements)
     return bind(
       *(
-        x if d is None else next(rest)
-        for x, d in zip(moved, dims, strict=True)
+        x if d is None else next(rest) for x, d in zip(moved, dims, strict=True)
       )
     )
 

@@ -79,7 +79,7 @@ def _is_partitioned_by_xla(ctx: mlir.LoweringRuleContext) -> bool:
     return context.num_devices > 1
   if isinstance(context, mlir.SPMDAxisContext):
     return not context.mesh.abstract_mesh.update_axis_types(
-      {name: jax.sharding.AxisType.Manual for name in context.manual_axes}
+      dict.fromkeys(context.manual_axes, jax.sharding.AxisType.Manual)
     ).are_all_axes_manual
   return False
 

@@ -120,7 +120,9 @@ def wrong_results(results, expected):
 
 def _bits(x):
   unsigned = {1: np.uint8, 4: np.uint32}[x.dtype.itemsize]
-  return np.where(np.isnan(x.astype(np.float32)), -1, x.view(unsigned).astype(int))
+  return np.where(
+    np.isnan(x.astype(np.float32)), -1, x.view(unsigned).astype(int)
+  )
 
 
 def check_cast(case, emulator, seed):

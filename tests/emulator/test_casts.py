@@ -3,9 +3,12 @@
 import pytest
 
 from tests.emulator.cast_case import CastCase, cast_case, check_cast
-from tests.emulator.emulator import Emulator
+from tests.emulator.cast_mutations import CAST_MUTATIONS
+from tests.emulator.emulator import Emulator, EmulatorError
+from tests.emulator.mutated import mutated
 
 NUM_SEEDS = 5
+NUM_MUTATION_SEEDS = 8
 
 CASES = [
   # Per token: one row, ragged rows and columns, whole pieces and odd pitches.
@@ -52,3 +55,28 @@ def test_every_bit_is_that_of_the_reference(toolchain, case):
   emulator = Emulator(toolchain)
   for seed in range(NUM_SEEDS):
     check_cast(case, emulator, seed)
+
+
+def is_right(case, emulator, seed):
+  try:
+    check_cast(case, emulator, seed)
+  except (EmulatorError, AssertionError):
+    return False
+  return True
+
+
+@pytest.mark.parametrize("mutation", CAST_MUTATIONS, ids=lambda m: m.name)
+def test_a_mutation_is_found(toolchain, tmp_path, mutation):
+  emulator = Emulator(toolchain, mutated(mutation, tmp_path / "cuda"))
+  seeds = range(NUM_MUTATION_SEEDS)
+  assert not all(is_right(mutation.case, emulator, seed) for seed in seeds)
+
+
+@pytest.mark.parametrize(
+  "case",
+  sorted({m.case for m in CAST_MUTATIONS}, key=CastCase.id),
+  ids=CastCase.id,
+)
+def test_without_a_mutation_nothing_is_found(toolchain, case):
+  for seed in range(NUM_MUTATION_SEEDS):
+    check_cast(case, Emulator(toolchain), seed)

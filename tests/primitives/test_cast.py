@@ -25,7 +25,9 @@ def operands(kind, x=X):
 def same_bits(actual, expected):
   for a, b in zip(actual, expected, strict=True):
     assert (a.shape, a.dtype) == (b.shape, b.dtype)
-    np.testing.assert_array_equal(np.asarray(a).view(np.uint8), np.asarray(b).view(np.uint8))
+    np.testing.assert_array_equal(
+      np.asarray(a).view(np.uint8), np.asarray(b).view(np.uint8)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,9 @@ def test_groups_start_at_multiples_of_128(sizes):
 
 def test_sizes_and_x_of_other_forms_are_refused():
   x, sizes = jnp.asarray(X), jnp.array([200], jnp.int32)
-  with pytest.raises(TypeError, match="group_sizes: expected an array of int32"):
+  with pytest.raises(
+    TypeError, match="group_sizes: expected an array of int32"
+  ):
     dg.k_grouped_cast_to_fp8(x, sizes.astype(jnp.float32))
   with pytest.raises(ValueError, match=r"expected shapes \(sum_k, m\) and"):
     dg.k_grouped_cast_to_fp8(x[None], sizes)

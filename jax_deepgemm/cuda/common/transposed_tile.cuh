@@ -1,8 +1,8 @@
 // Transposes a tile of 128 x 128 bytes through shared memory.
 //
-// Byte [column][row] of the tile lies in row `column` of 128 bytes, in chunks of 8 that are permuted
-// by the column / 8. 16 lanes that write the same chunk of columns 0, 8, 16, ... then meet all 32
-// banks once, and so do 8 lanes that read 16 bytes each of one column.
+// Byte [column][row] of the tile lies in row `column` of 128 bytes, in chunks of 8 that are
+// permuted by the column / 8. 16 lanes that write the same chunk of columns 0, 8, 16, ... then meet
+// all 32 banks once, and so do 8 lanes that read 16 bytes each of one column.
 #pragma once
 
 #include "ptx/types.cuh"

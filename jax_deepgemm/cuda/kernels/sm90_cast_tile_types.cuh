@@ -23,13 +23,13 @@ struct Sm90CastTileConfig {
 };
 
 struct Sm90CastTileParams {
-  const void* x;          // [batch, num_rows, num_columns].
-  const int* group_sizes; // [num_groups]; if grouped.
-  u8* values;             // As x; if in_place().
-  float* scales;          // Of `values`, but for those per column: [batch, row_blocks, column_tiles]
-                          // or per row [batch, column_tiles, row_pitch].
-  u8* transposed;         // [batch, num_columns, transposed_pitch].
-  float* column_scales;   // [batch, row_blocks, column_pitch].
+  const void* x;           // [batch, num_rows, num_columns].
+  const int* group_sizes;  // [num_groups]; if grouped.
+  u8* values;              // As x; if in_place().
+  float* scales;         // Of `values`, but for those per column: [batch, row_blocks, column_tiles]
+                         // or per row [batch, column_tiles, row_pitch].
+  u8* transposed;        // [batch, num_columns, transposed_pitch].
+  float* column_scales;  // [batch, row_blocks, column_pitch].
   u32 num_rows;
   u32 num_columns;
   u32 num_groups;
