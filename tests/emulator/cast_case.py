@@ -61,10 +61,14 @@ def operand(case):
   x = random.standard_normal(case.shape)
   x *= np.exp2(random.integers(-6, 6, (*batch, rows, 1)))
   x *= np.exp2(random.integers(-6, 6, (*batch, 1, columns)))
+  x[..., 0, :] *= 1e-7  # Below the smallest amax.
   flat = x.reshape(-1)
   count = max(flat.size // 16, 1)
   for special in (0.0, -0.0, _DENORMAL, -_DENORMAL, 17.0, 448.0):
-    flat[random.integers(0, flat.size, count)] = special
+    # Not in the small row.
+    flat[random.integers(min(columns, flat.size - 1), flat.size, count)] = (
+      special
+    )
   if flat.size > 4096 and case.form.kind != "grouped":
     # In a corner that leaves most blocks without them.
     flat[3], flat[columns + 140 % columns] = np.nan, -np.inf

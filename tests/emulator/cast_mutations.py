@@ -13,12 +13,12 @@ _GROUPS = "common/k_group_block.cuh"
 
 _ROW = cast_case("rows", 6, 264, mn_major=True)
 _NARROW = cast_case("rows", 5, 75, gran=32, use_ue8m0=True)
-_BAD = cast_case("rows", 33, 136)
+_BAD = cast_case("rows", 33, 136, use_ue8m0=True)
 _TURNED = cast_case("transposed", 137, 135)
 _BOTH = cast_case("both", 144, 264)
 _BLOCK = cast_case("blocks", 150, 264)
 _GROUPED = cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128))
-_TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 200, 7))
+_TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +83,10 @@ CAST_MUTATIONS = (
     _NARROW,
   ),
   CastMutation(
-    "what_is_not_finite_is_divided",
+    "nan_is_rounded_up",
     _SCALE,
     "if (amax >= kInfinity)",
-    "if (amax > kInfinity)",
+    "if (amax == kInfinity)",
     _BAD,
   ),
   CastMutation(
@@ -94,7 +94,7 @@ CAST_MUTATIONS = (
     _SCALE,
     "max(amax, kSmallestAmax)",
     "max(amax, 0u)",
-    _BLOCK,
+    _ROW,
   ),
   CastMutation(
     "sign_is_not_removed", _VALUES, "bits(i) & 0x7FFFFFFF", "bits(i)", _ROW
