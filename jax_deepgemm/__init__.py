@@ -28,12 +28,19 @@ from jax_deepgemm.primitives import launcher as _launcher
 from jax_deepgemm.primitives.launch import (
   DISABLE_JAX_EXPORT_CHECKS as DISABLE_JAX_EXPORT_CHECKS,
 )
+from jax_deepgemm.quantize import k_grouped_cast_to_fp8 as k_grouped_cast_to_fp8
 from jax_deepgemm.quantize import per_block_cast_to_fp8 as per_block_cast_to_fp8
 from jax_deepgemm.quantize import (
   per_channel_cast_to_fp8 as per_channel_cast_to_fp8,
 )
 from jax_deepgemm.quantize import (
+  per_channel_transposed_cast_to_fp8 as per_channel_transposed_cast_to_fp8,
+)
+from jax_deepgemm.quantize import (
   per_custom_dims_cast_to_fp8 as per_custom_dims_cast_to_fp8,
+)
+from jax_deepgemm.quantize import (
+  per_token_and_channel_cast_to_fp8 as per_token_and_channel_cast_to_fp8,
 )
 from jax_deepgemm.quantize import per_token_cast_to_fp8 as per_token_cast_to_fp8
 from jax_deepgemm.scaled_array import ScaledArray as ScaledArray

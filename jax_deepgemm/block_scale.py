@@ -77,6 +77,9 @@ def scale_of_blocks(
   """
   amax = jnp.max(jnp.abs(x), axis=axes, keepdims=True, initial=np.float32(0))
   amax = jnp.maximum(amax, np.float32(SMALLEST_AMAX))
+  # XLA's maxima on a CPU lose a NaN in some shapes.
+  has_nan = jnp.any(jnp.isnan(x), axis=axes, keepdims=True)
+  amax = jnp.where(has_nan, np.float32(np.nan), amax)
   is_finite = jnp.isfinite(amax)
   scale = _divide(amax, largest_code)
   if use_ue8m0:

@@ -20,7 +20,12 @@ from jax_deepgemm.primitives.fp8_gemm import (
 )
 from jax_deepgemm.primitives.reference import dequantize
 from jax_deepgemm.primitives.varying import to_common_varying
-from jax_deepgemm.quantize import per_block_cast_to_fp8, per_token_cast_to_fp8
+from jax_deepgemm.quantize import (
+  cast_blocks,
+  cast_both,
+  cast_rows,
+  cast_transposed,
+)
 from jax_deepgemm.recipes import Granularity
 from jax_deepgemm.scaled_array import ScaledArray
 
@@ -90,8 +95,8 @@ def _straight_through(
   c: jax.Array | None,
 ) -> jax.Array:
   del gradients
-  quantized_a = _quantized(a, params.recipe_a)
-  quantized_b = _quantized(b, params.recipe_b)
+  quantized_a = _quantized(a, params.recipe_a, params.options)
+  quantized_b = _quantized(b, params.recipe_b, params.options)
   return _multiply(quantized_a, quantized_b, c, params)
 
 
@@ -103,8 +108,8 @@ def _forward(
   a, a_is_perturbed = _primal("a", a)
   b, b_is_perturbed = _primal("b", b)
   c = None if c is None else c.value
-  quantized_a = _quantized(a, params.recipe_a)
-  quantized_b = _quantized(b, params.recipe_b)
+  quantized_a = _quantized(a, params.recipe_a, params.options)
+  quantized_b = _quantized(b, params.recipe_b, params.options)
   result = _multiply(quantized_a, quantized_b, c, params)
   for_a = _saved(b, quantized_b, params.recipe_b) if a_is_perturbed else None
   for_b = _saved(a, quantized_a, params.recipe_a) if b_is_perturbed else None
@@ -119,15 +124,20 @@ def _backward(
 ) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
   """Returns the cotangents of a, b and c."""
   for_a, for_b = residuals
+  options = params.options
+  if for_a is not None and for_b is not None:
+    dy_rows, dy_columns = cast_both(dy, False, options)
+  elif for_a is not None:
+    dy_rows = cast_rows(dy, 128, False, options)
+  elif for_b is not None:
+    dy_columns = cast_transposed(dy, 128, False, options)
   da = db = None
   if for_a is not None:
-    da = _gradient(
-      dy, for_a, params.recipe_b, _PER_BLOCK, gradients.a, params.options
-    )
+    other = _transposed(for_a, params.recipe_b, _PER_BLOCK, options)
+    da = _gradient(dy_rows, *other, gradients.a, options)
   if for_b is not None:
-    db = _gradient(
-      dy.T, for_b, params.recipe_a, _PER_TOKEN, gradients.b, params.options
-    )
+    other = _transposed(for_b, params.recipe_a, _PER_TOKEN, options)
+    db = _gradient(dy_columns, *other, gradients.b, options)
   return da, db, dy if gradients.c else None
 
 
@@ -168,46 +178,46 @@ def _saved(
 
 
 def _gradient(
-  dy: jax.Array,
-  other: Operand,
-  other_recipe: Granularity,
-  wanted: Granularity,
+  dy: ScaledArray,
+  other: ScaledArray,
+  recipe: Granularity,
   dtype: Any,
   options: Options,
 ) -> jax.Array:
-  """Returns dy @ other, `[rows of dy, columns of other]` in `dtype`.
-
-  Args:
-    dy: cotangent, contracted along its columns.
-    other: the other operand, contracted along its rows.
-    other_recipe: granularity of `other`, should it be quantised.
-    wanted: granularity that `other` transposed gets if it is not.
-    dtype: of the result; the sum is in float32.
-    options: of the forward pass.
-  """
-  transposed, recipe = _transposed(other, other_recipe, wanted)
+  """Returns dy @ other.T in `dtype`, of dy with scales per row."""
   params = GemmParams(dtype, _PER_TOKEN, recipe, options)
-  return _multiply(_quantized(dy, _PER_TOKEN), transposed, None, params)
+  return _multiply(dy, other, None, params)
 
 
 def _transposed(
-  operand: Operand, recipe: Granularity, wanted: Granularity
+  operand: Operand, recipe: Granularity, wanted: Granularity, options: Options
 ) -> tuple[ScaledArray, Granularity]:
-  """Returns the transpose of what was saved, quantised, and its granularity."""
+  """Returns the transpose of what was saved, quantised, and its granularity.
+
+  Args:
+    operand: contracted along its rows.
+    recipe: granularity of `operand`, should it be quantised.
+    wanted: granularity that the transpose gets if it is not.
+    options: of the forward pass.
+  """
   if isinstance(operand, ScaledArray):
     values = jax.lax.bitcast_convert_type(operand.values, jnp.float8_e4m3fn)
     if recipe == _PER_BLOCK:
       return ScaledArray(values.T, operand.scales.T), recipe
     operand = dequantize(values, operand.scales, recipe)
-  return _quantized(operand.T, wanted), wanted
+  if wanted == _PER_TOKEN:
+    return cast_transposed(operand, 128, False, options), wanted
+  return _quantized(operand.T, wanted, options), wanted
 
 
-def _quantized(operand: Operand, recipe: Granularity) -> ScaledArray:
+def _quantized(
+  operand: Operand, recipe: Granularity, options: Options
+) -> ScaledArray:
   if isinstance(operand, ScaledArray):
     return operand
   if recipe[0] == 1:
-    return per_token_cast_to_fp8(operand, gran_k=recipe[1])
-  return per_block_cast_to_fp8(operand, gran_k=recipe[1])
+    return cast_rows(operand, recipe[1], False, options)
+  return cast_blocks(operand, recipe[1], False, options)
 
 
 def _multiply(

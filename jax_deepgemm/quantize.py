@@ -12,6 +12,12 @@ block that holds a NaN or an infinity has a scale of NaN or infinity (with
 
 Inputs are bfloat16, float16 or float32, any size down to 0; the last block of
 a row or column may be ragged. Differentiating through a cast is not meaningful.
+
+On a Hopper GPU kernels cast bfloat16 and float32 in blocks of 128 (rows of 32,
+too), reading x once. XLA compiles the rest: float16, other blocks,
+`per_custom_dims_cast_to_fp8`, and x in a program that XLA cuts over several
+devices by itself; inside `shard_map` it is kernels again. All give the same
+bits, except that the sign of a NaN may differ.
 """
 
 from collections.abc import Sequence
@@ -19,20 +25,18 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jax_deepgemm.array_checks import check_dtype
 from jax_deepgemm.block_scale import (
   check_cast_input,
   check_packed_needs_ue8m0,
-  merge_blocks,
   pack_scales,
-  scale_of_blocks,
-  split_into_blocks,
 )
+from jax_deepgemm.options import Options, current
+from jax_deepgemm.primitives import cast_reference
+from jax_deepgemm.primitives.cast import cast
+from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.scaled_array import ScaledArray
-
-_LARGEST_E4M3FN = 448
 
 
 def per_token_cast_to_fp8(
@@ -60,7 +64,7 @@ def per_token_cast_to_fp8(
   """
   check_packed_needs_ue8m0(use_ue8m0, use_packed_ue8m0)
   check_cast_input(x, gran_k)
-  values, scales = _cast(x, 1, gran_k, use_ue8m0)
+  values, scales = cast_rows(x, gran_k, use_ue8m0, current())
   return ScaledArray(
     values, pack_scales(scales) if use_packed_ue8m0 else scales
   )
@@ -85,7 +89,98 @@ def per_channel_cast_to_fp8(
     ValueError: x has rank < 2, or gran_k < 1.
   """
   check_cast_input(x, gran_k)
-  return _cast(x, gran_k, 1, use_ue8m0)
+  form = CastForm("columns", gran_k, use_ue8m0)
+  return ScaledArray(*cast(x, form=form, options=current()))
+
+
+def per_channel_transposed_cast_to_fp8(
+  x: jax.Array, use_ue8m0: bool = False, gran_k: int = 128
+) -> ScaledArray:
+  """Returns x^T ~ values * scales, one scale per row of it and gran_k columns.
+
+  `per_channel_cast_to_fp8` and a transpose in one: an operand whose contracted
+  dimension comes first, as both of a weight gradient dY^T X, becomes one that
+  FP8 tensor cores take.
+
+  Args:
+    x: `[..., k, m]` bfloat16, float16 or float32.
+    use_ue8m0: round the scales up to powers of two.
+    gran_k: rows of x that share a scale. k need not be a multiple of it.
+
+  Returns:
+    values `[..., m, k]` float8_e4m3fn; scales `[..., m, ceil(k / gran_k)]`
+    float32.
+
+  Raises:
+    TypeError: x has another dtype.
+    ValueError: x has rank < 2, or gran_k < 1.
+  """
+  check_cast_input(x, gran_k)
+  return cast_transposed(x, gran_k, use_ue8m0, current())
+
+
+def per_token_and_channel_cast_to_fp8(
+  x: jax.Array, use_ue8m0: bool = False
+) -> tuple[ScaledArray, ScaledArray]:
+  """Returns x and x^T quantised along their rows, from one read of x.
+
+  The same as `per_token_cast_to_fp8` and `per_channel_transposed_cast_to_fp8`
+  with blocks of 128: what the two gradients of a GEMM need of dY.
+
+  Args:
+    x: `[..., m, n]` bfloat16, float16 or float32.
+    use_ue8m0: round the scales up to powers of two.
+
+  Returns:
+    values `[..., m, n]` and scales `[..., m, ceil(n / 128)]`; values
+    `[..., n, m]` and scales `[..., n, ceil(m / 128)]`.
+
+  Raises:
+    TypeError: x has another dtype.
+    ValueError: x has rank < 2.
+  """
+  check_cast_input(x, 128)
+  return cast_both(x, use_ue8m0, current())
+
+
+def k_grouped_cast_to_fp8(
+  x: jax.Array, group_sizes: jax.Array, use_ue8m0: bool = False
+) -> ScaledArray:
+  """Returns x^T ~ values * scales, every group of columns padded to 128.
+
+  The operands of a K-grouped GEMM, one weight gradient per expert. With
+  s_i = group_sizes[i] and P_i = sum_{h<i} align(s_h, 128),
+
+    values[j, P_i + r] * scales[(P_i + r) // 128, j] ~ x[sum_{h<i} s_h + r, j]
+
+  for r < s_i. All other values are zero, and so are scales of blocks that
+  belong to no group. Rows of x past the last group may hold anything. Sizes are
+  known on the device only: negative ones count as 0, and what reaches past the
+  last row of x is cut. `vmap` makes one launch per element.
+
+  Args:
+    x: `[sum_k, m]` bfloat16, float16 or float32.
+    group_sizes: `[g]` int32.
+    use_ue8m0: round the scales up to powers of two.
+
+  Returns:
+    values `[m, k_padded]` float8_e4m3fn and scales
+    `[k_padded / 128, align(m, 4)]` float32, MN-major as the GEMM reads them,
+    with k_padded = align(sum_k, 128) + 128 g.
+
+  Raises:
+    TypeError: x or group_sizes has another dtype.
+    ValueError: x is not of rank 2, or group_sizes not of rank 1.
+  """
+  check_cast_input(x, 128)
+  check_dtype("group_sizes", group_sizes, jnp.int32)
+  if x.ndim != 2 or group_sizes.ndim != 1:
+    raise ValueError(
+      "x, group_sizes: expected shapes (sum_k, m) and (g,), got "
+      f"{x.shape} and {group_sizes.shape}"
+    )
+  form = CastForm("grouped", use_ue8m0=use_ue8m0)
+  return ScaledArray(*cast(x, group_sizes, form=form, options=current()))
 
 
 def per_block_cast_to_fp8(
@@ -107,7 +202,7 @@ def per_block_cast_to_fp8(
     ValueError: x has rank < 2, or gran_k < 1.
   """
   check_cast_input(x, gran_k)
-  return _cast(x, gran_k, gran_k, use_ue8m0)
+  return cast_blocks(x, gran_k, use_ue8m0, current())
 
 
 def per_custom_dims_cast_to_fp8(
@@ -141,26 +236,61 @@ def per_custom_dims_cast_to_fp8(
   return _cast_sharing(x, shared, use_ue8m0)
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _cast(
-  x: jax.Array, gran_m: int, gran_n: int, use_ue8m0: bool
+def cast_rows(
+  x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
 ) -> ScaledArray:
-  """Returns `[..., m, n]` codes and one scale per gran_m x gran_n block."""
-  blocks = split_into_blocks(x, gran_m, gran_n).astype(jnp.float32)
-  scales = scale_of_blocks(blocks, (-3, -1), _LARGEST_E4M3FN, use_ue8m0)
-  values = merge_blocks(_encode(blocks, scales), *x.shape[-2:])
-  return ScaledArray(values, jnp.squeeze(scales, (-3, -1)))
+  """Returns what `per_token_cast_to_fp8` does.
+
+  With whole 16 bytes of scales a column, the kernel writes them as a GEMM reads
+  them, and XLA drops the transpose here with that before the GEMM.
+  """
+  mn_major = gran_k == 128 and x.shape[-2] % 4 == 0
+  form = CastForm("rows", gran_k, use_ue8m0, mn_major)
+  values, scales = cast(x, form=form, options=options)
+  if mn_major:
+    scales = jnp.swapaxes(scales, -1, -2)
+  return ScaledArray(values, scales)
+
+
+def cast_blocks(
+  x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
+) -> ScaledArray:
+  """Returns what `per_block_cast_to_fp8` does."""
+  form = CastForm("blocks", gran_k, use_ue8m0)
+  return ScaledArray(*cast(x, form=form, options=options))
+
+
+def cast_transposed(
+  x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
+) -> ScaledArray:
+  """Returns what `per_channel_transposed_cast_to_fp8` does."""
+  form = CastForm("transposed", gran_k, use_ue8m0)
+  values, scales = cast(x, form=form, options=options)
+  return ScaledArray(values, _natural(scales, x.shape[-1]))
+
+
+def cast_both(
+  x: jax.Array, use_ue8m0: bool, options: Options
+) -> tuple[ScaledArray, ScaledArray]:
+  """Returns what `per_token_and_channel_cast_to_fp8` does."""
+  form = CastForm("both", use_ue8m0=use_ue8m0)
+  values, scales, transposed, column_scales = cast(
+    x, form=form, options=options
+  )
+  m, n = x.shape[-2:]
+  return (
+    ScaledArray(values, _natural(scales, m)),
+    ScaledArray(transposed, _natural(column_scales, n)),
+  )
+
+
+def _natural(scales: jax.Array, mn: int) -> jax.Array:
+  """Returns `[..., mn, b]` of MN-major scales `[..., b, align(mn, 4)]`."""
+  return jnp.swapaxes(scales[..., :mn], -1, -2)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _cast_sharing(
   x: jax.Array, shared: tuple[int, ...], use_ue8m0: bool
 ) -> ScaledArray:
-  """Returns codes of the shape of x and scales without the `shared` axes."""
-  x = x.astype(jnp.float32)
-  scales = scale_of_blocks(x, shared, _LARGEST_E4M3FN, use_ue8m0)
-  return ScaledArray(_encode(x, scales), jnp.squeeze(scales, shared))
-
-
-def _encode(x: jax.Array, scales: jax.Array) -> jax.Array:
-  return (x * (np.float32(1) / scales)).astype(jnp.float8_e4m3fn)
+  return ScaledArray(*cast_reference.cast_sharing(x, shared, use_ue8m0))

@@ -23,6 +23,7 @@ ALLOWED = {
     "environment",
     "scaled_array",
     "alignment",
+    "block_scale",
     "layout",
     "ue8m0",
   ],

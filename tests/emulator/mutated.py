@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jax_deepgemm.primitives.kernel_call import KernelCall
+from tests.emulator.cast_mutations import CastMutation
 from tests.emulator.emulator import Emulator, EmulatorError
 from tests.emulator.fp8_gemm_case import Case, roles, run, wrong_elements
 from tests.emulator.mutations import Mutation
@@ -37,7 +38,9 @@ def examine(
   return text, result
 
 
-def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:
+def mutated(
+  mutation: Mutation | CastMutation, folder: pathlib.Path
+) -> pathlib.Path:
   """Returns a copy of the headers with one change."""
   shutil.copytree(CUDA, folder)
   path = folder / mutation.path

@@ -70,13 +70,19 @@ def test_a_vmap_is_one_launch(either_kernel):
     assert len(launches(lowered_for_cuda(f, stacked, b))) == 1
 
 
-def test_a_product_and_its_gradients_are_three_launches(either_kernel):
+def test_a_product_and_its_gradients_are_three_products_and_four_casts(
+  either_kernel,
+):
   def loss(a, b):
     return (dg.fp8_gemm_nt(a, b).astype(jnp.float32) ** 2).sum()
 
   a, b = jnp.ones((128, 256)), jnp.ones((256, 256))
-  f = jax.grad(loss, (0, 1))
-  assert len(launches(lowered_for_cuda(f, a, b))) == 3
+  lines = launches(lowered_for_cuda(jax.grad(loss, (0, 1)), a, b))
+  casts = [line for line in lines if "sm90_cast_" in line]
+  # A and B; then dY both ways at once, and A transposed.
+  assert len(casts) == 4
+  assert sum("sm90_cast_tile" in line for line in casts) == 3
+  assert len(lines) - len(casts) == 3
 
 
 def test_c_shares_the_memory_of_the_result(either_kernel):

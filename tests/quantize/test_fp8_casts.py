@@ -240,3 +240,13 @@ def test_custom_dims_of_all_dimensions_still_clamp_amax():
   scales = per_custom_dims_cast_to_fp8(jnp.zeros((2, 3)), (0, 1)).scales
   expected = np.float32(float(np.float32(1e-4)) / 448)
   np.testing.assert_array_equal(scales, np.full((2, 3), expected))
+
+
+@pytest.mark.parametrize("dtype", _DTYPES, ids=str)
+def test_a_nan_is_found_in_long_rows(dtype):
+  # Where compilers turn a maximum into vector instructions that ignore it.
+  x = oracle.matrix((17, 1160), 3, dtype)
+  x[:, 3::128] = np.nan
+  values, scales = per_token_cast_to_fp8(jnp.asarray(x))
+  assert np.all(np.isnan(scales))
+  assert np.all(np.isnan(np.asarray(values).astype(np.float32)))

@@ -26,4 +26,19 @@ inline float e4m3_value(uint8_t bits) {
   return table[bits];
 }
 
+// Rounds to nearest even; what is beyond 448 becomes 448, a NaN 0x7F.
+inline uint8_t e4m3_bits(float x) {
+  if (std::isnan(x)) return 0x7F;
+  const uint8_t sign = std::signbit(x) ? 0x80 : 0;
+  const float magnitude = std::fabs(x);
+  if (magnitude >= 448) return sign | 0x7E;
+  int exponent;
+  std::frexp(magnitude, &exponent);
+  // Steps of 2^-9 up to 2^-6, then eight to a power of two.
+  if (magnitude < 0x1p-6f) exponent = -5;
+  const int code = static_cast<int>(std::nearbyint(std::ldexp(magnitude, 4 - exponent)));
+  // A code of 16 steps is the first of the next power of two, and adds up to just that.
+  return static_cast<uint8_t>(sign | (code + (exponent + 5) * 8));
+}
+
 }  // namespace jdg::emu

@@ -1,0 +1,137 @@
+// Cast to e4m3 with one scale per row and 32 or 128 columns.
+//
+// Eight lanes have 128 columns of a row, 16 each in two pieces, so that every access of a warp is
+// to whole lines. A thread's rows are all loaded before the first is used: 32 or 64 bytes each in
+// flight.
+#pragma once
+
+#include "common/block_scale.cuh"
+#include "common/cast_values.cuh"
+#include "ptx/sync.cuh"
+
+namespace jdg {
+
+// Mirrors `Sm90CastRowsConfig` in heuristics/sm90_cast.py.
+struct Sm90CastRowsConfig {
+  bool float32_in;  // x is float32, else bfloat16.
+  int gran_k;       // Columns that share a scale: 32 or 128.
+  bool use_ue8m0;
+  bool mn_major;        // Scales are [blocks, align(rows, 4)], else [rows, blocks].
+  bool aligned;         // Rows begin at multiples of 16 bytes and hold whole pieces.
+  int rows_per_thread;  // Loaded together.
+  int num_warps;        // Side by side along a row.
+};
+
+struct Sm90CastRowsParams {
+  const void* x;  // [batch, num_rows, num_columns].
+  u8* values;     // The same.
+  float* scales;
+  u32 num_rows;
+  u32 num_columns;
+  u32 column_tiles;
+};
+
+template <Sm90CastRowsConfig kConfig>
+struct Sm90CastRows {
+  static constexpr int kNumThreads = kConfig.num_warps * 32;
+  static constexpr u32 kTileRows = kConfig.rows_per_thread * 4;
+  static constexpr u32 kGran = kConfig.gran_k;
+  static_assert(kGran == 32 || kGran == 128, "a scale covers four lanes of a piece, or all");
+
+  __device__ static __forceinline__ void run(const Sm90CastRowsParams& params) {
+    ptx::launch_next_kernel();
+    const u32 lane = threadIdx.x % 32;
+    const u32 warp = threadIdx.x / 32;
+    const u32 tile = blockIdx.x / params.column_tiles;
+    const u32 strip = blockIdx.x % params.column_tiles * kConfig.num_warps + warp;
+    if (strip * 128 >= params.num_columns) return;
+    const u32 first_row = tile * kTileRows + lane / 8;
+    const u32 first_column = strip * 128 + lane % 8 * 8;
+    ptx::wait_for_previous_kernel();
+    Pieces pieces[kConfig.rows_per_thread];
+#pragma unroll
+    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
+      pieces[i] = load(params, first_row + i * 4, first_column);
+    }
+#pragma unroll
+    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
+      store(params, first_row + i * 4, first_column, pieces[i]);
+    }
+  }
+
+ private:
+  using Piece = Eight<kConfig.float32_in>;
+
+  // Columns c to c + 7 and c + 64 to c + 71.
+  struct Pieces {
+    Piece low;
+    Piece high;
+  };
+
+  // Elements before this row's first; rows of the batch follow each other.
+  __device__ static __forceinline__ u64 offset_of(const Sm90CastRowsParams& params, u32 row) {
+    return (static_cast<u64>(blockIdx.z) * params.num_rows + row) * params.num_columns;
+  }
+
+  __device__ static __forceinline__ u32 count(const Sm90CastRowsParams& params, u32 row,
+                                              u32 column) {
+    return row < params.num_rows ? count_of_eight(column, params.num_columns) : 0;
+  }
+
+  __device__ static __forceinline__ Pieces load(const Sm90CastRowsParams& params, u32 row,
+                                                u32 column) {
+    const u64 offset = offset_of(params, row) + column;
+    return {load_eight<kConfig.float32_in, kConfig.aligned>(params.x, offset,
+                                                            count(params, row, column)),
+            load_eight<kConfig.float32_in, kConfig.aligned>(params.x, offset + 64,
+                                                            count(params, row, column + 64))};
+  }
+
+  __device__ static __forceinline__ void store(const Sm90CastRowsParams& params, u32 row,
+                                               u32 column, const Pieces& pieces) {
+    u32 low = pieces.low.largest_magnitude();
+    u32 high = pieces.high.largest_magnitude();
+    if constexpr (kGran == 128) low = high = max(low, high);
+    constexpr u32 kLanes = kGran == 128 ? 8 : 4;
+    const BlockScale low_scale = scale_of_block<kConfig.use_ue8m0>(max_of_lanes<kLanes>(low));
+    BlockScale high_scale = low_scale;
+    if constexpr (kGran != 128) {
+      high_scale = scale_of_block<kConfig.use_ue8m0>(max_of_lanes<kLanes>(high));
+    }
+    const u64 offset = offset_of(params, row) + column;
+    store_eight<kConfig.aligned>(params.values, offset, count(params, row, column),
+                                 encode(pieces.low, low_scale.inverse));
+    store_eight<kConfig.aligned>(params.values, offset + 64, count(params, row, column + 64),
+                                 encode(pieces.high, high_scale.inverse));
+    if (threadIdx.x % kLanes != 0) return;
+    store_scale(params, row, column, low_scale.scale);
+    if constexpr (kGran != 128) store_scale(params, row, column + 64, high_scale.scale);
+  }
+
+  __device__ static __forceinline__ void store_scale(const Sm90CastRowsParams& params, u32 row,
+                                                     u32 column, float scale) {
+    if (column >= params.num_columns) return;
+    const u32 blocks = (params.num_columns + kGran - 1) / kGran;
+    const u32 block = column / kGran;
+    if constexpr (kConfig.mn_major) {
+      const u32 pitch = (params.num_rows + 3) / 4 * 4;
+      if (row >= pitch) return;
+      const u64 offset = (static_cast<u64>(blockIdx.z) * blocks + block) * pitch + row;
+      params.scales[offset] = row < params.num_rows ? scale : 0.0f;
+    } else {
+      if (row >= params.num_rows) return;
+      const u64 batch_row = static_cast<u64>(blockIdx.z) * params.num_rows + row;
+      params.scales[batch_row * blocks + block] = scale;
+    }
+  }
+};
+
+}  // namespace jdg
+
+// The order of the parameters is that of primitives/sm90_cast_rows.py.
+#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                               \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                    \
+      sm90_cast_rows(const void* x, jdg::u8* values, float* scales, jdg::u32 num_rows, \
+                     jdg::u32 num_columns, jdg::u32 column_tiles) {                    \
+    Kernel::run({x, values, scales, num_rows, num_columns, column_tiles});             \
+  }

@@ -1,0 +1,82 @@
+"""The casts' kernels give the bits of the reference, whatever runs first."""
+
+import pytest
+
+from tests.emulator.cast_case import CastCase, cast_case, check_cast
+from tests.emulator.cast_mutations import CAST_MUTATIONS
+from tests.emulator.emulator import Emulator, EmulatorError
+from tests.emulator.mutated import mutated
+
+NUM_SEEDS = 5
+NUM_MUTATION_SEEDS = 8
+
+CASES = [
+  # Per token: one row, ragged rows and columns, whole pieces and odd pitches.
+  cast_case("rows", 1, 7 * 128, mn_major=True),
+  cast_case("rows", 9, 136),
+  cast_case("rows", 6, 264, mn_major=True, use_ue8m0=True),
+  cast_case("rows", 17, 1160, rows_per_thread=4, mn_major=True),
+  cast_case("rows", 5, 131, float32_in=True),
+  cast_case("rows", 13, 259, float32_in=True, use_ue8m0=True),
+  cast_case("rows", 7, 320, gran=32, rows_per_thread=2, float32_in=True),
+  cast_case("rows", 5, 75, gran=32, use_ue8m0=True),
+  cast_case("rows", 11, 640, gran=32, mn_major=True),
+  cast_case("rows", 3, 6, 136, mn_major=True, rows_per_thread=2),
+  cast_case("rows", 3, 7, 136),
+  # Per channel.
+  cast_case("columns", 150, 264),
+  cast_case("columns", 130, 7, use_ue8m0=True),
+  cast_case("columns", 2, 40, 131, float32_in=True),
+  # Per block.
+  cast_case("blocks", 150, 264),
+  cast_case("blocks", 129, 135, use_ue8m0=True),
+  cast_case("blocks", 2, 70, 160, float32_in=True),
+  # Transposing.
+  cast_case("transposed", 144, 264),
+  cast_case("transposed", 137, 135, use_ue8m0=True),
+  cast_case("transposed", 2, 160, 50, float32_in=True),
+  cast_case("transposed", 1, 8),
+  # Both ways.
+  cast_case("both", 144, 264),
+  cast_case("both", 131, 137, use_ue8m0=True, float32_in=True),
+  cast_case("both", 2, 33, 136),
+  # Groups: none, empty ones, negative sizes, more than there are rows, more
+  # groups than a warp has lanes.
+  cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128)),
+  cast_case("grouped", 140, 50, sizes=(0, -3, 200, 7), float32_in=True),
+  cast_case("grouped", 70, 40, sizes=(70,), use_ue8m0=True),
+  cast_case("grouped", 60, 131, sizes=(0, 0)),
+  cast_case("grouped", 90, 8, sizes=(1,) * 33 + (0, 9, 2**31 - 1)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=CastCase.id)
+def test_every_bit_is_that_of_the_reference(toolchain, case):
+  emulator = Emulator(toolchain)
+  for seed in range(NUM_SEEDS):
+    check_cast(case, emulator, seed)
+
+
+def is_right(case, emulator, seed):
+  try:
+    check_cast(case, emulator, seed)
+  except (EmulatorError, AssertionError):
+    return False
+  return True
+
+
+@pytest.mark.parametrize("mutation", CAST_MUTATIONS, ids=lambda m: m.name)
+def test_a_mutation_is_found(toolchain, tmp_path, mutation):
+  emulator = Emulator(toolchain, mutated(mutation, tmp_path / "cuda"))
+  seeds = range(NUM_MUTATION_SEEDS)
+  assert not all(is_right(mutation.case, emulator, seed) for seed in seeds)
+
+
+@pytest.mark.parametrize(
+  "case",
+  sorted({m.case for m in CAST_MUTATIONS}, key=CastCase.id),
+  ids=CastCase.id,
+)
+def test_without_a_mutation_nothing_is_found(toolchain, case):
+  for seed in range(NUM_MUTATION_SEEDS):
+    check_cast(case, Emulator(toolchain), seed)

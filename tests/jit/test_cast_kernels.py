@@ -1,0 +1,69 @@
+"""The casts' kernels compile clean in every form that can be chosen."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import re
+
+import jax.numpy as jnp
+import pytest
+
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.sm90_cast import (
+  Sm90CastRowsConfig,
+  Sm90CastTileConfig,
+)
+from jax_deepgemm.jit import JitSettings, headers
+from jax_deepgemm.jit.compiler import compile_kernel
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import sm90_cast_rows, sm90_cast_tile
+from jax_deepgemm.primitives.cast_form import KINDS, CastForm
+
+_COMPLAINT = re.compile(r"C75\d\d|[1-9]\d* bytes (?:stack|spill)|Performance")
+_SHAPES = ((4096, 7168), (4095, 7167), (1, 512))
+
+
+def _recipes():
+  forms = itertools.product(
+    KINDS, (32, 128), (False, True), (False, True), _SHAPES
+  )
+  for kind, gran, flag, float32_in, shape in forms:
+    dtype = jnp.dtype(jnp.float32 if float32_in else jnp.bfloat16)
+    if kind == "rows":
+      form = CastForm(kind, gran, flag, flag)
+      call = sm90_cast_rows.kernel_call(shape, dtype, form, Options(), H200)
+      yield call.recipe
+    elif gran == 128:
+      form = CastForm(kind, use_ue8m0=flag)
+      groups = 4 if kind == "grouped" else 0
+      yield sm90_cast_tile.kernel_call(
+        shape, dtype, groups, form, Options()
+      ).recipe
+
+
+def test_no_form_spills(tmp_path):
+  settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)
+  recipes = sorted(set(_recipes()), key=str)
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    logs = pool.map(lambda r: compile_kernel(r, settings).log, recipes)
+  complaints = {
+    r.source: _COMPLAINT.search(log).group(0)
+    for r, log in zip(recipes, logs, strict=True)
+    if _COMPLAINT.search(log)
+  }
+  assert not complaints
+
+
+@pytest.mark.parametrize(
+  ("path", "config"),
+  [
+    ("kernels/sm90_cast_rows.cuh", Sm90CastRowsConfig),
+    ("kernels/sm90_cast_tile_types.cuh", Sm90CastTileConfig),
+  ],
+)
+def test_python_and_cuda_name_the_same_fields(path, config):
+  text = headers()[path]
+  body = text.split(f"struct {config.__name__} {{")[1].split("}")[0]
+  body = body.split("constexpr")[0]
+  fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
+  assert fields == [f.name for f in dataclasses.fields(config)]
