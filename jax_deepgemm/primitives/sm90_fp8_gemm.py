@@ -9,17 +9,20 @@ import numpy as np
 from jax_deepgemm.alignment import align, ceil_div, get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
+from jax_deepgemm.heuristics.fp8_gemm import Config, choose, raster_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   BLOCK_K,
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+)
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import launch, sm90_fp8_gemm_swapped
 
 _STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
 
@@ -93,10 +96,15 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    batch_invariant=options.batch_invariant,
+    prefetch_weights=options.pdl,
   )
   if ENVIRONMENT.print_configs:
     _print_once(problem, config)
-  call = kernel_call(problem, config, device, options)
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options)
+  else:
+    call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {4: 0}
   (d,) = launch.call((call,), operands, [result], aliases)
@@ -104,7 +112,7 @@ def run(
 
 
 @functools.cache
-def _print_once(problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig) -> None:
+def _print_once(problem: Fp8GemmProblem, config: Config) -> None:
   """What DG_PRINT_CONFIGS asks for."""
   print(f"{problem}: {config}", flush=True)
 

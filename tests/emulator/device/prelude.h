@@ -27,6 +27,10 @@ struct alignas(8) float2 {
   float x, y;
 };
 
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
 struct alignas(8) uint2 {
   unsigned x, y;
 };
@@ -38,6 +42,7 @@ struct alignas(16) uint4 {
 __forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
 __forceinline__ int min(int x, int y) { return x < y ? x : y; }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+__forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __fmul_rn(float x, float y) { return x * y; }
 __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 
