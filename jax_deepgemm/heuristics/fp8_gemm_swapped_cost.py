@@ -28,7 +28,7 @@ _BYTES_IN_FLIGHT = 6.3e6
 _RUN_SHARE = {128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
 _INGEST_BYTES_PER_CYCLE = 60  # Data that one multiprocessor can take in.
 _STAGE_CYCLES = 150  # Barriers of a stage, and the latency of its products.
-_LOAD_CYCLES = 120  # Between two boxes that one thread asks for.
+_LOAD_CYCLES = 180  # Between two boxes that one thread asks for.
 # CTAs of a cluster are within one GPC, and some multiprocessors remain.
 _CLUSTER_SHARE = {1: 1.0, 2: 1.0, 4: 0.91, 8: 0.85}
 

@@ -34,8 +34,7 @@ struct Sm90Fp8GemmSwapped {
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
     const u32 lane = threadIdx.x % 32;
     const Work work(params);
-    const bool loads = threadIdx.x == Traits::kNumMathWarps * 32;
-    if (loads) prepare(params, smem, work);
+    if (warp == Traits::kNumMathWarps) prepare(params, smem, work, lane);
     __syncthreads();
     // The other CTAs of the cluster are awaited before the first word is sent to them.
     if constexpr (kConfig.num_splits > 1) ptx::cluster_arrive();
@@ -47,27 +46,34 @@ struct Sm90Fp8GemmSwapped {
       if constexpr (kConfig.num_splits > 1) ptx::cluster_wait();
       Store(params, work, smem, warp, lane).store(sum);
     } else {
-      if (loads) Load::stages(params, work, smem);
+      if (lane == 0) Load::stages(params, work, smem);
       __syncwarp();
       if constexpr (kConfig.num_splits > 1) ptx::cluster_wait();
     }
   }
 
  private:
+  // The loading warp's part before any load; a lane has every 32nd stage, as what it does delays
+  // the first byte.
   __device__ static __forceinline__ void prepare(const Sm90Fp8GemmSwappedParams& params, Smem& smem,
-                                                 const Work& work) {
-    ptx::prefetch_tensor_map(params.b);
-    ptx::prefetch_tensor_map(params.a);
-    ptx::prefetch_tensor_map(params.sfa);
-    if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
-#pragma unroll 1
-    for (Stage& stage : smem.stages) {
-      ptx::mbarrier_init(stage.full, 1);
-      ptx::mbarrier_init(stage.empty, Traits::kNumMathWarps);
+                                                 const Work& work, u32 lane) {
+    if (lane == 0) {
+      ptx::prefetch_tensor_map(params.b);
+      ptx::prefetch_tensor_map(params.a);
+      ptx::prefetch_tensor_map(params.sfa);
+      if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
+      if constexpr (kConfig.num_splits > 1) Store::expect(smem, work.rank);
     }
-    if constexpr (kConfig.num_splits > 1) Store::expect(smem, work.rank);
+#pragma unroll 1
+    for (u32 i = lane; i < kConfig.num_stages; i += 32) {
+      ptx::mbarrier_init(smem.stages[i].full, 1);
+      ptx::mbarrier_init(smem.stages[i].empty, Traits::kNumMathWarps);
+    }
     ptx::mbarrier_init_fence();
-    if constexpr (kConfig.prefetch_weights) Load::prefetch(params, work);
+    if constexpr (kConfig.prefetch_weights) {
+      if (lane == 0) Load::prefetch(params, work);
+    }
+    __syncwarp();
   }
 
   // The scales that the rows of B of a tile have in common, one per K block: a lane holds every

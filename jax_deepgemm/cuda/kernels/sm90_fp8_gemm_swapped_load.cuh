@@ -33,14 +33,17 @@ struct Sm90Fp8GemmSwappedLoad {
   __device__ static __forceinline__ void stages(const Sm90Fp8GemmSwappedParams& params,
                                                 const Work& work, Smem& smem) {
     typename Traits::Ring ring(smem.stages);
+    u64 policy = 0;
+    if constexpr (kConfig.evict_first) policy = ptx::evict_first_policy();
 #pragma unroll 1
     for (u32 i = work.first_stage; i < work.end_stage; ++i) {
       const u32 k_block = i * kConfig.stage_k_blocks;
       Stage& stage = ring.stage();
       wait(stage.empty, ring.parity() ^ 1);
       ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-      operand<kConfig.evict_first>(stage.b, params.b, stage.full, work.column, k_block, work.group);
-      operand<false>(stage.a, params.a, stage.full, 0, k_block, work.group);
+      operand<kConfig.evict_first>(stage.b, params.b, stage.full, policy, work.column, k_block,
+                                   work.group);
+      operand<false>(stage.a, params.a, stage.full, policy, 0, k_block, work.group);
       ptx::tma_load(stage.sfa, params.sfa, stage.full, 0, k_block, work.group);
       if constexpr (kConfig.sfb_per_row) {
         ptx::tma_load(stage.sfb, params.sfb, stage.full, work.column, k_block, work.group);
@@ -50,16 +53,15 @@ struct Sm90Fp8GemmSwappedLoad {
   }
 
  private:
-  template <bool kEvictFirst>
+  template <bool kHinted>
   __device__ static __forceinline__ void operand(void* smem, const ptx::TensorMap* map,
-                                                 ptx::Mbarrier& full, u32 row, u32 k_block,
-                                                 u32 group) {
+                                                 ptx::Mbarrier& full, u64 policy, u32 row,
+                                                 u32 k_block, u32 group) {
     constexpr bool kOneBlock = kConfig.stage_k_blocks == 1;
-    if constexpr (kEvictFirst && kOneBlock) {
-      ptx::tma_load_hinted(smem, map, full, ptx::evict_first_policy(), k_block * kBlockK, row,
-                           group);
-    } else if constexpr (kEvictFirst) {
-      ptx::tma_load_hinted(smem, map, full, ptx::evict_first_policy(), 0, row, k_block, group);
+    if constexpr (kHinted && kOneBlock) {
+      ptx::tma_load_hinted(smem, map, full, policy, k_block * kBlockK, row, group);
+    } else if constexpr (kHinted) {
+      ptx::tma_load_hinted(smem, map, full, policy, 0, row, k_block, group);
     } else if constexpr (kOneBlock) {
       ptx::tma_load(smem, map, full, k_block * kBlockK, row, group);
     } else {
