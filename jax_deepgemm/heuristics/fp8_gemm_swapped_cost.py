@@ -27,7 +27,7 @@ _BYTES_IN_FLIGHT = 6.3e6
 # pages of the memory are 1 KB.
 _RUN_SHARE = {128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
 _INGEST_BYTES_PER_CYCLE = 60  # Data that one multiprocessor can take in.
-_STAGE_CYCLES = 150  # Barriers of a stage, and the latency of its products.
+_ROUND_CYCLES = 150  # Barriers, and the latency of products in flight.
 _LOAD_CYCLES = 180  # Between two boxes that one thread asks for.
 # CTAs of a cluster are within one GPC, and some multiprocessors remain.
 _CLUSTER_SHARE = {1: 1.0, 2: 1.0, 4: 0.91, 8: 0.85}
@@ -80,21 +80,23 @@ def _multiply_seconds(
   config: Sm90Fp8GemmSwappedConfig, device: Device, present: int, stages: int
 ) -> float:
   on_one_sm = -(-present // device.num_sms)
-  tensor_cores = on_one_sm * stages * _mma_cycles(config)
+  warpgroups = on_one_sm * config.num_math_warpgroups
+  tensor_cores = warpgroups * stages * _mma_cycles(config)
   return max(tensor_cores, stages * _stage_cycles(config)) / _CLOCK
 
 
 def _mma_cycles(config: Sm90Fp8GemmSwappedConfig) -> float:
-  """Cycles of the tensor cores for one stage; few tokens wait for B."""
-  instruction = max(16, config.block_m / 2)
-  return config.num_math_warpgroups * config.stage_k_blocks * 4 * instruction
+  """Cycles of the tensor cores for a warpgroup's part of one stage."""
+  # Instructions with few columns wait for their rows from shared memory.
+  return config.stage_k_blocks * 4 * max(16, config.block_m / 2)
 
 
 def _stage_cycles(config: Sm90Fp8GemmSwappedConfig) -> float:
-  """Cycles of a stage where nothing holds it up; promotion is not hidden."""
-  promotion = config.stage_k_blocks * (config.block_m + 16)
+  """Cycles that a warpgroup needs for a stage if nothing holds it up."""
   rounds = config.stage_k_blocks // config.mma_k_blocks
-  return _mma_cycles(config) + promotion + rounds * _STAGE_CYCLES
+  # The last product of a round is promoted while nothing multiplies.
+  exposed = _ROUND_CYCLES + config.block_m + 16
+  return _mma_cycles(config) + rounds * exposed
 
 
 def _exchange_seconds(config: Sm90Fp8GemmSwappedConfig) -> float:

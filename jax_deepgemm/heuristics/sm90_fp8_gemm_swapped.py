@@ -13,6 +13,7 @@ _RESERVED_SMEM = 1024  # Bytes of shared memory that the system takes per CTA.
 _REGISTERS = 65536  # Of a multiprocessor.
 # A thread's addresses, scales and counters, beside sums and products.
 _OTHER_REGISTERS = 48
+_EARLY_SCALES = 32  # RoundScales::kEarly in cuda/.../sm90_fp8_gemm_swapped.cuh.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Sm90Fp8GemmSwappedConfig:
   num_math_warpgroups: int
   num_stages: int
   stage_k_blocks: int
+  mma_k_blocks: int
   num_splits: int
   ctas_per_sm: int
   prefetch_weights: bool
@@ -45,13 +47,6 @@ class Sm90Fp8GemmSwappedConfig:
   def num_threads(self) -> int:
     """Threads of a CTA, the warp that loads included."""
     return self.num_math_warpgroups * 128 + 32
-
-  @property
-  def mma_k_blocks(self) -> int:
-    """K blocks whose products are in flight at a time."""
-    if self.block_m <= 24:
-      return min(self.stage_k_blocks, 4)
-    return min(self.stage_k_blocks, 2 if self.block_m <= 48 else 1)
 
   @property
   def stage_bytes(self) -> int:
@@ -123,6 +118,7 @@ def legal_swapped_configs(
       num_math_warpgroups=warpgroups,
       num_stages=0,
       stage_k_blocks=stage_k_blocks,
+      mma_k_blocks=0,
       num_splits=num_splits,
       ctas_per_sm=ctas_per_sm,
       prefetch_weights=prefetch_weights,
@@ -131,7 +127,8 @@ def legal_swapped_configs(
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
-    if not (_shares_out(problem, config) and _registers_fit(config)):
+    mma_k_blocks = _mma_k_blocks(config)
+    if mma_k_blocks == 0 or not _shares_out(problem, config):
       continue
     if num_splits > device.num_sms:
       continue
@@ -141,7 +138,9 @@ def legal_swapped_configs(
     num_stages = min(free // config.stage_bytes, cta_stages(problem, config))
     if num_stages < min(2, cta_stages(problem, config)):
       continue
-    config = dataclasses.replace(config, num_stages=num_stages)
+    config = dataclasses.replace(
+      config, num_stages=num_stages, mma_k_blocks=mma_k_blocks
+    )
     if config.smem_bytes <= room - _RESERVED_SMEM:
       yield config
 
@@ -159,12 +158,21 @@ def _shares_out(
   )
 
 
-def _registers_fit(config: Sm90Fp8GemmSwappedConfig) -> bool:
-  """Whether the kernel compiles without spills; the limits come from trying."""
-  limit = _REGISTERS // (config.num_threads * config.ctas_per_sm)
+def _mma_k_blocks(config: Sm90Fp8GemmSwappedConfig) -> int:
+  """Returns how many products in flight registers allow, of a stage's; or 0.
+
+  The limits come from trying: the kernel must compile without spills.
+  """
+  threads = config.num_threads * config.ctas_per_sm
+  limit = min(_REGISTERS // threads // 8 * 8, 255)
   sums = config.block_m // 2
-  needed = sums * (1 + config.mma_k_blocks) + config.stage_k_blocks
-  return needed + _OTHER_REGISTERS <= min(limit // 8 * 8, 255)
+  for count in (4, 2, 1):
+    needed = sums * (1 + count) + config.stage_k_blocks + _OTHER_REGISTERS
+    if config.block_m <= _EARLY_SCALES:
+      needed += count * config.block_m // 4
+    if config.stage_k_blocks % count == 0 and needed <= limit:
+      return count
+  return 0
 
 
 def _align(x: int, multiple: int) -> int:

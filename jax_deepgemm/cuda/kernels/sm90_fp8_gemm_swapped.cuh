@@ -25,7 +25,7 @@ struct Sm90Fp8GemmSwapped {
   using Sums = typename Traits::Sums;
   static constexpr int kNumThreads = Traits::kNumThreads;
   static constexpr int kCtasPerSm = kConfig.ctas_per_sm;
-  static constexpr int kMmaKBlocks = kConfig.mma_k_blocks();
+  static constexpr int kMmaKBlocks = kConfig.mma_k_blocks;
   static_assert(kConfig.stage_k_blocks % kMmaKBlocks == 0, "a stage is whole rounds of products");
 
   __device__ static __forceinline__ void run(const Sm90Fp8GemmSwappedParams& params) {
@@ -34,10 +34,11 @@ struct Sm90Fp8GemmSwapped {
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
     const u32 lane = threadIdx.x % 32;
     const Work work(params);
-    if (warp == Traits::kNumMathWarps) prepare(params, smem, work, lane);
+    if (lane == 0) prepare(params, smem, work, warp);
     __syncthreads();
-    // The other CTAs of the cluster are awaited before the first word is sent to them.
-    if constexpr (kConfig.num_splits > 1) ptx::cluster_arrive();
+    // The other CTAs of the cluster are awaited before the first word is sent to them; their
+    // barriers are fenced by themselves.
+    if constexpr (kConfig.num_splits > 1) ptx::cluster_arrive_relaxed();
     ptx::launch_next_kernel();
     ptx::wait_for_previous_kernel();
     if (warp < Traits::kNumMathWarps) {
@@ -53,27 +54,29 @@ struct Sm90Fp8GemmSwapped {
   }
 
  private:
-  // The loading warp's part before any load; a lane has every 32nd stage, as what it does delays
-  // the first byte.
+  // One thread of each warp. They share out the barriers, as what is done here delays the first
+  // byte.
   __device__ static __forceinline__ void prepare(const Sm90Fp8GemmSwappedParams& params, Smem& smem,
-                                                 const Work& work, u32 lane) {
-    if (lane == 0) {
+                                                 const Work& work, u32 warp) {
+    const bool loads = warp == Traits::kNumMathWarps;
+    if (loads) {
       ptx::prefetch_tensor_map(params.b);
       ptx::prefetch_tensor_map(params.a);
       ptx::prefetch_tensor_map(params.sfa);
       if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
-      if constexpr (kConfig.num_splits > 1) Store::expect(smem, work.rank);
     }
 #pragma unroll 1
-    for (u32 i = lane; i < kConfig.num_stages; i += 32) {
+    for (u32 i = warp; i < kConfig.num_stages; i += Traits::kNumMathWarps + 1) {
       ptx::mbarrier_init(smem.stages[i].full, 1);
       ptx::mbarrier_init(smem.stages[i].empty, Traits::kNumMathWarps);
     }
+    if constexpr (kConfig.num_splits > 1) {
+      if (loads) Store::expect(smem, work.rank);
+    }
     ptx::mbarrier_init_fence();
     if constexpr (kConfig.prefetch_weights) {
-      if (lane == 0) Load::prefetch(params, work);
+      if (loads) Load::prefetch(params, work);
     }
-    __syncwarp();
   }
 
   // The scales that the rows of B of a tile have in common, one per K block: a lane holds every
@@ -129,6 +132,26 @@ struct Sm90Fp8GemmSwapped {
   };
   using Scales = typename ScalesOf<kConfig.sfb_per_row>::Type;
 
+  // The scales of A of a round of products, read while the tensor cores work where there are few.
+  struct RoundScales {
+    static constexpr bool kEarly = kConfig.block_m <= 32;
+    static constexpr int kNumGroups = kEarly ? kConfig.block_m / 8 : 1;
+    float2 columns[kMmaKBlocks][kNumGroups];
+
+    __device__ __forceinline__ RoundScales(const Stage& stage, int first, u32 lane) {
+      if constexpr (kEarly) {
+#pragma unroll
+        for (int i = 0; i < kMmaKBlocks; ++i) {
+          const float* sfa = &stage.sfa[first + i][lane % 4 * 2];
+#pragma unroll
+          for (int group = 0; group < kNumGroups; ++group) {
+            columns[i][group] = *reinterpret_cast<const float2*>(sfa + 8 * group);
+          }
+        }
+      }
+    }
+  };
+
   // Sets `sum` to this CTA's share of the product, K block after K block.
   __device__ static __forceinline__ void multiply(const Sm90Fp8GemmSwappedParams& params,
                                                   const Work& work, Smem& smem, u32 warp, u32 lane,
@@ -143,12 +166,12 @@ struct Sm90Fp8GemmSwapped {
   }
 
   template <bool kFirst>
-  __device__ static __forceinline__ void multiply_stage(Ring& ring, Scales& scales, u32 warp,
+  __device__ static __forceinline__ void multiply_stage(Ring& ring, Scales& block_scale, u32 warp,
                                                         u32 lane, Sums& sum) {
     Stage& stage = ring.stage();
     float block_scales[kConfig.stage_k_blocks];
 #pragma unroll
-    for (float& scale : block_scales) scale = scales.take();
+    for (float& scale : block_scales) scale = block_scale.take();
     wait(stage.full, ring.parity());
 #pragma unroll
     for (int first = 0; first < kConfig.stage_k_blocks; first += kMmaKBlocks) {
@@ -158,7 +181,8 @@ struct Sm90Fp8GemmSwapped {
         const u32 rows = ptx::smem_address(stage.b[first + i]) + warp / 4 * 64 * kBlockK;
         start_block_mma<kConfig.block_m>(acc[i], rows, ptx::smem_address(stage.a[first + i]));
       }
-      finish<kFirst, 0>(stage, first, block_scales, warp, lane, acc, sum);
+      const RoundScales scales(stage, first, lane);
+      finish<kFirst, 0>(stage, scales, first, block_scales, warp, lane, acc, sum);
     }
     __syncwarp();
     if (lane == 0) ptx::mbarrier_arrive(stage.empty);
@@ -167,7 +191,8 @@ struct Sm90Fp8GemmSwapped {
 
   // Waits for products kBlock, kBlock + 1, ... of a round in turn and adds each to the sums.
   template <bool kFirst, int kBlock>
-  __device__ static __forceinline__ void finish(const Stage& stage, int first,
+  __device__ static __forceinline__ void finish(const Stage& stage, const RoundScales& scales,
+                                                int first,
                                                 const float (&block_scales)[kConfig.stage_k_blocks],
                                                 u32 warp, u32 lane,
                                                 float (&acc)[kMmaKBlocks][Traits::kAccumulators],
@@ -180,9 +205,16 @@ struct Sm90Fp8GemmSwapped {
         rows = {sfb[0], sfb[8]};
       }
       wait_block_mma<kMmaKBlocks - 1 - kBlock>(acc[kBlock]);
-      promote_columns(sum, acc[kBlock], rows, &stage.sfa[k_block][lane % 4 * 2],
-                      kFirst && k_block == 0);
-      finish<kFirst, kBlock + 1>(stage, first, block_scales, warp, lane, acc, sum);
+      const bool sets = kFirst && k_block == 0;
+      if constexpr (RoundScales::kEarly) {
+#pragma unroll
+        for (int group = 0; group < kConfig.block_m / 8; ++group) {
+          promote_group(sum, acc[kBlock], group, rows, scales.columns[kBlock][group], sets);
+        }
+      } else {
+        promote_columns(sum, acc[kBlock], rows, &stage.sfa[k_block][lane % 4 * 2], sets);
+      }
+      finish<kFirst, kBlock + 1>(stage, scales, first, block_scales, warp, lane, acc, sum);
     }
   }
 };

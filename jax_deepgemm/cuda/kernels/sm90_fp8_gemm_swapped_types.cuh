@@ -14,6 +14,7 @@ struct Sm90Fp8GemmSwappedConfig {
   int num_math_warpgroups;  // Each has 64 rows of B.
   int num_stages;
   int stage_k_blocks;     // K blocks that are loaded together.
+  int mma_k_blocks;       // K blocks whose products are in flight at a time.
   int num_splits;         // CTAs of a cluster, which share out K.
   int ctas_per_sm;        // CTAs that have room on one multiprocessor.
   bool prefetch_weights;  // Fetch the first stages of B to L2 before the previous kernel ends.
@@ -23,10 +24,6 @@ struct Sm90Fp8GemmSwappedConfig {
   bool with_c;
 
   constexpr int block_n() const { return num_math_warpgroups * 64; }
-  // K blocks whose products are in flight at a time; more would need too many registers.
-  constexpr int mma_k_blocks() const {
-    return min_of(stage_k_blocks, block_m <= 24 ? 4 : block_m <= 48 ? 2 : 1);
-  }
 };
 
 struct Sm90Fp8GemmSwappedParams {
