@@ -12,6 +12,8 @@ _SPLIT = swapped(11, 101, 1024, stage_k_blocks=2, num_splits=2)
 _TWO_WARPGROUPS = swapped(
   20, 150, 640, num_splits=1, num_math_warpgroups=2, sfb_per_row=True
 )
+# Scales of A are read while sums are added, not before.
+_WIDE = swapped(40, 64, 1024, stage_k_blocks=1, num_splits=1)
 _LONG = swapped(1, 16, 34 * 128, stage_k_blocks=2, num_splits=1)
 _FEW_FRAGMENTS = swapped(3, 64, 1024, stage_k_blocks=1, num_splits=8)
 
@@ -36,7 +38,7 @@ SWAPPED_MUTATIONS = (
     _GEMM,
     "    __syncwarp();\n    if (lane == 0) ptx::mbarrier_arrive(stage.empty);",
     "    if (lane == 0) ptx::mbarrier_arrive(stage.empty);",
-    _TWO_WARPGROUPS,
+    _WIDE,
   ),
   Mutation(
     "swapped_barriers_not_fenced",
