@@ -10,9 +10,9 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 _BLOCK_MS = (8, 16, 24, 32, 48, 64, 96, 128)  # wgmma's N.
 _NUM_SPLITS = (1, 2, 4, 8)  # A cluster of 8 CTAs fits every Hopper GPU.
 _RESERVED_SMEM = 1024  # Bytes of shared memory that the system takes per CTA.
-_REGISTERS = 65536  # Of a multiprocessor.
+_REGISTERS = 16384  # Of a quarter of a multiprocessor, which has whole warps.
 # A thread's addresses, scales and counters, beside sums and products.
-_OTHER_REGISTERS = 48
+_OTHER_REGISTERS = 38
 _EARLY_SCALES = 32  # RoundScales::kEarly in cuda/.../sm90_fp8_gemm_swapped.cuh.
 
 
@@ -163,8 +163,8 @@ def _mma_k_blocks(config: Sm90Fp8GemmSwappedConfig) -> int:
 
   The limits come from trying: the kernel must compile without spills.
   """
-  threads = config.num_threads * config.ctas_per_sm
-  limit = min(_REGISTERS // threads // 8 * 8, 255)
+  warps = -(-config.num_threads // 32 * config.ctas_per_sm // 4)
+  limit = min(_REGISTERS // (32 * warps) // 8 * 8, 255)
   sums = config.block_m // 2
   for count in (4, 2, 1):
     needed = sums * (1 + count) + config.stage_k_blocks + _OTHER_REGISTERS
