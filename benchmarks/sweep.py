@@ -34,11 +34,22 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+)
+from jax_deepgemm.jit import Recipe
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import kernel_library, launch, sm90_fp8_gemm
+from jax_deepgemm.primitives import (
+  kernel_library,
+  launch,
+  sm90_fp8_gemm,
+  sm90_fp8_gemm_swapped,
+)
 from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing import profile
 from jax_deepgemm.testing.cache_flush import CacheFlush
+
+Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
 _TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
 # Long enough for the clock to recover from the power limit of the run before.
@@ -107,20 +118,27 @@ def _without_stores(config: Sm90Fp8GemmConfig) -> Sm90Fp8GemmConfig:
   )
 
 
-def compile_all(configs: Iterable[Sm90Fp8GemmConfig]) -> None:
+def compile_all(configs: Iterable[Config]) -> None:
   library = kernel_library.library()
-  recipes = {sm90_fp8_gemm.recipe(config) for config in configs}
+  recipes = {recipe_of(config) for config in configs}
   for recipe in recipes:
     library.prefetch(recipe)
   for recipe in recipes:
     library.resolve(recipe)
 
 
+def recipe_of(config: Config) -> Recipe:
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    return sm90_fp8_gemm_swapped.recipe(config)
+  return sm90_fp8_gemm.recipe(config)
+
+
 def time_case(
   case: Case,
-  configs: Sequence[Sm90Fp8GemmConfig],
+  configs: Sequence[Config],
   device: Device,
   num_tests: int,
+  pause_seconds: float = _PAUSE_SECONDS,
 ) -> list[dict[str, Any]]:
   """Returns one row a configuration, the fastest first."""
   x, weight = dense.operands(case)
@@ -131,7 +149,7 @@ def time_case(
   programs = [program(problem_of(case), config, device) for config in configs]
   for run in programs:
     jax.block_until_ready(run(*operands))
-  times = _profile(programs, operands, num_tests)
+  times = _profile(programs, operands, num_tests, pause_seconds)
   rows = [
     {
       "case": dict(zip(("m", "n", "k"), case, strict=True)),
@@ -149,10 +167,13 @@ def time_case(
 
 
 def program(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
+  problem: Fp8GemmProblem, config: Config, device: Device
 ) -> Callable[..., jax.Array]:
   """Returns a jitted launch of `config` over operands in the kernel's form."""
-  call = sm90_fp8_gemm.kernel_call(problem, config, device, Options())
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    call = sm90_fp8_gemm_swapped.kernel_call(problem, config, Options())
+  else:
+    call = sm90_fp8_gemm.kernel_call(problem, config, device, Options())
   result = jax.ShapeDtypeStruct((1, problem.m, problem.n), jnp.bfloat16)
   return jax.jit(lambda *operands: launch.call((call,), operands, [result])[0])
 
@@ -161,6 +182,7 @@ def _profile(
   programs: Sequence[Callable[..., jax.Array]],
   operands: Sequence[jax.Array],
   num_tests: int,
+  pause_seconds: float,
 ) -> list[list[float]]:
   """Returns `num_tests` kernel times of each program in microseconds."""
   gpu = jax.local_devices()[0]
@@ -168,7 +190,7 @@ def _profile(
   flush()
   with profile.record(gpu) as recording:
     for run in programs:
-      time.sleep(_PAUSE_SECONDS)
+      time.sleep(pause_seconds)
       for _ in range(num_tests):
         flush()
         result = run(*operands)

@@ -1,16 +1,27 @@
 """Which configuration computes an FP8 GEMM."""
 
 import dataclasses
+from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import tuned
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.fp8_gemm_swapped_cost import (
+  estimate_swapped_seconds,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+  legal_swapped_configs,
+  num_ctas,
+)
+
+Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
 
 def choose(
@@ -19,7 +30,9 @@ def choose(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
-) -> Sm90Fp8GemmConfig:
+  batch_invariant: bool = False,
+  prefetch_weights: bool = False,
+) -> Config:
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job.
@@ -29,15 +42,25 @@ def choose(
     device: what computes it.
     num_sms: multiprocessors to use; all of the device's if None.
     block_size_multiple_of: what block_m and block_n must be multiples of.
+    batch_invariant: K is summed up in one order whatever the problem's sizes.
+    prefetch_weights: B is fetched to L2 before the previous kernel ends, where
+      the kernel can.
 
   Raises:
     ValueError: no configuration is legal.
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
-  configs = [
+  swapped = _swapped_configs(
+    problem,
+    device,
+    may_wait=num_sms is None,
+    splits=not batch_invariant,
+    prefetch_weights=prefetch_weights,
+  )
+  configs: list[Config] = [
     config
-    for config in legal_configs(problem, device)
+    for config in (*legal_configs(problem, device), *swapped)
     if config.block_m % block_size_multiple_of[0] == 0
     and config.block_n % block_size_multiple_of[1] == 0
   ]
@@ -50,9 +73,36 @@ def choose(
   for config in configs:
     if tuned.key_of(config) == key:
       return config
-  return min(
-    configs, key=lambda config: estimate_seconds(problem, config, device)
-  )
+  return min(configs, key=lambda config: estimate(problem, config, device))
+
+
+def estimate(problem: Fp8GemmProblem, config: Config, device: Device) -> float:
+  """Returns the estimated seconds of either kernel."""
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    return estimate_swapped_seconds(problem, config, device)
+  return estimate_seconds(problem, config, device)
+
+
+def _swapped_configs(
+  problem: Fp8GemmProblem,
+  device: Device,
+  *,
+  may_wait: bool,
+  splits: bool,
+  prefetch_weights: bool,
+) -> Iterator[Sm90Fp8GemmSwappedConfig]:
+  """Returns those whose CTAs fit one to a multiprocessor, unless `may_wait`.
+
+  The kernel does not walk tiles: with more CTAs it would not be known how many
+  multiprocessors it takes.
+  """
+  for config in legal_swapped_configs(
+    problem, device, prefetch_weights=prefetch_weights
+  ):
+    if config.num_splits > 1 and not splits:
+      continue
+    if may_wait or num_ctas(problem, config) <= device.num_sms:
+      yield config
 
 
 def raster_width(

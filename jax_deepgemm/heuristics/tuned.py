@@ -9,13 +9,26 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+)
 
-# What of a configuration is a choice; the rest follows from the problem.
-Key = tuple[int, ...]
+# What of a configuration is a choice; the rest follows from the problem. Keys
+# of swapped operands begin with that word.
+Key = tuple[int | str, ...]
 
 
-def key_of(config: Sm90Fp8GemmConfig) -> Key:
+def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
   """Returns what tells `config` from the others that are legal."""
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    return (
+      "swapped",
+      config.num_math_warpgroups,
+      config.stage_k_blocks,
+      config.num_splits,
+      config.ctas_per_sm,
+      int(config.evict_first),
+    )
   return (
     config.num_math_warpgroups,
     config.num_slabs,

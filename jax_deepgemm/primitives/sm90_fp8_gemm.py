@@ -16,10 +16,13 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+)
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import launch, sm90_fp8_gemm_swapped
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   operand_map,
   result_map,
@@ -96,10 +99,15 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    batch_invariant=options.batch_invariant,
+    prefetch_weights=options.pdl,
   )
   if ENVIRONMENT.print_configs:
     print_once(problem, config)
-  call = kernel_call(problem, config, device, options)
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options)
+  else:
+    call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {4: 0}
   (d,) = launch.call((call,), operands, [result], aliases)
@@ -107,7 +115,7 @@ def run(
 
 
 @functools.cache
-def print_once(problem: object, config: Sm90Fp8GemmConfig) -> None:
+def print_once(problem: object, config: object) -> None:
   """What DG_PRINT_CONFIGS asks for."""
   print(f"{problem}: {config}", flush=True)
 

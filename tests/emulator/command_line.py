@@ -17,10 +17,14 @@ from tests.emulator.fp8_gemm_case import Case, expected, roles
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, Mutation
+from tests.emulator.swapped_cases import SWAPPED_CASES
+from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.test_fp8_gemm import CASES
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
 
-_MUTATIONS = {mutation.name: mutation for mutation in MUTATIONS}
+_MUTATIONS = {
+  mutation.name: mutation for mutation in (*MUTATIONS, *SWAPPED_MUTATIONS)
+}
 # Libraries of earlier calls, so that a second look takes no compiler.
 _FOLDER = HERE.parent.parent / "build" / "emulator"
 
@@ -70,7 +74,7 @@ def _thread(text: str) -> Thread:
 
 def _print_names() -> None:
   print("cases")
-  for case in CASES:
+  for case in (*CASES, *SWAPPED_CASES):
     print(f"  {case.id()}")
   print("mutations (a case of their own, unless one is named)")
   for name in (*_MUTATIONS, *LAUNCH_MUTATIONS):
@@ -81,8 +85,8 @@ def _cases(text: str | None, mutation: str | None) -> list[Case]:
   if text is None and mutation is not None:
     return [_MUTATIONS.get(mutation, MUTATIONS[0]).case]
   # Those of mutations too: a report names them.
-  known = {case.id(): case for case in CASES}
-  known |= {entry.case.id(): entry.case for entry in MUTATIONS}
+  known = {case.id(): case for case in (*CASES, *SWAPPED_CASES)}
+  known |= {entry.case.id(): entry.case for entry in _MUTATIONS.values()}
   if text in known:
     return [known[text]]
   return [case for name, case in known.items() if (text or "") in name]

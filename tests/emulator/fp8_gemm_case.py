@@ -13,6 +13,10 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+  legal_swapped_configs,
+)
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_fp8_gemm
 from tests.gpu.gemm_data import dequantize, product, scaled_operands
@@ -30,15 +34,18 @@ class Case:
     wanted: fields of the configuration; the first legal one is taken.
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
+    swapped: the kernel with swapped operands computes it.
   """
 
   problem: Fp8GemmProblem
   wanted: tuple[tuple[str, int], ...]
   num_sms: int = 2
   num_stages: int = 3
+  swapped: bool = False
 
-  def config(self) -> Sm90Fp8GemmConfig:
-    configs = sorted(legal_configs(self.problem, H200), key=str)
+  def config(self) -> Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig:
+    legal = legal_swapped_configs if self.swapped else legal_configs
+    configs = sorted(legal(self.problem, H200), key=str)
     fits = [
       config
       for config in configs
@@ -54,14 +61,17 @@ class Case:
       if getattr(p, name)
     ]
     wanted = [f"{name}={value}" for name, value in self.wanted]
+    flags += ["swapped"] * self.swapped
     return "-".join([f"{p.m}x{p.n}x{p.k}", *wanted, *flags])
 
 
-def case(m, n, k, *, groups=1, num_sms=2, num_stages=3, **fields):
+def case(
+  m, n, k, *, groups=1, num_sms=2, num_stages=3, swapped=False, **fields
+):
   names = {field.name for field in dataclasses.fields(Fp8GemmProblem)}
   flags = {name: fields.pop(name) for name in names & fields.keys()}
   problem = Fp8GemmProblem(m, n, k, groups, **flags)
-  return Case(problem, tuple(fields.items()), num_sms, num_stages)
+  return Case(problem, tuple(fields.items()), num_sms, num_stages, swapped)
 
 
 @functools.cache
@@ -84,10 +94,12 @@ def out_dtype(problem):
   return np.dtype(name)
 
 
-def run(case, emulator, seed):
-  """Returns D as the emulator computes it."""
+def run(case, emulator, seed, arrays=None):
+  """Returns D as the emulator computes it, from `operands` unless given."""
   problem = case.problem
-  arrays = [None if x is None else jnp.asarray(x) for x in operands(problem)]
+  if arrays is None:
+    arrays = operands(problem)
+  arrays = [None if x is None else jnp.asarray(x) for x in arrays]
   config = case.config()
   choose, call = sm90_fp8_gemm.choose, launch.call
   sm90_fp8_gemm.choose = lambda *args, **kwargs: config
@@ -129,6 +141,9 @@ def wrong_elements(case, result):
 
 def roles(kernel):
   """Returns what each warp of a launch does."""
-  num_math = kernel.threads // 32 - 4
+  swapped = kernel.recipe.kernel == "sm90_fp8_gemm_swapped"
+  num_math = kernel.threads // 32 - (1 if swapped else 4)
   math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
+  if swapped:
+    return [*math, "TMA loads"]
   return [*math, "TMA loads", "scale loads", "idle", "idle"]

@@ -7,9 +7,11 @@ from tests.emulator.fp8_gemm_case import Case, roles
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, mutated, verdict
 from tests.emulator.mutations import MUTATIONS
+from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 
 NUM_SEEDS = 12
-CASES = sorted({mutation.case for mutation in MUTATIONS}, key=Case.id)
+ALL = (*MUTATIONS, *SWAPPED_MUTATIONS)
+CASES = sorted({mutation.case for mutation in ALL}, key=Case.id)
 
 
 @pytest.mark.parametrize("case", CASES, ids=Case.id)
@@ -20,7 +22,7 @@ def test_without_a_mutation_nothing_is_found(toolchain, case):
   )
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
+@pytest.mark.parametrize("mutation", ALL, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
   emulator = Emulator(toolchain, mutated(mutation, tmp_path / "cuda"), roles)
   found = (verdict(mutation.case, emulator, s) for s in range(NUM_SEEDS))

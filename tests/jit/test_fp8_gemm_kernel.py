@@ -16,9 +16,13 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
+  legal_swapped_configs,
+)
 from jax_deepgemm.jit import JitSettings, headers
 from jax_deepgemm.jit.compiler import compile_kernel
-from jax_deepgemm.primitives.sm90_fp8_gemm import recipe
+from jax_deepgemm.primitives import sm90_fp8_gemm, sm90_fp8_gemm_swapped
 
 NUM_SAMPLED = 24
 
@@ -51,7 +55,28 @@ def _sampled():
   return random.Random(0).sample(configs, NUM_SAMPLED)
 
 
-@pytest.mark.parametrize("configs", [_chosen, _sampled])
+def _sampled_swapped():
+  """Of each width the form with the most registers, and others."""
+  forms = itertools.product(
+    (8, 16, 24, 32, 48, 64, 96, 128), (False, True), (False, True)
+  )
+  unique = {}
+  for m, sfb_per_row, with_c in forms:
+    problem = Fp8GemmProblem(m, 4096, 65536, 1, sfb_per_row, False, with_c)
+    for config in legal_swapped_configs(problem, H200, prefetch_weights=True):
+      unique[dataclasses.replace(config, num_stages=2)] = config
+  configs = sorted(unique.values(), key=str)
+  widest = {config.block_m: config for config in configs}
+  return [*widest.values(), *random.Random(0).sample(configs, NUM_SAMPLED)]
+
+
+def recipe(config):
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
+    return sm90_fp8_gemm_swapped.recipe(config)
+  return sm90_fp8_gemm.recipe(config)
+
+
+@pytest.mark.parametrize("configs", [_chosen, _sampled, _sampled_swapped])
 def test_no_form_spills_or_serialises(tmp_path, configs):
   settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)
   recipes = sorted({recipe(config) for config in configs()}, key=str)
@@ -65,8 +90,15 @@ def test_no_form_spills_or_serialises(tmp_path, configs):
   assert not complaints
 
 
-def test_python_and_cuda_name_the_same_fields():
-  text = headers()["kernels/sm90_fp8_gemm_types.cuh"]
-  body = text.split("struct Sm90Fp8GemmConfig {")[1].split("constexpr")[0]
+@pytest.mark.parametrize(
+  ("kernel", "config"),
+  [
+    ("sm90_fp8_gemm", Sm90Fp8GemmConfig),
+    ("sm90_fp8_gemm_swapped", Sm90Fp8GemmSwappedConfig),
+  ],
+)
+def test_python_and_cuda_name_the_same_fields(kernel, config):
+  text = headers()[f"kernels/{kernel}_types.cuh"]
+  body = text.split(f"struct {config.__name__} {{")[1].split("constexpr")[0]
   fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
-  assert fields == [f.name for f in dataclasses.fields(Sm90Fp8GemmConfig)]
+  assert fields == [f.name for f in dataclasses.fields(config)]

@@ -52,7 +52,18 @@ __device__ __forceinline__ void promote(float (&sum)[kCount], const float (&acc)
   }
 }
 
-// One scale a column: `column_scales` are those of the thread's first column.
+// Column group `group` with one scale a column: `columns` are those of the thread's two.
+template <int kCount>
+__device__ __forceinline__ void promote_group(float (&sum)[kCount], const float (&acc)[kCount],
+                                              int group, RowScales rows, float2 columns,
+                                              bool first) {
+  scale_add(sum[4 * group + 0], acc[4 * group + 0], rows.upper * columns.x, first);
+  scale_add(sum[4 * group + 1], acc[4 * group + 1], rows.upper * columns.y, first);
+  scale_add(sum[4 * group + 2], acc[4 * group + 2], rows.lower * columns.x, first);
+  scale_add(sum[4 * group + 3], acc[4 * group + 3], rows.lower * columns.y, first);
+}
+
+// All column groups: `column_scales` are those of the thread's first column.
 template <int kCount>
 __device__ __forceinline__ void promote_columns(float (&sum)[kCount], const float (&acc)[kCount],
                                                 RowScales rows, const float* column_scales,
@@ -60,10 +71,7 @@ __device__ __forceinline__ void promote_columns(float (&sum)[kCount], const floa
 #pragma unroll
   for (int group = 0; group < kCount / 4; ++group) {
     const float2 columns = *reinterpret_cast<const float2*>(column_scales + 8 * group);
-    scale_add(sum[4 * group + 0], acc[4 * group + 0], rows.upper * columns.x, first);
-    scale_add(sum[4 * group + 1], acc[4 * group + 1], rows.upper * columns.y, first);
-    scale_add(sum[4 * group + 2], acc[4 * group + 2], rows.lower * columns.x, first);
-    scale_add(sum[4 * group + 3], acc[4 * group + 3], rows.lower * columns.y, first);
+    promote_group(sum, acc, group, rows, columns, first);
   }
 }
 

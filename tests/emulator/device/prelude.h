@@ -27,6 +27,10 @@ struct alignas(8) float2 {
   float x, y;
 };
 
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
 struct alignas(8) uint2 {
   unsigned x, y;
 };
@@ -42,6 +46,7 @@ __forceinline__ int max(int x, int y) { return x > y ? x : y; }
 __forceinline__ int __ffs(unsigned x) { return x == 0 ? 0 : std::countr_zero(x) + 1; }
 __forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
+__forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __fmul_rn(float x, float y) { return x * y; }
 __forceinline__ float __fdiv_rn(float x, float y) { return x / y; }
 __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }

@@ -9,6 +9,9 @@ __forceinline__ u32 cluster_cta_rank() { return emu::cluster_rank(); }
 
 __forceinline__ void cluster_arrive() { emu::cluster_arrive(); }
 
+// More orderly than a GPU: what was written before is there.
+__forceinline__ void cluster_arrive_relaxed() { emu::cluster_arrive(); }
+
 __forceinline__ void cluster_wait() { emu::cluster_wait(); }
 
 template <u32 kCount>

@@ -1,0 +1,128 @@
+// Sums over the splits of K, and the way to D, of the Hopper FP8 GEMM with swapped operands.
+#pragma once
+
+#include "common/accumulate.cuh"
+#include "kernels/sm90_fp8_gemm_swapped_types.cuh"
+#include "ptx/cluster.cuh"
+#include "ptx/copy.cuh"
+#include "ptx/mbarrier_count.cuh"
+
+namespace jdg {
+
+template <Sm90Fp8GemmSwappedConfig kConfig>
+class Sm90Fp8GemmSwappedStore {
+ public:
+  using Traits = Sm90Fp8GemmSwappedTraits<kConfig>;
+  using Smem = typename Traits::Smem;
+  using Work = typename Traits::Work;
+  using Sums = typename Traits::Sums;
+  using Element = typename ElementType<kConfig.float32_out>::Type;
+  static constexpr u32 kNumSplits = Traits::kNumSplits;
+  static constexpr u32 kNumMathWarps = Traits::kNumMathWarps;
+  static constexpr u32 kNumFragments = Traits::kNumFragments;
+
+  __device__ __forceinline__ Sm90Fp8GemmSwappedStore(const Sm90Fp8GemmSwappedParams& params,
+                                                     const Work& work, Smem& smem, u32 warp,
+                                                     u32 lane)
+      : params_(params), work_(work), smem_(smem), warp_(warp), lane_(lane) {}
+
+  // Says how much the other splits will send; before they can.
+  __device__ static __forceinline__ void expect(Smem& smem, u32 rank) {
+    ptx::mbarrier_init(smem.all_received, 1);
+    const u32 fragments = rank < kNumFragments ? (kNumFragments - 1 - rank) / kNumSplits + 1 : 0;
+    ptx::mbarrier_arrive_expect_tx(smem.all_received,
+                                   fragments * kNumSplits * sizeof(smem.received[0]));
+  }
+
+  // Stores the tile. Each fragment of it is summed by one CTA, in the order of the splits, so that
+  // the result does not depend on which of them is first.
+  __device__ __forceinline__ void store(const Sums& sum) const {
+    if constexpr (kNumSplits == 1) {
+#pragma unroll
+      for (int group = 0; group < kConfig.block_m / 8; ++group) {
+        const float x[4] = {sum[4 * group], sum[4 * group + 1], sum[4 * group + 2],
+                            sum[4 * group + 3]};
+        store_fragment(x, group, warp_);
+      }
+    } else {
+      send(sum);
+      receive();
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void send(const Sums& sum) const {
+#pragma unroll
+    for (int group = 0; group < kConfig.block_m / 8; ++group) {
+      const u32 fragment = group * kNumMathWarps + warp_;
+      const u32 owner = fragment % kNumSplits;
+      const u32 place = work_.rank * Traits::kOwnFragments + fragment / kNumSplits;
+      ptx::store_async(at(&smem_.received[place][lane_], owner), __float_as_uint(sum[4 * group]),
+                       __float_as_uint(sum[4 * group + 1]), __float_as_uint(sum[4 * group + 2]),
+                       __float_as_uint(sum[4 * group + 3]), at(&smem_.all_received, owner));
+    }
+  }
+
+  __device__ __forceinline__ void receive() const {
+    u32 polls = 0;
+    while (!ptx::mbarrier_try_wait_cluster(smem_.all_received, 0)) {
+      if (++polls == kMaxPolls) __trap();
+    }
+#pragma unroll 1
+    for (u32 own = warp_; own < Traits::kOwnFragments; own += kNumMathWarps) {
+      const u32 fragment = own * kNumSplits + work_.rank;
+      if (fragment >= kNumFragments) break;
+      float x[4] = {0, 0, 0, 0};
+#pragma unroll
+      for (u32 split = 0; split < kNumSplits; ++split) {
+        const uint4 part = smem_.received[split * Traits::kOwnFragments + own][lane_];
+        x[0] += __uint_as_float(part.x);
+        x[1] += __uint_as_float(part.y);
+        x[2] += __uint_as_float(part.z);
+        x[3] += __uint_as_float(part.w);
+      }
+      store_fragment(x, fragment / kNumMathWarps, fragment % kNumMathWarps);
+    }
+  }
+
+  __device__ static __forceinline__ u32 at(const void* place, u32 rank) {
+    return ptx::map_to_cta(ptx::smem_address(place), rank);
+  }
+
+  // Stores 8 rows of D, from 8 * `group` on, and the 16 columns that are warp `part` rows of B. A
+  // thread has two columns of two rows; afterwards four columns of one, so that stores are wide.
+  __device__ __forceinline__ void store_fragment(const float (&x)[4], u32 group, u32 part) const {
+    float (&transposed)[8][20] = smem_.transposed[warp_];
+    __syncwarp();  // The fragment before was read.
+    transposed[lane_ % 4 * 2][lane_ / 4] = x[0];
+    transposed[lane_ % 4 * 2 + 1][lane_ / 4] = x[1];
+    transposed[lane_ % 4 * 2][lane_ / 4 + 8] = x[2];
+    transposed[lane_ % 4 * 2 + 1][lane_ / 4 + 8] = x[3];
+    __syncwarp();
+    const u32 row = group * 8 + lane_ / 4;
+    const u32 column = work_.column + part * 16 + lane_ % 4 * 4;
+    if (row >= params_.m || column >= params_.pitch) return;
+    float4 y = *reinterpret_cast<const float4*>(&transposed[lane_ / 4][lane_ % 4 * 4]);
+    const u64 offset = (static_cast<u64>(work_.group) * params_.m + row) * params_.pitch + column;
+    if constexpr (kConfig.with_c) {
+      const Element* c = static_cast<const Element*>(params_.c) + offset;
+      const float2 left = load_pair(c);
+      const float2 right = load_pair(c + 2);
+      y = {y.x + left.x, y.y + left.y, y.z + right.x, y.w + right.y};
+    }
+    Element* d = static_cast<Element*>(params_.d) + offset;
+    if constexpr (kConfig.float32_out) {
+      *reinterpret_cast<float4*>(d) = y;
+    } else {
+      *reinterpret_cast<uint2*>(d) = {ptx::pack_bfloat16(y.x, y.y), ptx::pack_bfloat16(y.z, y.w)};
+    }
+  }
+
+  const Sm90Fp8GemmSwappedParams& params_;
+  const Work& work_;
+  Smem& smem_;
+  u32 warp_;
+  u32 lane_;
+};
+
+}  // namespace jdg
