@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jax_deepgemm.alignment import align, ceil_div, get_tma_aligned_size
@@ -20,6 +19,7 @@ from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.padding import pad_last
 
 _STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
 
@@ -81,13 +81,13 @@ def run(
   )
   pitch = _d_pitch(problem)
   operands = [
-    _pad_last(a, 16),
+    pad_last(a, 16),
     get_mn_major_tma_aligned_tensor(sfa),
-    _pad_last(b, 16),
+    pad_last(b, 16),
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   if c is not None:
-    operands.append(_pad_last(c, pitch))
+    operands.append(pad_last(c, pitch))
   config = choose(
     problem,
     device,
@@ -266,10 +266,3 @@ def _scalars(
 def _d_pitch(problem: Fp8GemmProblem) -> int:
   """Returns the elements from one row of C or D to the next."""
   return get_tma_aligned_size(problem.n, problem.out_bytes)
-
-
-def _pad_last(x: jax.Array, multiple: int) -> jax.Array:
-  missing = -x.shape[-1] % multiple
-  if not missing:
-    return x
-  return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),))
