@@ -10,8 +10,7 @@ BLOCK_K = 64
 LINE_BYTES = 128  # A row of a block of K, or 64 rows of one element of K.
 ATOM_ROWS = 64  # Rows of an MN-major operand that lie in one line.
 
-# Without 240, which spills with C.
-_BLOCK_NS = (8, *range(16, 225, 16), 256)
+_BLOCK_NS = (8, *range(16, 257, 16))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +195,4 @@ def _registers_fit(config: Sm90Bf16GemmConfig) -> bool:
   """Whether the kernel compiles without spills; the limits come from trying."""
   sums = config.num_slabs * config.block_n // 2
   results = sums * config.out_bytes // 4
-  if config.num_math_warpgroups == 3:
-    limit = 112 if config.with_c and not config.float32_out else 128
-  else:
-    limit = 176 if config.with_c and config.float32_out else 192
-  return sums + results <= limit
+  return sums + results <= (128 if config.num_math_warpgroups == 3 else 192)

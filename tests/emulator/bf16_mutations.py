@@ -197,6 +197,6 @@ BF16_MUTATIONS = (
     _WITH_C,
   ),
   Mutation(
-    "bf16_c_read_past_its_end", _RESULT, "r < num_rows && ", "", _WITH_C
+    "bf16_c_read_past_its_end", _RESULT, "r < num_rows ?", "true ?", _WITH_C
   ),
 )

@@ -51,23 +51,25 @@ __device__ __forceinline__ void load_result(float* result, const float* c) {
   result[1] = pair.y;
 }
 
-// Loads 16 rows of a tile's `columns`, from `row` on, of a matrix C of `num_rows` x `pitch`
-// elements; elements outside are not read. `pitch` is even, so pairs of columns are aligned.
-template <typename Element, typename Columns, typename Value, int kCount>
+// Loads 16 rows of kColumns columns, from `row` and `column` on, of a matrix C of `num_rows` x
+// `pitch` elements; elements outside are not read. `pitch` is even, so pairs of columns are
+// aligned. One address a row and constants from there: addresses of their own for all columns would
+// take the registers that the sums need.
+template <int kColumns, typename Element, typename Value, int kCount>
 __device__ __forceinline__ void load_tile(Value (&result)[kCount], const Element* c, u32 row,
-                                          const Columns& columns, u32 num_rows, u32 pitch,
-                                          u32 lane) {
-  constexpr int kGroups = Columns::kMain / 8;
+                                          u32 column, u32 num_rows, u32 pitch, u32 lane) {
+  constexpr int kGroups = kColumns / 8;
   constexpr int kPerPair = kCount / (2 * kGroups);  // Registers of a pair of columns.
+  const u32 first = column + lane % 4 * 2;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const u32 r = row + lane / 4 + half * 8;
-    const Element* line = c + static_cast<u64>(r) * pitch;
+    const int columns = r < num_rows ? static_cast<int>(pitch) - static_cast<int>(first) : 0;
+    const Element* pairs = c + static_cast<u64>(r) * pitch + first;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
-      const u32 column = columns[group * 8] + lane % 4 * 2;
       Value* pair = &result[(2 * group + half) * kPerPair];
-      if (r < num_rows && column < pitch) load_result(pair, line + column);
+      if (group * 8 < columns) load_result(pair, pairs + group * 8);
     }
   }
 }

@@ -44,8 +44,8 @@ class Sm90Bf16GemmStore {
     const u64 first = static_cast<u64>(group_) * params_.m * params_.pitch;
 #pragma unroll
     for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
-      load_tile(results[slab], static_cast<const Element*>(params_.c) + first, row_ + slab * 64,
-                columns_, params_.m, params_.pitch, lane_);
+      load_tile<kConfig.block_n>(results[slab], static_cast<const Element*>(params_.c) + first,
+                                 row_ + slab * 64, columns_.main, params_.m, params_.pitch, lane_);
     }
   }
 
