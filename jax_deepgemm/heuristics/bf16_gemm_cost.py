@@ -20,12 +20,13 @@ _LAUNCH_SECONDS = 3.7e-6  # Start, first loads and last stores.
 _TILE_CYCLES = 150
 _CYCLES_PER_SUM = 2.0  # Of each of a thread's registers of sums.
 # Beside wgmma, by staging buffers of a warp; hidden if two stages are as long.
-_STORE_BYTES_PER_CYCLE = {1: 25, 2: 45, 4: 48}
+_STORE_BYTES_PER_CYCLE = {1: 25, 2: 45, 4: 46}
 _C_CYCLES = 400  # Until C has arrived; hidden if the tile has more stages.
 _INGEST_BYTES_PER_CYCLE = 74  # Data that one multiprocessor can take in.
 _L2_BYTES_PER_CYCLE = 84  # Data that L2 sends, multicast counted once.
 _STAGE_CYCLES = 250  # What a stage costs however little is in it,
 _BARRIER_CYCLES = 2  # and on top of what is in it.
+_LOAD_CYCLES = 1200  # From a stage's release until it is full again.
 _BANDWIDTH_SHARE = 0.80  # Short kernels do not reach a copy's.
 _OVERLAP_LOSS = 0.12  # Of the shorter of computing and moving data.
 # Bytes that have to be under way on a multiprocessor for full bandwidth.
@@ -91,7 +92,10 @@ def _stage_cycles(config: Sm90Bf16GemmConfig) -> float:
     (config.a_rows + config.block_n) * LINE_BYTES / _INGEST_BYTES_PER_CYCLE,
     _sent_bytes(config) / _L2_BYTES_PER_CYCLE,
   )
-  return max(config.stage_k_blocks * block, _STAGE_CYCLES) + _BARRIER_CYCLES
+  # Two stages are held by the tensor cores, the one that runs and the next.
+  load = _LOAD_CYCLES / (config.num_stages - 2)
+  stage = max(config.stage_k_blocks * block, load, _STAGE_CYCLES)
+  return stage + _BARRIER_CYCLES
 
 
 def _block_mma_cycles(config: Sm90Bf16GemmConfig) -> float:
