@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 from jax_deepgemm.testing import Samples
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -32,6 +33,21 @@ def dense_cases() -> list[Case]:
   """Returns (m, n, k) of the dense FP8 benchmark."""
   document = read(_FOLDER / "cases" / "dense_fp8.json")
   return [case_of(row) for row in document["rows"]]
+
+
+def bf16_problems() -> list[Bf16GemmProblem]:
+  """Returns the problems of the dense BF16 benchmark."""
+  document = read(_FOLDER / "cases" / "dense_bf16.json")
+  return [
+    Bf16GemmProblem(
+      *case_of(row),
+      a_mn_major=row["layout"][0] == "t",
+      b_mn_major=row["layout"][1] == "n",
+      float32_out=row["out_dtype"] == "float32",
+      with_c=row["with_c"],
+    )
+    for row in document["rows"]
+  ]
 
 
 def case_of(row: dict[str, Any]) -> Case:

@@ -54,7 +54,7 @@ Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 _TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
 # Long enough for the clock to recover from the power limit of the run before.
 _PAUSE_SECONDS = 0.1
-_METHOD = (
+METHOD = (
   "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
   " before each run, a pause before each configuration; normal random operands"
 )
@@ -80,13 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     case: candidates_of(problem_of(case), device, arguments.num_forms)
     for case in cases
   }
-  compile_all(config for configs in candidates.values() for config in configs)
+  compile_all(
+    sm90_fp8_gemm.recipe(config)
+    for configs in candidates.values()
+    for config in configs
+  )
   rows = []
   for case, configs in candidates.items():
     rows += time_case(case, configs, device, arguments.num_tests)
-  fields = provenance.collect(_METHOD, arguments.commit)
+  fields = provenance.collect(METHOD, arguments.commit)
   results.write(results.RESULTS / "sweep_fp8.json", fields, rows)
-  write_table(rows)
+  write_table(rows, _TABLE, _name_of)
   return 0
 
 
@@ -118,9 +122,9 @@ def _without_stores(config: Sm90Fp8GemmConfig) -> Sm90Fp8GemmConfig:
   )
 
 
-def compile_all(configs: Iterable[Config]) -> None:
+def compile_all(recipes: Iterable[Recipe]) -> None:
   library = kernel_library.library()
-  recipes = {recipe_of(config) for config in configs}
+  recipes = set(recipes)
   for recipe in recipes:
     library.prefetch(recipe)
   for recipe in recipes:
@@ -149,12 +153,11 @@ def time_case(
   programs = [program(problem_of(case), config, device) for config in configs]
   for run in programs:
     jax.block_until_ready(run(*operands))
-  times = _profile(programs, operands, num_tests, pause_seconds)
+  times = profile_times(programs, operands, num_tests, pause_seconds)
   rows = [
     {
       "case": dict(zip(("m", "n", "k"), case, strict=True)),
-      "us_median": round(statistics.median(runs), 2),
-      "us_min": round(min(runs), 2),
+      **timed(runs),
       "key": list(tuned.key_of(config)),
       "config": dataclasses.asdict(config),
     }
@@ -164,6 +167,14 @@ def time_case(
   best = rows[0]
   print(f"{case}: {best['us_median']:.2f} us with {best['key']}", flush=True)
   return rows
+
+
+def timed(runs: Sequence[float]) -> dict[str, float]:
+  """Returns what a row says of the times of one configuration."""
+  return {
+    "us_median": round(statistics.median(runs), 2),
+    "us_min": round(min(runs), 2),
+  }
 
 
 def program(
@@ -178,11 +189,11 @@ def program(
   return jax.jit(lambda *operands: launch.call((call,), operands, [result])[0])
 
 
-def _profile(
+def profile_times(
   programs: Sequence[Callable[..., jax.Array]],
   operands: Sequence[jax.Array],
   num_tests: int,
-  pause_seconds: float,
+  pause_seconds: float = _PAUSE_SECONDS,
 ) -> list[list[float]]:
   """Returns `num_tests` kernel times of each program in microseconds."""
   gpu = jax.local_devices()[0]
@@ -209,12 +220,20 @@ def _profile(
   return [times[start : start + num_tests] for start in starts]
 
 
-def write_table(rows: Iterable[dict[str, Any]]) -> None:
+def _name_of(row: dict[str, Any]) -> str:
+  return tuned.problem_name(problem_of(results.case_of(row)))
+
+
+def write_table(
+  rows: Iterable[dict[str, Any]],
+  table: pathlib.Path,
+  name_of: Callable[[dict[str, Any]], str],
+) -> None:
   """Puts the fastest configuration of each case into the table."""
-  document = results.read(_TABLE)
+  document = results.read(table)
   fastest: dict[str, dict[str, Any]] = {}
   for row in rows:
-    name = tuned.problem_name(problem_of(results.case_of(row)))
+    name = name_of(row)
     if name not in fastest or row["us_median"] < fastest[name]["us_median"]:
       fastest[name] = row
   document["configs"] |= {name: row["key"] for name, row in fastest.items()}
@@ -222,7 +241,7 @@ def write_table(rows: Iterable[dict[str, Any]]) -> None:
     f"  {json.dumps(name)}: {json.dumps(key)}"
     for name, key in sorted(document["configs"].items())
   )
-  _TABLE.write_text(
+  table.write_text(
     f'{{\n "about": {json.dumps(document["about"])},\n'
     f' "configs": {{\n{lines}\n }}\n}}\n',
     encoding="utf-8",

@@ -64,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     for case in cases(arguments.only_m)
   }
-  sweep.compile_all(c for configs in candidates.values() for c in configs)
+  sweep.compile_all(
+    sweep.recipe_of(c) for configs in candidates.values() for c in configs
+  )
   rows = []
   for case, configs in candidates.items():
     timed = sweep.time_case(

@@ -3,6 +3,14 @@
 from jax_deepgemm.alignment import align as align
 from jax_deepgemm.alignment import ceil_div as ceil_div
 from jax_deepgemm.alignment import get_tma_aligned_size as get_tma_aligned_size
+from jax_deepgemm.bf16_gemm import bf16_gemm_nn as bf16_gemm_nn
+from jax_deepgemm.bf16_gemm import bf16_gemm_nt as bf16_gemm_nt
+from jax_deepgemm.bf16_gemm import bf16_gemm_tn as bf16_gemm_tn
+from jax_deepgemm.bf16_gemm import bf16_gemm_tt as bf16_gemm_tt
+from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nn as cublaslt_gemm_nn
+from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nt as cublaslt_gemm_nt
+from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tn as cublaslt_gemm_tn
+from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4

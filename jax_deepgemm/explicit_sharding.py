@@ -6,20 +6,33 @@ shards are, so the call is put into a `shard_map` of its own.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 # There is no public way to learn the mesh axes of an enclosing vmap.
 from jax._src import core
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from jax_deepgemm.gemm_gradient import GemmParams
 from jax_deepgemm.gemm_operands import Operand, values_of
+from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.gemm_partitioning import contract_shards
-from jax_deepgemm.primitives.partition_plan import Plan, Sizes, make_plan
+from jax_deepgemm.primitives.partition_plan import Plan, make_plan
 
-Gemm = Callable[[Operand, Operand, jax.Array | None, GemmParams], jax.Array]
+
+class _GemmParams(Protocol):
+  """What is read of a GEMM's parameters, a frozen dataclass."""
+
+  out_dtype: jnp.dtype
+
+  @property
+  def form(self) -> GemmForm:
+    """How the operands lie."""
+
+
+_Params = TypeVar("_Params", bound=_GemmParams)
+Gemm = Callable[[Operand, Operand, jax.Array | None, _Params], jax.Array]
 
 
 def explicit_mesh(*operands: Any) -> AbstractMesh | None:
@@ -32,12 +45,12 @@ def explicit_mesh(*operands: Any) -> AbstractMesh | None:
 
 
 def gemm_over_mesh(
-  gemm: Gemm,
+  gemm: Gemm[_Params],
   mesh: AbstractMesh,
   a: Operand,
   b: Operand,
   c: jax.Array | None,
-  params: GemmParams,
+  params: _Params,
 ) -> jax.Array:
   """Returns gemm(a, b, c, params), each device computing its shard.
 
@@ -47,21 +60,18 @@ def gemm_over_mesh(
   Args:
     gemm: computes one shard.
     mesh: what `explicit_mesh` found.
-    a: `[m, k]`.
-    b: `[n, k]`.
+    a: `[m, k]`, or as `params.form` says.
+    b: `[n, k]`, likewise.
     c: `[m, n]` or None.
     params: of the GEMM.
   """
-  sizes = Sizes.of(
-    (1, *values_of(a).shape),
-    (1, *values_of(b).shape),
-    params.recipe_a,
-    params.recipe_b,
-  )
-  wished = (_entries(a), _entries(b), _entries(c))
+  form = params.form
+  sizes = form.sizes((1, *values_of(a).shape), (1, *values_of(b).shape))
+  wished = (form.of_a(_entries(a)), form.of_b(_entries(b)), _entries(c))
   plan = make_plan(sizes, mesh.shape, *wished)
   specs = tuple(
-    PartitionSpec(*spec[1:]) for spec in (plan.a, plan.b, plan.result)
+    PartitionSpec(*spec[1:])
+    for spec in (form.of_a(plan.a), form.of_b(plan.b), plan.result)
   )
   operands = [
     _placed(x, mesh, spec) for x, spec in zip((a, b, c), specs, strict=True)

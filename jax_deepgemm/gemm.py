@@ -8,16 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jax_deepgemm import gemm_gradient
 from jax_deepgemm.explicit_sharding import explicit_mesh, gemm_over_mesh
+from jax_deepgemm.gemm_arguments import checked_c, checked_out
 from jax_deepgemm.gemm_gradient import GemmParams
 from jax_deepgemm.gemm_operands import Operand, canonical_operand, values_of
 from jax_deepgemm.options import current
 from jax_deepgemm.recipes import resolve_recipes
-
-_OUT_DTYPES = ("bfloat16", "float32")
 
 
 def fp8_gemm_nt(
@@ -180,8 +178,8 @@ def _gemm(
   )
   m, k = values_of(a).shape
   n = _checked_n(k, b)
-  out_dtype = _checked_out_dtype(out_dtype, c)
-  c = _checked_c(c, (m, n), out_dtype)
+  out_dtype = checked_out(out_dtype, c)
+  c = checked_c(c, (m, n), out_dtype)
   if 0 in (m, n, k):
     return jnp.zeros((m, n), out_dtype) if c is None else c
   params = GemmParams(out_dtype, recipe_a, recipe_b, current())
@@ -196,33 +194,3 @@ def _checked_n(k: int, b: Operand) -> int:
   if k != k_of_b:
     raise ValueError(f"a and b must have the same k, got {k} and {k_of_b}")
   return n
-
-
-def _checked_out_dtype(
-  out_dtype: jax.typing.DTypeLike | None, c: Any
-) -> jnp.dtype:
-  if out_dtype is None:
-    out_dtype = jnp.bfloat16 if c is None else getattr(c, "dtype", "float32")
-    name = "c"
-  else:
-    name = "out_dtype"
-  dtype = jnp.dtype(out_dtype)
-  if dtype.name not in _OUT_DTYPES:
-    raise TypeError(f"{name} must be bfloat16 or float32, got {dtype.name}")
-  return dtype
-
-
-def _checked_c(
-  c: Any, shape: tuple[int, int], out_dtype: jnp.dtype
-) -> jax.Array | None:
-  if c is None:
-    return None
-  if not isinstance(c, (jax.Array, np.ndarray)):
-    raise TypeError(f"c must be an array or None, got {type(c).__name__}")
-  if c.dtype != out_dtype:
-    raise TypeError(
-      f"c must have out_dtype {out_dtype.name}, got {c.dtype.name}"
-    )
-  if c.shape != shape:
-    raise ValueError(f"c must have shape [m, n] = {shape}, got {c.shape}")
-  return jnp.asarray(c)

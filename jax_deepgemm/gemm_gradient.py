@@ -18,6 +18,7 @@ from jax_deepgemm.primitives.fp8_gemm import (
   fp8_gemm,
   quantized_gradient_message,
 )
+from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.reference import dequantize
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.quantize import (
@@ -48,6 +49,11 @@ class GemmParams:
   recipe_a: Granularity
   recipe_b: Granularity
   options: Options
+
+  @property
+  def form(self) -> GemmForm:
+    """How the operands lie."""
+    return GemmForm(2, recipe_a=self.recipe_a, recipe_b=self.recipe_b)
 
 
 def gemm(

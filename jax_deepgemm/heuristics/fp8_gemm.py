@@ -1,14 +1,17 @@
 """Which configuration computes an FP8 GEMM."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import tuned
+from jax_deepgemm.heuristics.choice import of_block_sizes, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
 from jax_deepgemm.heuristics.fp8_gemm_swapped_cost import (
   estimate_swapped_seconds,
 )
+from jax_deepgemm.heuristics.raster import strip_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
@@ -58,22 +61,15 @@ def choose(
     splits=not batch_invariant,
     prefetch_weights=prefetch_weights,
   )
-  configs: list[Config] = [
-    config
-    for config in (*legal_configs(problem, device), *swapped)
-    if config.block_m % block_size_multiple_of[0] == 0
-    and config.block_n % block_size_multiple_of[1] == 0
-  ]
-  if not configs:
-    raise ValueError(
-      f"no configuration fits {problem} on {device} with block sizes that"
-      f" are multiples of {block_size_multiple_of}"
-    )
-  key = tuned.lookup(problem, device)
-  for config in configs:
-    if tuned.key_of(config) == key:
-      return config
-  return min(configs, key=lambda config: estimate(problem, config, device))
+  legal: Iterator[Config] = itertools.chain(
+    legal_configs(problem, device), swapped
+  )
+  return tuned_or_cheapest(
+    of_block_sizes(legal, block_size_multiple_of, problem, device),
+    tuned.lookup(problem, device),
+    tuned.key_of,
+    lambda config: estimate(problem, config, device),
+  )
 
 
 def estimate(problem: Fp8GemmProblem, config: Config, device: Device) -> float:
@@ -108,19 +104,10 @@ def _swapped_configs(
 def raster_width(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, num_clusters: int
 ) -> int:
-  """Returns how many tiles of M are walked before the next tile of N.
-
-  The clusters that run at one time then read the fewest rows of A and B
-  together. Widths that leave a narrow last strip cost a little.
-  """
-  tiles_m, tiles_n = num_tiles(problem, config)
-  cluster_rows = config.block_m * config.cluster_m
-  cluster_columns = config.block_n * config.cluster_n
-  in_flight = min(num_clusters, tiles_m * tiles_n)
-
-  def rows_read(width: int) -> float:
-    columns = -(-in_flight // width) * cluster_columns
-    ragged = 0.02 * width * cluster_rows if tiles_m % width else 0
-    return width * cluster_rows + columns + ragged
-
-  return min(range(1, min(tiles_m, 32) + 1), key=rows_read)
+  """Returns how many tiles of M are walked before the next tile of N."""
+  return strip_width(
+    *num_tiles(problem, config),
+    config.block_m * config.cluster_m,
+    config.block_n * config.cluster_n,
+    num_clusters,
+  )

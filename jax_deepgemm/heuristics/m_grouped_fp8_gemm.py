@@ -7,6 +7,7 @@ many are expected; every configuration is right for any number.
 import dataclasses
 from collections.abc import Iterator
 
+from jax_deepgemm.heuristics.choice import of_block_sizes
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
   estimate_grouped_seconds,
@@ -65,18 +66,8 @@ def choose_grouped(
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
-  configs = [
-    config
-    for config in legal_grouped_configs(problem, device)
-    if config.block_m % block_size_multiple_of[0] == 0
-    and config.block_n % block_size_multiple_of[1] == 0
-  ]
-  if not configs:
-    raise ValueError(
-      f"no configuration fits {problem} on {device} with block sizes that"
-      f" are multiples of {block_size_multiple_of}"
-    )
+  legal = legal_grouped_configs(problem, device)
   return min(
-    configs,
+    of_block_sizes(legal, block_size_multiple_of, problem, device),
     key=lambda config: estimate_grouped_seconds(problem, config, device),
   )

@@ -52,7 +52,7 @@ def lookup(problem: Fp8GemmProblem, device: Device) -> Key | None:
   if problem.num_groups != 1 or problem.with_c:
     return None
   name = problem_name(problem)
-  return _table().get(name)
+  return table("tuned_sm90.json").get(name)
 
 
 def problem_name(problem: Fp8GemmProblem) -> str:
@@ -63,9 +63,10 @@ def problem_name(problem: Fp8GemmProblem) -> str:
 
 
 @functools.cache
-def _table() -> dict[str, Key]:
+def table(file_name: str) -> dict[str, Key]:
+  """Returns {name of a problem: key of its fastest configuration}."""
   path = importlib.resources.files("jax_deepgemm.heuristics").joinpath(
-    "tuned_sm90.json"
+    file_name
   )
   rows = json.loads(path.read_text(encoding="utf-8"))["configs"]
   return {name: tuple(key) for name, key in rows.items()}

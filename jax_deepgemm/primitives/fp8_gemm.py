@@ -16,11 +16,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
 
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import (
-  fp8_gemm_lowering,
-  gemm_batching,
-  gemm_partitioning,
-)
+from jax_deepgemm.primitives import gemm_batching, gemm_partitioning
+from jax_deepgemm.primitives.fp8_gemm_lowering import LOWERING
+from jax_deepgemm.primitives.gemm_form import GemmForm
 
 fp8_gemm_p = Primitive("fp8_gemm")
 fp8_gemm_local_p = Primitive("fp8_gemm_local")
@@ -63,6 +61,14 @@ def fp8_gemm(
     recipe_b=recipe_b,
     options=options,
   )
+
+
+def form_of(
+  *, recipe_a: tuple[int, int], recipe_b: tuple[int, int], **params: Any
+) -> GemmForm:
+  """Returns how the operands lie, from the primitive's parameters."""
+  del params
+  return GemmForm(arrays=2, recipe_a=recipe_a, recipe_b=recipe_b)
 
 
 def _bind(operands: Sequence[jax.Array], **params: Any) -> jax.Array:
@@ -134,7 +140,8 @@ def _batch(
   dims: Sequence[int | None],
   **params: Any,
 ) -> tuple[jax.Array, int]:
-  return gemm_batching.batch_shards(_bind, operands, dims, **params)
+  form = form_of(**params)
+  return gemm_batching.batch_shards(form, _bind, operands, dims, **params)
 
 
 for _primitive in (fp8_gemm_p, fp8_gemm_local_p):
@@ -143,14 +150,13 @@ for _primitive in (fp8_gemm_p, fp8_gemm_local_p):
   ad.primitive_jvps[_primitive] = functools.partial(_jvp, _primitive)
   batching.primitive_batchers[_primitive] = _batch
 
-mlir.register_lowering(fp8_gemm_local_p, fp8_gemm_lowering.lower_default)
-mlir.register_lowering(
-  fp8_gemm_local_p, fp8_gemm_lowering.lower_cuda, platform="cuda"
-)
+mlir.register_lowering(fp8_gemm_local_p, LOWERING.default)
+mlir.register_lowering(fp8_gemm_local_p, LOWERING.cuda, platform="cuda")
 mlir.register_lowering(
   fp8_gemm_p,
   functools.partial(
     gemm_partitioning.lower,
+    form_of,
     functools.partial(_bind_unless_empty, fp8_gemm_local_p),
   ),
 )

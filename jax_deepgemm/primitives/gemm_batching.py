@@ -1,4 +1,4 @@
-"""vmap of the fp8 GEMM: always one launch, whatever is batched."""
+"""vmap of a GEMM: always one launch, whatever is batched."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.varying import to_common_varying
 
 Dim = int | None
@@ -14,7 +15,11 @@ Bind = Callable[..., jax.Array]
 
 
 def batch_shards(
-  bind: Bind, operands: Sequence[jax.Array], dims: Sequence[Dim], **params: Any
+  form: GemmForm,
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  dims: Sequence[Dim],
+  **params: Any,
 ) -> tuple[jax.Array, Dim]:
   """Returns what `batch` does, each device computing its part of the batch.
 
@@ -23,10 +28,10 @@ def batch_shards(
   """
   axes = _explicit_axes(operands, dims)
   if not axes:
-    return batch(bind, operands, dims, **params)
+    return batch(form, bind, operands, dims, **params)
 
   def shard(*arrays: jax.Array) -> jax.Array:
-    result, dim = batch(bind, to_common_varying(arrays), dims, **params)
+    result, dim = batch(form, bind, to_common_varying(arrays), dims, **params)
     return jnp.moveaxis(result, dim, 0)
 
   mesh = jax.typeof(operands[0]).sharding.mesh
@@ -55,7 +60,11 @@ def _explicit_axes(
 
 
 def batch(
-  bind: Bind, operands: Sequence[jax.Array], dims: Sequence[Dim], **params: Any
+  form: GemmForm,
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  dims: Sequence[Dim],
+  **params: Any,
 ) -> tuple[jax.Array, int]:
   """Returns the batched product and where its batch dimension is.
 
@@ -65,27 +74,32 @@ def batch(
   batch becomes part of the group dimension.
 
   Args:
+    form: of the operands.
     bind: binds the primitive.
-    operands: a, sfa, b, sfb and perhaps c, one more dimension where batched.
+    operands: as `form` says, with one more dimension where batched.
     dims: the batch dimension of each operand, or None.
     **params: of the primitive.
   """
   size = next(
     x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None
   )
-  a_is_batched = dims[0] is not None or dims[1] is not None
-  b_is_batched = dims[2] is not None or dims[3] is not None
+  split = form.arrays
+  a_is_batched = any(d is not None for d in dims[:split])
+  b_is_batched = any(d is not None for d in dims[split : form.c])
   if not a_is_batched and not b_is_batched:
-    return _only_c(bind, operands, dims, params), 0
-  *group, m, _ = _shape(operands[0], dims[0])
-  n = _shape(operands[2], dims[2])[-2]
+    return _only_c(form, bind, operands, dims, params), 0
+  *group, m, _ = form.of_a(_shape(operands[0], dims[0]))
+  n = form.of_b(_shape(operands[split], dims[split]))[-2]
   row = len(group)
-  if not b_is_batched and m % params["recipe_a"][0] == 0:
-    positions = (row, row, None, None, row)
-  elif not a_is_batched and n % params["recipe_b"][0] == 0:
-    positions = (None, None, row, row, row + 1)
+  positions: tuple[Dim, ...]
+  if not b_is_batched and m % form.recipe_a[0] == 0:
+    position = row + form.a_k_first
+    positions = (*(position,) * split, *(None,) * split, row)
+  elif not a_is_batched and n % form.recipe_b[0] == 0:
+    position = row + form.b_k_first
+    positions = (*(None,) * split, *(position,) * split, row + 1)
   else:
-    positions = (0, 0, 0, 0, 0)
+    positions = (0,) * (form.c + 1)
   placed = [
     x if position is None else _place(x, d, size, position)
     for x, d, position in zip(operands, dims, positions, strict=False)
@@ -97,21 +111,23 @@ def batch(
     x if position is None else _merge(x, position)
     for x, position in zip(placed, positions, strict=False)
   ]
-  result_dim = positions[4]
+  result_dim = positions[form.c]
   shape = [*group, m, n]
   shape.insert(result_dim, size)
   return bind(merged, **params).reshape(shape), result_dim
 
 
 def _only_c(
+  form: GemmForm,
   bind: Bind,
   operands: Sequence[jax.Array],
   dims: Sequence[Dim],
   params: dict[str, Any],
 ) -> jax.Array:
   """Returns one product added to each c, rounded once as the kernel does."""
-  c = jnp.moveaxis(operands[4], dims[4], 0)
-  product = bind(operands[:4], **(params | {"out_dtype": jnp.dtype("float32")}))
+  c = jnp.moveaxis(operands[form.c], dims[form.c], 0)
+  inputs = operands[: form.c]
+  product = bind(inputs, **(params | {"out_dtype": jnp.dtype("float32")}))
   return (product[None] + c.astype(jnp.float32)).astype(c.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Automatic partitioning of the fp8 GEMM: what XLA is told, and what it gets.
+"""Automatic partitioning of a GEMM: what XLA is told, and what it gets.
 
 XLA asks how dimensions of operands and result belong together (a Shardy rule),
 propagates shardings, and calls back for the program of one device.
@@ -17,11 +17,12 @@ from jax._src import dispatch
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_deepgemm.primitives import gemm_sharding_rule
-from jax_deepgemm.primitives.fp8_gemm_lowering import lower_grouped
-from jax_deepgemm.primitives.partition_plan import Sizes, make_plan
+from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.gemm_lowering import lower_grouped
+from jax_deepgemm.primitives.partition_plan import make_plan
 
 Bind = Callable[..., jax.Array]
 
@@ -32,6 +33,7 @@ def require_devices(primitive: Primitive) -> None:
 
 
 def lower(
+  form_of: Callable[..., GemmForm],
   bind_local: Bind,
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
@@ -40,23 +42,24 @@ def lower(
   """Lowers to `bind_local`, for XLA to partition if there are more devices.
 
   Args:
+    form_of: the form of the operands, from the primitive's parameters.
     bind_local: binds the primitive that one device runs.
     ctx: of the lowering.
-    *operands: a, sfa, b, sfb and perhaps c.
+    *operands: as the form says.
     **params: of the primitive.
   """
+  form = form_of(**params)
 
   def function(*arrays: jax.Array, k_axes: Sequence[str] = ()) -> jax.Array:
     def product(c: jax.Array | None, out_dtype: Any) -> jax.Array:
-      inputs = arrays[:4] if c is None else (*arrays[:4], c)
+      inputs = arrays[: form.c] if c is None else (*arrays[: form.c], c)
       return bind_local(inputs, **(params | {"out_dtype": out_dtype}))
 
-    c = arrays[4] if len(arrays) == 5 else None
+    c = arrays[form.c] if len(arrays) > form.c else None
     return contract_shards(product, c, k_axes, params["out_dtype"])
 
   if _is_partitioned_by_xla(ctx):
-    recipes = params["recipe_a"], params["recipe_b"]
-    function = _partitioned(function, len(operands), recipes)
+    function = _partitioned(function, len(operands), form)
   return lower_grouped(function)(ctx, *operands)
 
 
@@ -79,7 +82,7 @@ def _is_partitioned_by_xla(ctx: mlir.LoweringRuleContext) -> bool:
 def _partitioned(
   function: Callable[..., jax.Array],
   num_operands: int,
-  recipes: tuple[tuple[int, int], tuple[int, int]],
+  form: GemmForm,
 ) -> custom_partitioning:
   """Returns `function` with the rule and the callback that XLA asks."""
 
@@ -89,9 +92,11 @@ def _partitioned(
     result_types: Sequence[mlir.ir.Type],
   ) -> tuple[str, dict[str, Any]]:
     del mesh, result_types
-    a_shape, b_shape = operand_types[0].shape, operand_types[2].shape
     return gemm_sharding_rule.sharding_rule(
-      a_shape, b_shape, *recipes, has_c=num_operands == 5
+      operand_types[0].shape,
+      operand_types[form.arrays].shape,
+      form,
+      has_c=num_operands > form.c,
     )
 
   def partition(
@@ -99,24 +104,26 @@ def _partitioned(
     operands: Sequence[jax.ShapeDtypeStruct],
     result: jax.ShapeDtypeStruct,
   ) -> tuple[Any, ...]:
-    a, _, b, *_ = operands
+    a, b = operands[0], operands[form.arrays]
     plan = make_plan(
-      Sizes.of(a.shape, b.shape, *recipes),
+      form.sizes(a.shape, b.shape),
       mesh.shape,
-      a.sharding.spec,
-      b.sharding.spec,
+      form.of_a(a.sharding.spec),
+      form.of_b(b.sharding.spec),
       result.sharding.spec,
     )
-    specs = (plan.a, plan.a, plan.b, plan.b, plan.result)[:num_operands]
+    spec_a = PartitionSpec(*form.of_a(plan.a))
+    spec_b = PartitionSpec(*form.of_b(plan.b))
+    specs = (*(spec_a,) * form.arrays, *(spec_b,) * form.arrays, plan.result)
     return (
       mesh,
       functools.partial(function, k_axes=plan.k),
       NamedSharding(mesh, plan.result),
-      tuple(NamedSharding(mesh, spec) for spec in specs),
+      tuple(NamedSharding(mesh, spec) for spec in specs[:num_operands]),
     )
 
   # The wrapper inspects the signature to count operands.
-  names = ["a", "sfa", "b", "sfb", "c"][:num_operands]
+  names = form.names[:num_operands]
   function.__signature__ = inspect.Signature(
     [inspect.Parameter(x, inspect.Parameter.POSITIONAL_ONLY) for x in names]
   )

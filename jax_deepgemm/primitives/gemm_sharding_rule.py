@@ -1,15 +1,16 @@
-"""The Shardy rule of the fp8 GEMM: which dimensions are sharded together."""
+"""The Shardy rule of a GEMM: which dimensions are sharded together."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from jax_deepgemm.primitives.gemm_form import GemmForm
+
 
 def sharding_rule(
   a_shape: Sequence[int],
   b_shape: Sequence[int],
-  recipe_a: tuple[int, int],
-  recipe_b: tuple[int, int],
+  form: GemmForm,
   *,
   has_c: bool,
 ) -> tuple[str, dict[str, Any]]:
@@ -21,24 +22,22 @@ def sharding_rule(
   is one block only, neither is sharded.
 
   Args:
-    a_shape: `[g, m, k]`.
-    b_shape: `[g, n, k]`.
-    recipe_a: (gran_m, gran_k).
-    recipe_b: (gran_n, gran_k).
-    has_c: there is a fifth operand `[g, m, n]`.
+    a_shape: `[g, m, k]`, or as `form` says.
+    b_shape: `[g, n, k]`, likewise.
+    form: of the operands.
+    has_c: there is one more operand `[g, m, n]`.
   """
   factors = _Factors()
-  m, scales_m = factors.rows("m", a_shape[1], recipe_a[0])
-  n, scales_n = factors.rows("n", b_shape[1], recipe_b[0])
+  size_m, size_k = form.of_a(a_shape)[1:]
+  size_n = form.of_b(b_shape)[1]
+  m, scales_m = factors.rows("m", size_m, form.recipe_a[0])
+  n, scales_n = factors.rows("n", size_n, form.recipe_b[0])
   k, scales_ka, scales_kb = factors.contraction(
-    a_shape[2], recipe_a[1], recipe_b[1]
+    size_k, form.recipe_a[1], form.recipe_b[1]
   )
-  operands = [
-    f"g {m} {k}",
-    f"g {scales_m} {scales_ka}",
-    f"g {n} {k}",
-    f"g {scales_n} {scales_kb}",
-  ]
+  a = [form.of_a((m, k)), (scales_m, scales_ka)][: form.arrays]
+  b = [form.of_b((n, k)), (scales_n, scales_kb)][: form.arrays]
+  operands = [f"g {rows} {columns}" for rows, columns in (*a, *b)]
   if has_c:
     operands.append(f"g {m} {n}")
   rule = f"{', '.join(operands)} -> g {m} {n}"
@@ -67,6 +66,9 @@ class _Factors:
   ) -> tuple[str, str, str]:
     """Returns the factors of k and of the scales of a and b along k."""
     block = max(granularity_a, granularity_b)
+    if block == 1:
+      self._reduced.append("k")
+      return "k", "k", "k"
     if size % block or size == block:
       self._replicated += ["k", "ka", "kb"]
       return "k", "ka", "kb"

@@ -60,6 +60,37 @@ def fp8_gemm(
   return total.astype(out_dtype)
 
 
+def bf16_gemm(
+  a: jax.Array,
+  b: jax.Array,
+  c: jax.Array | None = None,
+  *,
+  out_dtype: jax.typing.DTypeLike,
+  a_mn_major: bool,
+  b_mn_major: bool,
+) -> jax.Array:
+  """Returns c + sum_k a[g, m, k] * b[g, n, k], summed in float32.
+
+  Args:
+    a: `[g, m, k]` bfloat16, or `[g, k, m]` if `a_mn_major`.
+    b: `[g, n, k]` bfloat16, or `[g, k, n]` if `b_mn_major`.
+    c: `[g, m, n]`, added before the only rounding to `out_dtype`.
+    out_dtype: dtype of the result.
+    a_mn_major: how `a` lies.
+    b_mn_major: how `b` lies.
+
+  Returns:
+    `[g, m, n]` in `out_dtype`, for g, m, n, k > 0.
+  """
+  contracted = (1 if a_mn_major else 2,), (1 if b_mn_major else 2,)
+  total = lax.dot_general(
+    a, b, (contracted, ((0,), (0,))), preferred_element_type=jnp.float32
+  )
+  if c is not None:
+    total = total + c.astype(jnp.float32)
+  return total.astype(out_dtype)
+
+
 def dequantize(
   values: jax.Array, scales: jax.Array, recipe: tuple[int, int]
 ) -> jax.Array:

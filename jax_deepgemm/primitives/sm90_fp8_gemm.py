@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
@@ -28,6 +27,7 @@ from jax_deepgemm.primitives.fp8_gemm_maps import (
   result_map,
   scale_map,
 )
+from jax_deepgemm.primitives.padding import pad_last
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
 _A, _SFA, _B, _SFB = range(4)
@@ -263,11 +263,3 @@ def _scalars(
 def _d_pitch(problem: Fp8GemmProblem) -> int:
   """Returns the elements from one row of C or D to the next."""
   return get_tma_aligned_size(problem.n, problem.out_bytes)
-
-
-def pad_last(x: jax.Array, multiple: int) -> jax.Array:
-  """Returns x with its last dimension padded to `multiple` by zeros."""
-  missing = -x.shape[-1] % multiple
-  if not missing:
-    return x
-  return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, missing),))

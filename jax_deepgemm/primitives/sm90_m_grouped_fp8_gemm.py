@@ -27,7 +27,8 @@ from jax_deepgemm.primitives.fp8_gemm_maps import (
   result_map,
   scale_map,
 )
-from jax_deepgemm.primitives.sm90_fp8_gemm import pad_last, print_once
+from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
 
 _SLAB_ROWS = 64
 

@@ -5,7 +5,16 @@ import subprocess
 
 import pytest
 
-from benchmarks import dense, provenance, results
+from benchmarks import (
+  dense,
+  dense_bf16,
+  provenance,
+  results,
+  sweep,
+  sweep_bf16,
+)
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 
 
 def test_what_is_written_is_read_back(document, results_file):
@@ -82,3 +91,52 @@ def test_the_dense_benchmark_refuses_a_machine_without_hopper(
   monkeypatch.setattr(provenance, "hopper", lambda: None)
   assert dense.main([]) == 2
   assert "needs a Hopper GPU" in capsys.readouterr().err
+
+
+def test_cases_of_bfloat16_are_forward_and_both_gradients():
+  problems = results.bf16_problems()
+  assert len(set(problems)) == len(problems) == 75
+  assert {dense_bf16.layout(p) for p in problems} == {"nt", "nn", "tn"}
+  assert {p.m for p in problems} >= {1, 128, 4096}
+
+
+def test_operands_of_bfloat16_fit_the_function_of_their_layout():
+  for layout in ("nt", "nn", "tn"):
+    problem = Bf16GemmProblem(
+      8, 16, 24, 1, layout[0] == "t", layout[1] == "n", True, True
+    )
+    arrays = dense_bf16.operands(problem)
+    results_of_both = [
+      dense_bf16.program(prefix, problem)(*arrays)
+      for prefix in ("bf16", "cublaslt")
+    ]
+    assert results_of_both[0].shape == (8, 16)
+    assert abs(results_of_both[0] - results_of_both[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize("module", [dense_bf16, sweep_bf16])
+def test_benchmarks_of_bfloat16_refuse_a_machine_without_hopper(
+  capsys, monkeypatch, module
+):
+  monkeypatch.setattr(provenance, "hopper", lambda: None)
+  monkeypatch.setattr(sweep_bf16, "process_device", lambda: None)
+  assert module.main([]) == 2
+  assert "needs a Hopper GPU" in capsys.readouterr().err
+
+
+def test_the_table_of_bfloat16_gets_the_fastest_of_each_case(tmp_path):
+  table = tmp_path / "table.json"
+  table.write_text('{"about": "x", "configs": {"b": [9]}}')
+  rows = [
+    {"us_median": 3.0, "key": [1, 2], "name": "a"},
+    {"us_median": 2.0, "key": [3, 4], "name": "a"},
+  ]
+  sweep.write_table(rows, table, lambda row: row["name"])
+  assert json.loads(table.read_text())["configs"] == {"a": [3, 4], "b": [9]}
+
+
+def test_candidates_differ_in_more_than_staging_buffers():
+  problem = Bf16GemmProblem(4096, 2112, 7168)
+  configs = sweep_bf16.candidates_of(problem, H200, 16)
+  keys = {sweep_bf16.tuned_bf16.key_of(config)[:-1] for config in configs}
+  assert len(keys) == len(configs) == 16

@@ -12,19 +12,19 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
+from tests.emulator import test_bf16_gemm, test_fp8_gemm
+from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
-from tests.emulator.fp8_gemm_case import Case, expected, roles
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
-from tests.emulator.mutations import MUTATIONS, Mutation
+from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
-from tests.emulator.test_fp8_gemm import CASES
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
 
-_MUTATIONS = {
-  mutation.name: mutation for mutation in (*MUTATIONS, *SWAPPED_MUTATIONS)
-}
+CASES = (*test_fp8_gemm.CASES, *test_bf16_gemm.CASES, *SWAPPED_CASES)
+_ALL = (*MUTATIONS, *SWAPPED_MUTATIONS, *BF16_MUTATIONS)
+_MUTATIONS = {mutation.name: mutation for mutation in _ALL}
 # Libraries of earlier calls, so that a second look takes no compiler.
 _FOLDER = HERE.parent.parent / "build" / "emulator"
 
@@ -81,12 +81,12 @@ def _print_names() -> None:
     print(f"  {name}")
 
 
-def _cases(text: str | None, mutation: str | None) -> list[Case]:
+def _cases(text: str | None, mutation: str | None) -> list[AnyCase]:
   if text is None and mutation is not None:
     return [_MUTATIONS.get(mutation, MUTATIONS[0]).case]
   # Those of mutations too: a report names them.
-  known = {case.id(): case for case in (*CASES, *SWAPPED_CASES)}
-  known |= {entry.case.id(): entry.case for entry in _MUTATIONS.values()}
+  known = {case.id(): case for case in CASES}
+  known |= {entry.case.id(): entry.case for entry in _ALL}
   if text in known:
     return [known[text]]
   return [case for name, case in known.items() if (text or "") in name]
@@ -96,8 +96,8 @@ def _emulator(toolchain: Toolchain, mutation: str | None) -> Emulator:
   if mutation in LAUNCH_MUTATIONS:
     return MutatedLaunches(toolchain, LAUNCH_MUTATIONS[mutation])
   if mutation is None:
-    return Emulator(toolchain, roles=roles)
-  return Emulator(toolchain, _headers(toolchain, _MUTATIONS[mutation]), roles)
+    return Emulator(toolchain)
+  return Emulator(toolchain, _headers(toolchain, _MUTATIONS[mutation]))
 
 
 def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
@@ -115,12 +115,13 @@ def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
 
 
 def _check(
-  case: Case,
+  case: AnyCase,
   emulator: Emulator,
   seeds: range,
   parsed: argparse.Namespace,
 ) -> bool:
   """Runs one case, prints how it went, and returns whether it is right."""
+  emulator.roles = case.roles
   # No bar where nobody watches, or for one run.
   bar = tqdm(seeds, case.id(), disable=True if parsed.seeds == 1 else None)
   for seed in bar:
@@ -140,12 +141,12 @@ def _check(
   return True
 
 
-def _largest_error(case: Case, result: np.ndarray) -> float:
-  exact, bound = expected(case.problem)
+def _largest_error(case: AnyCase, result: np.ndarray) -> float:
+  exact, bound = case.expected()
   return float(np.max(np.abs(result.astype(np.float64) - exact) / bound))
 
 
-def _command(case: Case, seed: int, mutation: str | None) -> str:
+def _command(case: AnyCase, seed: int, mutation: str | None) -> str:
   words = ["python", "-m", "tests.emulator", "--case", case.id()]
   words += ["--seed", str(seed)]
   return shlex.join(words + (["--mutate", mutation] if mutation else []))

@@ -64,6 +64,18 @@ class Case:
     flags += ["swapped"] * self.swapped
     return "-".join([f"{p.m}x{p.n}x{p.k}", *wanted, *flags])
 
+  def run(self, emulator, seed):
+    return run(self, emulator, seed)
+
+  def expected(self):
+    return expected(self.problem)
+
+  def wrong_elements(self, result):
+    return wrong_elements(self, result)
+
+  def roles(self, kernel):
+    return roles(kernel)
+
 
 def case(
   m, n, k, *, groups=1, num_sms=2, num_stages=3, swapped=False, **fields

@@ -9,25 +9,24 @@ import numpy as np
 from jax_deepgemm.primitives.kernel_call import KernelCall
 from tests.emulator.cast_mutations import CastMutation
 from tests.emulator.emulator import Emulator, EmulatorError
-from tests.emulator.fp8_gemm_case import Case, roles, run, wrong_elements
-from tests.emulator.mutations import Mutation
+from tests.emulator.mutations import AnyCase, Mutation
 from tests.emulator.toolchain import CUDA, Toolchain
 
 
-def verdict(case: Case, emulator: Emulator, seed: int) -> str | None:
+def verdict(case: AnyCase, emulator: Emulator, seed: int) -> str | None:
   """Returns what is wrong with a run, or None."""
   return examine(case, emulator, seed)[0]
 
 
 def examine(
-  case: Case, emulator: Emulator, seed: int
+  case: AnyCase, emulator: Emulator, seed: int
 ) -> tuple[str | None, np.ndarray | None]:
   """Returns what is wrong with a run, or None, and its result if it has one."""
   try:
-    result = run(case, emulator, seed)
+    result = case.run(emulator, seed)
   except EmulatorError as error:
     return str(error), None
-  wrong = wrong_elements(case, result)
+  wrong = case.wrong_elements(result)
   if len(wrong) == 0:
     return None, result
   num_nan = np.isnan(result[tuple(wrong.T)].astype(np.float32)).sum()
@@ -56,7 +55,7 @@ class MutatedLaunches(Emulator):
   def __init__(
     self, toolchain: Toolchain, change: Callable[[KernelCall], KernelCall]
   ):
-    super().__init__(toolchain, roles=roles)
+    super().__init__(toolchain)
     self.change = change
 
   def run(

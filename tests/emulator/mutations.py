@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from tests.emulator import bf16_gemm_case
 from tests.emulator.fp8_gemm_case import Case, case
+
+AnyCase = Case | bf16_gemm_case.Case
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
@@ -36,7 +39,7 @@ class Mutation:
   path: str
   old: str
   new: str
-  case: Case = _SPLIT
+  case: AnyCase = _SPLIT
 
 
 _ARRIVE_BYTES = "        ptx::mbarrier_arrive_expect_tx("

@@ -2,10 +2,9 @@
 
 import pytest
 
-from tests.emulator.command_line import main
+from tests.emulator.command_line import CASES, main
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutations import MUTATIONS
-from tests.emulator.test_fp8_gemm import CASES
 
 CASE = MUTATIONS[0].case.id()
 

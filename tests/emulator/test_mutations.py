@@ -2,21 +2,21 @@
 
 import pytest
 
+from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.emulator import Emulator
-from tests.emulator.fp8_gemm_case import Case, roles
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, mutated, verdict
 from tests.emulator.mutations import MUTATIONS
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 
 NUM_SEEDS = 12
-ALL = (*MUTATIONS, *SWAPPED_MUTATIONS)
-CASES = sorted({mutation.case for mutation in ALL}, key=Case.id)
+ALL = (*MUTATIONS, *SWAPPED_MUTATIONS, *BF16_MUTATIONS)
+CASES = sorted({mutation.case for mutation in ALL}, key=lambda case: case.id())
 
 
-@pytest.mark.parametrize("case", CASES, ids=Case.id)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id())
 def test_without_a_mutation_nothing_is_found(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
+  emulator = Emulator(toolchain, roles=case.roles)
   assert [verdict(case, emulator, s) for s in range(NUM_SEEDS)] == (
     [None] * NUM_SEEDS
   )
@@ -24,7 +24,8 @@ def test_without_a_mutation_nothing_is_found(toolchain, case):
 
 @pytest.mark.parametrize("mutation", ALL, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  emulator = Emulator(toolchain, mutated(mutation, tmp_path / "cuda"), roles)
+  headers = mutated(mutation, tmp_path / "cuda")
+  emulator = Emulator(toolchain, headers, mutation.case.roles)
   found = (verdict(mutation.case, emulator, s) for s in range(NUM_SEEDS))
   assert any(found)
 

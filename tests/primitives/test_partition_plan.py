@@ -4,6 +4,7 @@ import pytest
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import PartitionSpec as P
 
+from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.gemm_sharding_rule import sharding_rule
 from jax_deepgemm.primitives.partition_plan import Plan, Sizes, make_plan
 
@@ -123,13 +124,15 @@ def test_specs_follow_the_plan():
 def test_the_rule_ties_scales_to_their_blocks(
   m, n, k, recipe_a, recipe_b, expected
 ):
-  rule, _ = sharding_rule((1, m, k), (1, n, k), recipe_a, recipe_b, has_c=False)
+  form = GemmForm(2, recipe_a=recipe_a, recipe_b=recipe_b)
+  rule, _ = sharding_rule((1, m, k), (1, n, k), form, has_c=False)
   assert rule == expected
 
 
 def test_a_rule_with_c_is_understood_by_jax():
+  form = GemmForm(2, recipe_a=(128, 128), recipe_b=(128, 128))
   rule, properties = sharding_rule(
-    (1, 256, 512), (1, 256, 512), (128, 128), (128, 128), has_c=True
+    (1, 256, 512), (1, 256, 512), form, has_c=True
   )
   assert rule.endswith("g (m mi) (n ni) -> g (m mi) (n ni)")
   assert properties["reduction_factors"] == ("k",)
@@ -137,3 +140,11 @@ def test_a_rule_with_c_is_understood_by_jax():
   custom_partitioning(lambda *x: x[0]).def_partition(
     partition=None, sharding_rule=rule, **properties
   )
+
+
+def test_a_rule_without_scales_names_each_dimension_where_it_lies():
+  form = GemmForm(1, a_k_first=True, b_k_first=True)
+  rule, properties = sharding_rule((2, 3, 4), (2, 3, 5), form, has_c=True)
+  assert rule == "g k m, g k n, g m n -> g m n"
+  assert properties["reduction_factors"] == ("k",)
+  assert properties["need_replication_factors"] == ()

@@ -44,25 +44,33 @@ __device__ __forceinline__ u32 box_offset(u32 row, u32 chunk) {
   return row * kRowBytes + (kRowBytes == 128 ? chunk ^ (row % 8) : chunk) * 16;
 }
 
-// Writes kColumns columns as bfloat16. `sum` are those of the first; sum[4g], sum[4g + 1] are two
-// columns of row r in column group g, sum[4g + 2], sum[4g + 3] the same columns of row r + 8.
+// Writes kColumns columns of pairs of bfloat16. packed[2g] are two columns of row r in column group
+// g, packed[2g + 1] the same columns of row r + 8.
 template <int kColumns>
-__device__ __forceinline__ void write_bfloat16(const float* sum, u32 address, u32 lane) {
+__device__ __forceinline__ void write_packed(const u32* packed, u32 address, u32 lane) {
   constexpr int kGroups = kColumns / 8;
 #pragma unroll
   for (int group = 0; group < kGroups; group += 2) {
     const u32 row = address + box_offset<kColumns * 2>(lane % 16, group + lane / 16);
-    const float* x = sum + group * 4;
-    const u32 r0 = ptx::pack_bfloat16(x[0], x[1]);
-    const u32 r1 = ptx::pack_bfloat16(x[2], x[3]);
+    const u32* x = packed + group * 2;
     if (group + 1 < kGroups) {
-      const u32 r2 = ptx::pack_bfloat16(x[4], x[5]);
-      const u32 r3 = ptx::pack_bfloat16(x[6], x[7]);
-      ptx::stmatrix_x4(row, r0, r1, r2, r3);
+      ptx::stmatrix_x4(row, x[0], x[1], x[2], x[3]);
     } else {
-      ptx::stmatrix_x2(row, r0, r1);
+      ptx::stmatrix_x2(row, x[0], x[1]);
     }
   }
+}
+
+// Writes kColumns columns as bfloat16. `sum` are those of the first; sum[4g], sum[4g + 1] are two
+// columns of row r in column group g, sum[4g + 2], sum[4g + 3] the same columns of row r + 8.
+template <int kColumns>
+__device__ __forceinline__ void write_bfloat16(const float* sum, u32 address, u32 lane) {
+  u32 packed[kColumns / 4];
+#pragma unroll
+  for (int i = 0; i < kColumns / 4; ++i) {
+    packed[i] = ptx::pack_bfloat16(sum[2 * i], sum[2 * i + 1]);
+  }
+  write_packed<kColumns>(packed, address, lane);
 }
 
 // As above, as float32.

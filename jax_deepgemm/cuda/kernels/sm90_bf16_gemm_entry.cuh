@@ -1,0 +1,18 @@
+// The entry point of the Hopper BF16 GEMM: kernel parameters to Sm90Bf16GemmParams.
+#pragma once
+
+#include "kernels/sm90_bf16_gemm.cuh"
+
+// A macro because only the translation unit that fixes the configuration can hold it: tensor maps
+// must be parameters of a __global__ function, which is then found by this name. The order of the
+// parameters is that of primitives/sm90_bf16_gemm.py.
+#define JDG_SM90_BF16_GEMM_ENTRY(Kernel)                                                       \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, 1)                         \
+      sm90_bf16_gemm(const __grid_constant__ jdg::ptx::TensorMap a,                            \
+                     const __grid_constant__ jdg::ptx::TensorMap b,                            \
+                     const __grid_constant__ jdg::ptx::TensorMap d, const void* c, jdg::u32 m, \
+                     jdg::u32 pitch, jdg::u32 num_k_blocks, jdg::u32 num_m, jdg::u32 num_n,    \
+                     jdg::u32 num_groups, jdg::u32 raster_width) {                             \
+    Kernel::run(                                                                               \
+        {&a, &b, &d, c, m, pitch, num_k_blocks, {num_m, num_n, num_groups, raster_width}});    \
+  }

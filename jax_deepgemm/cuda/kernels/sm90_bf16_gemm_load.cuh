@@ -1,0 +1,87 @@
+// The loading role of the Hopper BF16 GEMM.
+#pragma once
+
+#include "kernels/sm90_bf16_gemm_types.cuh"
+
+namespace jdg {
+
+template <Sm90Bf16GemmConfig kConfig>
+struct Sm90Bf16GemmLoad {
+  using Traits = Sm90Bf16GemmTraits<kConfig>;
+  using Smem = typename Traits::Smem;
+  using Stage = typename Traits::Stage;
+  using Ring = typename Traits::Ring;
+
+  // Fetches the descriptors, which otherwise delays the first load of each.
+  __device__ static __forceinline__ void prefetch_maps(const Sm90Bf16GemmParams& params) {
+    ptx::prefetch_tensor_map(params.a);
+    ptx::prefetch_tensor_map(params.b);
+    ptx::prefetch_tensor_map(params.d);
+  }
+
+  // Streams A and B of every tile; one thread.
+  __device__ static __forceinline__ void tiles(const Sm90Bf16GemmParams& params, Smem& smem) {
+    Ring ring(smem.stages, smem.barriers);
+    const u32 rank = Traits::cta_rank();
+    for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
+      const TileIndex tile = tiles.tile();
+      const u32 row = Traits::first_row(tile, rank);
+      const u32 column = Traits::columns(tile, rank).main;
+#pragma unroll 1
+      for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+        Stage& stage = ring.stage();
+        ptx::Mbarrier& full = ring.barriers().full;
+        wait(ring.barriers().empty, ring.parity() ^ 1);
+        ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
+        // The CTAs of a cluster take turns in loading what all of them need for all of them.
+        const bool my_turn = k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
+        if (kConfig.cluster_n == 1 || my_turn) {
+          operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
+              stage.a[0], params.a, full, row, k_block, tile.group);
+        }
+        if (kConfig.cluster_m == 1 || my_turn) {
+          operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
+              stage.b[0], params.b, full, column, k_block, tile.group);
+        }
+        ring.advance();
+      }
+    }
+    ptx::launch_next_kernel();
+  }
+
+ private:
+  // Loads a stage's K blocks of kRows rows.
+  template <bool kMnMajor, int kRows, bool kShared>
+  __device__ static __forceinline__ void operand(u8* smem, const ptx::TensorMap* map,
+                                                 ptx::Mbarrier& full, u32 row, u32 k_block,
+                                                 u32 group) {
+    if constexpr (kMnMajor) {
+#pragma unroll
+      for (int block = 0; block < kConfig.stage_k_blocks; ++block) {
+#pragma unroll
+        for (int atom = 0; atom < kRows / kBf16AtomRows; ++atom) {
+          u8* target = smem + block * kRows * kBf16LineBytes + atom * kBf16AtomBytes;
+          box<kShared>(target, map, full, row + atom * kBf16AtomRows,
+                       (k_block + block) * kBf16BlockK, group);
+        }
+      }
+    } else if constexpr (kConfig.stage_k_blocks == 1) {
+      box<kShared>(smem, map, full, k_block * kBf16BlockK, row, group);
+    } else {
+      box<kShared>(smem, map, full, 0, row, k_block, group);
+    }
+  }
+
+  template <bool kShared, typename... Coordinates>
+  __device__ static __forceinline__ void box(void* smem, const ptx::TensorMap* map,
+                                             ptx::Mbarrier& full, Coordinates... coordinates) {
+    constexpr u16 kAllCtas = (1 << kConfig.cluster_size()) - 1;
+    if constexpr (kShared) {
+      ptx::tma_load_multicast(smem, map, full, kAllCtas, coordinates...);
+    } else {
+      ptx::tma_load(smem, map, full, coordinates...);
+    }
+  }
+};
+
+}  // namespace jdg

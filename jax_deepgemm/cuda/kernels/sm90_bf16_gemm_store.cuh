@@ -1,0 +1,86 @@
+// How a math warp of the Hopper BF16 GEMM reads C and stores a tile.
+//
+// Results wait in registers of their own, so nothing has to be out of the way before the next
+// tile's products begin: all of the tile is written behind its first two stages.
+#pragma once
+
+#include "kernels/sm90_bf16_gemm_types.cuh"
+
+namespace jdg {
+
+template <Sm90Bf16GemmConfig kConfig>
+class Sm90Bf16GemmStore {
+ public:
+  using Traits = Sm90Bf16GemmTraits<kConfig>;
+  using Boxes = typename Traits::Boxes;
+  using Results = typename Traits::Results;
+
+  // Boxes of at most 128 bytes a row, slab after slab, and where the second half of them begins.
+  static constexpr int kNumBoxes = kConfig.num_slabs * Boxes::kCount;
+  static constexpr int kMiddle = ceil_div(kNumBoxes, 2);
+
+  __device__ __forceinline__ Sm90Bf16GemmStore(const Sm90Bf16GemmParams& params,
+                                               typename Traits::Smem& smem, const TileIndex& tile,
+                                               u32 warp, u32 lane)
+      : params_(params),
+        slots_(smem.store + warp * Traits::kWarpStoreBytes),
+        columns_(Traits::columns(tile, Traits::cta_rank())),
+        row_(Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) +
+             warp % 4 * 16),
+        group_(tile.group),
+        lane_(lane) {}
+
+  __device__ __forceinline__ void first_half(const Results& results) const {
+    boxes<0, kMiddle>(results);
+  }
+
+  __device__ __forceinline__ void second_half(const Results& results) const {
+    boxes<kMiddle, kNumBoxes>(results);
+  }
+
+  // Reads the tile's part of C.
+  __device__ __forceinline__ void load_c(Results& results) const {
+    using Element = typename ElementType<kConfig.float32_out>::Type;
+    const u64 first = static_cast<u64>(group_) * params_.m * params_.pitch;
+#pragma unroll
+    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+      load_tile<kConfig.block_n>(results[slab], static_cast<const Element*>(params_.c) + first,
+                                 row_ + slab * 64, columns_.main, params_.m, params_.pitch, lane_);
+    }
+  }
+
+ private:
+  template <int kBox, int kEnd>
+  __device__ __forceinline__ void boxes(const Results& results) const {
+    if constexpr (kBox < kEnd) {
+      constexpr int kSlab = kBox / Boxes::kCount;
+      constexpr int kInSlab = kBox % Boxes::kCount;
+      u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
+      // The store that had this buffer has read it; those of other buffers may go on.
+      if (lane_ == 0) ptx::tma_store_wait_read<kPending>();
+      __syncwarp();
+      write_result<Boxes, kInSlab>(results[kSlab], slot, lane_);
+      ptx::fence_proxy_async();
+      __syncwarp();
+      if (lane_ == 0) {
+        ptx::tma_store(params_.d, slot, columns_[Boxes::first_column(kInSlab)], row_ + kSlab * 64,
+                       group_);
+        ptx::tma_store_commit();
+      }
+      boxes<kBox + 1, kEnd>(results);
+    }
+  }
+
+  // Buffers are used in turn, and also from one tile to the next only if they divide the boxes.
+  static constexpr int kPending =
+      kNumBoxes % kConfig.num_store_slots == 0 ? kConfig.num_store_slots - 1 : 0;
+
+  const Sm90Bf16GemmParams& params_;
+  u8* slots_;
+  typename Traits::Columns columns_;
+  u32 row_;  // Of D: the warp's first in slab 0.
+  u32 group_;
+  u32 lane_;
+};
+
+}  // namespace jdg

@@ -1,0 +1,115 @@
+// Configuration, parameters and shared memory of the Hopper BF16 GEMM.
+#pragma once
+
+#include "common/barrier_ring.cuh"
+#include "common/math.cuh"
+#include "common/tile_columns.cuh"
+#include "common/tile_result.cuh"
+#include "common/tile_scheduler.cuh"
+#include "mma/sm90_bf16.cuh"
+#include "ptx/sync.cuh"
+
+namespace jdg {
+
+// Mirrors `Sm90Bf16GemmConfig` in heuristics/sm90_bf16_gemm.py.
+struct Sm90Bf16GemmConfig {
+  int num_math_warpgroups;  // Each has `num_slabs` slabs of 64 rows.
+  int num_slabs;
+  int block_n;
+  int num_stages;
+  int stage_k_blocks;   // K blocks of 64 that are loaded together.
+  int a_rows;           // Rows of A that are loaded; fewer than the tile's when M is small.
+  int cluster_m;        // CTAs along M that share each tile of B,
+  int cluster_n;        // or along N that share each tile of A; one of the two is 1.
+  int num_store_slots;  // Staging buffers of a warp.
+  bool a_mn_major;      // A is [K, M] in memory, else [M, K].
+  bool b_mn_major;      // B is [K, N] in memory, else [N, K].
+  bool float32_out;     // D and C are float32, else bfloat16.
+  bool with_c;
+
+  constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
+  constexpr int cluster_size() const { return cluster_m * cluster_n; }
+};
+
+struct Sm90Bf16GemmParams {
+  const ptx::TensorMap* a;  // {K, M, group}, or {64, M, K / 64, group} if stage_k_blocks > 1, or
+                            // {M, K, group} if a_mn_major.
+  const ptx::TensorMap* b;  // As `a`, with N for M.
+  const ptx::TensorMap* d;  // {pitch, M, group}.
+  const void* c;            // [group, m, pitch]; if with_c.
+  u32 m;
+  u32 pitch;  // Elements of a row of C and D.
+  u32 num_k_blocks;
+  TileGrid grid;
+};
+
+// What follows from a configuration.
+template <Sm90Bf16GemmConfig kConfig>
+struct Sm90Bf16GemmTraits {
+  static constexpr int kBlockM = kConfig.block_m();
+  static constexpr int kBlockN = kConfig.block_n;
+  static constexpr int kNumStages = kConfig.num_stages;
+  static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
+  static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
+  static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
+  static constexpr int kAccumulators = kBlockN / 2;
+  using Columns = TileColumns<kBlockN, false>;
+  using Boxes = StoreBoxes<kBlockN, 0, kConfig.float32_out>;
+  using Result = TileResult<kBlockN, kConfig.float32_out>;
+  using Sums = float[kConfig.num_slabs][kAccumulators];
+  using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];
+
+  static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
+  static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
+  static_assert(!kConfig.a_mn_major || kConfig.a_rows == kBlockM, "atoms are 64 rows if MN-major");
+  static_assert(!kConfig.b_mn_major || kBlockN % kBf16AtomRows == 0,
+                "atoms are 64 rows if MN-major");
+  static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
+
+  struct alignas(1024) Stage {
+    u8 a[kStageKBlocks][kConfig.a_rows * kBf16LineBytes];
+    u8 b[kStageKBlocks][kBlockN * kBf16LineBytes];
+  };
+
+  // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
+  // lie outside D and are never stored, but the reads must stay in shared memory.
+  static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBf16LineBytes;
+  static constexpr int kWarpStoreBytes = kConfig.num_store_slots * Boxes::kMainBytes;
+
+  struct Smem {
+    Stage stages[kNumStages];
+    u8 store[kNumMathWarps * kWarpStoreBytes];
+    StageBarriers barriers[kNumStages];
+    u8 overrun[kOverrun + 16];
+  };
+
+  static constexpr u32 kTransactionBytes =
+      kStageKBlocks * (kConfig.a_rows + kBlockN) * kBf16LineBytes;
+
+  using Ring = BarrierRing<Stage, kNumStages>;
+
+  __device__ static __forceinline__ u32 cta_rank() {
+    return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
+  }
+
+  __device__ static __forceinline__ TileScheduler scheduler(const Sm90Bf16GemmParams& params) {
+    return TileScheduler(params.grid, blockIdx.x / kConfig.cluster_size(),
+                         gridDim.x / kConfig.cluster_size());
+  }
+
+  // Row in the tile of the first of a slab's 64; warp % 4 has 16 of them.
+  __device__ static __forceinline__ u32 slab_row(u32 warp, int slab) {
+    return (warp / 4 * kConfig.num_slabs + slab) * 64;
+  }
+
+  // Where the tile of CTA `rank` begins.
+  __device__ static __forceinline__ u32 first_row(const TileIndex& tile, u32 rank) {
+    return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;
+  }
+
+  __device__ static __forceinline__ Columns columns(const TileIndex& tile, u32 rank) {
+    return Columns(tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0));
+  }
+};
+
+}  // namespace jdg

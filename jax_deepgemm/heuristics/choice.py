@@ -1,0 +1,63 @@
+"""Choosing among the legal configurations of a problem."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+
+class _Tile(Protocol):
+  """What the choice reads of a configuration."""
+
+  @property
+  def block_m(self) -> int:
+    """Rows of a tile."""
+
+  @property
+  def block_n(self) -> int:
+    """Columns of a tile."""
+
+
+_Config = TypeVar("_Config", bound=_Tile)
+
+
+def of_block_sizes(
+  configs: Iterable[_Config],
+  multiple_of: tuple[int, int],
+  problem: Any,
+  device: Any,
+) -> list[_Config]:
+  """Returns the configurations whose tiles are multiples of what was asked.
+
+  Args:
+    configs: those that are legal.
+    multiple_of: what block_m and block_n must be multiples of.
+    problem: for the message.
+    device: for the message.
+
+  Raises:
+    ValueError: there is none.
+  """
+  found = [
+    config
+    for config in configs
+    if config.block_m % multiple_of[0] == 0
+    and config.block_n % multiple_of[1] == 0
+  ]
+  if not found:
+    raise ValueError(
+      f"no configuration fits {problem} on {device} with block sizes that"
+      f" are multiples of {multiple_of}"
+    )
+  return found
+
+
+def tuned_or_cheapest(
+  configs: Sequence[_Config],
+  key: tuple[int, ...] | None,
+  key_of: Callable[[_Config], tuple[int, ...]],
+  cost: Callable[[_Config], float],
+) -> _Config:
+  """Returns the configuration with the key, if any, else that of least cost."""
+  for config in configs:
+    if key_of(config) == key:
+      return config
+  return min(configs, key=cost)
