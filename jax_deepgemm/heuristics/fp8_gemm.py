@@ -58,12 +58,18 @@ def choose(
 def raster_width(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, num_clusters: int
 ) -> int:
-  """Returns how many tiles of M are walked before the next tile of N.
+  """Returns how many tiles of M are walked before the next tile of N."""
+  return tile_raster_width(*num_tiles(problem, config), config, num_clusters)
+
+
+def tile_raster_width(
+  tiles_m: int, tiles_n: int, config: Sm90Fp8GemmConfig, num_clusters: int
+) -> int:
+  """Returns how many of `tiles_m` are walked before the next of `tiles_n`.
 
   The clusters that run at one time then read the fewest rows of A and B
   together. Widths that leave a narrow last strip cost a little.
   """
-  tiles_m, tiles_n = num_tiles(problem, config)
   cluster_rows = config.block_m * config.cluster_m
   cluster_columns = config.block_n * config.cluster_n
   in_flight = min(num_clusters, tiles_m * tiles_n)

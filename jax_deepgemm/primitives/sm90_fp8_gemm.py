@@ -1,6 +1,7 @@
 """The Hopper FP8 GEMM as a custom call."""
 
 import functools
+from collections.abc import Hashable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
 
-_STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
+STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
 _A, _SFA, _B, _SFB = range(4)
@@ -81,21 +82,20 @@ def run(
   )
   pitch = _d_pitch(problem)
   operands = [
-    _pad_last(a, 16),
+    pad_last(a, 16),
     get_mn_major_tma_aligned_tensor(sfa),
-    _pad_last(b, 16),
+    pad_last(b, 16),
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   if c is not None:
-    operands.append(_pad_last(c, pitch))
+    operands.append(pad_last(c, pitch))
   config = choose(
     problem,
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
   )
-  if ENVIRONMENT.print_configs:
-    _print_once(problem, config)
+  print_config(problem, config)
   call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {4: 0}
@@ -103,9 +103,14 @@ def run(
   return d if pitch == n else d[:, :, :n]
 
 
+def print_config(problem: Hashable, config: Hashable) -> None:
+  """Prints what was chosen, once, if DG_PRINT_CONFIGS asks for it."""
+  if ENVIRONMENT.print_configs:
+    _print_once(problem, config)
+
+
 @functools.cache
-def _print_once(problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig) -> None:
-  """What DG_PRINT_CONFIGS asks for."""
+def _print_once(problem: Hashable, config: Hashable) -> None:
   print(f"{problem}: {config}", flush=True)
 
 
@@ -191,7 +196,7 @@ def _result_map(problem: Fp8GemmProblem, columns: int) -> launch.TensorMap:
     dtype="f32" if problem.float32_out else "bf16",
     dims=(pitch, problem.m, problem.num_groups),
     strides=(pitch * size, problem.m * pitch * size),
-    box=(columns, _STORE_ROWS, 1),
+    box=(columns, STORE_ROWS, 1),
     swizzle=128 if columns * size == 128 else 0,
   )
 
@@ -268,7 +273,8 @@ def _d_pitch(problem: Fp8GemmProblem) -> int:
   return get_tma_aligned_size(problem.n, problem.out_bytes)
 
 
-def _pad_last(x: jax.Array, multiple: int) -> jax.Array:
+def pad_last(x: jax.Array, multiple: int) -> jax.Array:
+  """Returns x, its last dimension padded with zeros to a multiple."""
   missing = -x.shape[-1] % multiple
   if not missing:
     return x

@@ -11,11 +11,12 @@
 
 namespace jdg {
 
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8Gemm {
-  using Traits = Sm90Fp8GemmTraits<kConfig>;
-  using Load = Sm90Fp8GemmLoad<kConfig>;
-  using Store = Sm90Fp8GemmStore<kConfig>;
+  using Traits = Sm90Fp8GemmTraits<kConfig, Work>;
+  using Load = Sm90Fp8GemmLoad<kConfig, Work>;
+  using Store = Sm90Fp8GemmStore<kConfig, Work>;
+  using Params = typename Work::Params;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -26,7 +27,7 @@ struct Sm90Fp8Gemm {
   static constexpr int kSplitStep = gcd(kConfig.block_n, 128) / 8;
   static constexpr int kLastSplit = min_of(kConfig.block_n, 128) / 8;
 
-  __device__ static __forceinline__ void run(const Sm90Fp8GemmParams& params) {
+  __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
     Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
@@ -35,6 +36,7 @@ struct Sm90Fp8Gemm {
     if (threadIdx.x == Traits::kNumMathWarps * 32) Load::prefetch_maps(params);
     sync_cluster();
     ptx::wait_for_previous_kernel();
+    Work::prepare(params, smem);
     if (warp < Traits::kNumMathWarps) {
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<240>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
@@ -79,16 +81,16 @@ struct Sm90Fp8Gemm {
     ptx::mbarrier_init_fence();
   }
 
-  __device__ static __forceinline__ void multiply_tiles(const Sm90Fp8GemmParams& params, Smem& smem,
+  __device__ static __forceinline__ void multiply_tiles(const Params& params, Smem& smem,
                                                         u32 warp) {
     Worker worker = {warp, threadIdx.x % 32, {}, false};
     Ring ring(smem.stages);
     Sums sum;
     bool ready = false;
-    TileScheduler tiles = Traits::scheduler(params);
-    TileIndex next = tiles.tile();
+    typename Work::Scheduler tiles = Traits::scheduler(params, smem);
+    typename Work::Tile next = tiles.tile();
     while (tiles.valid()) {
-      const TileIndex tile = next;
+      const typename Work::Tile tile = next;
       const int split = Traits::kSplitsScale
                             ? (128 - Traits::columns(tile, Traits::cta_rank()).main % 128) / 8
                             : kLastSplit;
@@ -105,7 +107,7 @@ struct Sm90Fp8Gemm {
               next = tiles.tile();
             }
           });
-      multiply_rest<kSplitStep>(params, worker, ring, ready, split, sum);
+      multiply_rest<kSplitStep>(Work::num_k_blocks(params, tile), worker, ring, ready, split, sum);
       worker.finished = tile;
       worker.has_finished = true;
     }
@@ -123,17 +125,16 @@ struct Sm90Fp8Gemm {
   // begins differs between tiles, there is a loop for each: deciding inside the loop was measured
   // to cost 200 cycles a K block, where the tensor cores take 576 for a 192 x 96 tile.
   template <int kSplit>
-  __device__ static __forceinline__ void multiply_rest(const Sm90Fp8GemmParams& params,
-                                                       Worker& worker, Ring& ring, bool& ready,
-                                                       int split, Sums& sum) {
+  __device__ static __forceinline__ void multiply_rest(u32 num_k_blocks, Worker& worker, Ring& ring,
+                                                       bool& ready, int split, Sums& sum) {
     if constexpr (Traits::kSplitsScale && kSplit < kLastSplit) {
       if (split > kSplit) {
-        multiply_rest<kSplit + kSplitStep>(params, worker, ring, ready, split, sum);
+        multiply_rest<kSplit + kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
         return;
       }
     }
 #pragma unroll 1
-    for (u32 k_block = kConfig.stage_k_blocks; k_block < params.num_k_blocks;
+    for (u32 k_block = kConfig.stage_k_blocks; k_block < num_k_blocks;
          k_block += kConfig.stage_k_blocks) {
       multiply_stage<false, kSplit>(worker, ring, ready, split, sum, [](int) {}, [](int) {});
     }

@@ -48,9 +48,35 @@ struct Sm90Fp8GemmParams {
   TileGrid grid;
 };
 
+// The work of a dense product: which tiles there are, and which K blocks of which group of A and B
+// belong to one. Other products have other types with the same members.
+struct DenseWork {
+  using Params = Sm90Fp8GemmParams;
+  using Tile = TileIndex;
+  using Scheduler = TileScheduler;
+  struct Table {};                              // What a CTA looks up in shared memory.
+  static constexpr bool kAddsInMemory = false;  // C is in D's memory, where TMA adds to it.
+
+  __device__ static __forceinline__ void prepare(const Params&, Table&) {}
+
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Table&,
+                                                        u32 cluster, u32 num_clusters) {
+    return TileScheduler(params.grid, cluster, num_clusters);
+  }
+
+  __device__ static __forceinline__ u32 operand_group(const Tile& tile) { return tile.group; }
+
+  __device__ static __forceinline__ u32 first_k_block(const Tile&) { return 0; }
+
+  __device__ static __forceinline__ u32 num_k_blocks(const Params& params, const Tile&) {
+    return params.num_k_blocks;
+  }
+};
+
 // What follows from a configuration.
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8GemmTraits {
+  using Params = typename Work::Params;
   static constexpr int kBlockM = kConfig.block_m();
   static constexpr int kBlockN = kConfig.block_n;
   static constexpr int kNumStages = kConfig.num_stages;
@@ -95,11 +121,13 @@ struct Sm90Fp8GemmTraits {
   static constexpr int kMainSlotBytes = kConfig.num_store_slots * Boxes::kMainBytes;
   static constexpr int kRestSlotBytes = kConfig.num_slabs * Boxes::kRestCount * Boxes::kRestBytes;
 
-  struct Smem {
+  struct Buffers {
     Stage stages[kNumStages];
     u8 store[kNumMathWarps * (kMainSlotBytes + kRestSlotBytes)];
     u8 overrun[kOverrun];
   };
+
+  struct Smem : Buffers, Work::Table {};
 
   static constexpr u32 kTransactionBytes =
       kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kBlockM * 4 +
@@ -111,9 +139,10 @@ struct Sm90Fp8GemmTraits {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
   }
 
-  __device__ static __forceinline__ TileScheduler scheduler(const Sm90Fp8GemmParams& params) {
-    return TileScheduler(params.grid, blockIdx.x / kConfig.cluster_size(),
-                         gridDim.x / kConfig.cluster_size());
+  __device__ static __forceinline__ typename Work::Scheduler scheduler(const Params& params,
+                                                                       const Smem& smem) {
+    return Work::scheduler(params, smem, blockIdx.x / kConfig.cluster_size(),
+                           gridDim.x / kConfig.cluster_size());
   }
 
   // Row in the tile of the first of a slab's 64; warp % 4 has 16 of them.
