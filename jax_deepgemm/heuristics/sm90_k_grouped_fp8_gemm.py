@@ -124,7 +124,7 @@ def legal_k_grouped_configs(
     for gemm in legal_configs(_dense(problem, num_parts), smaller):
       if _takes_groups(gemm):
         with_c = problem.with_c and num_parts == 1
-        gemm = dataclasses.replace(gemm, with_c=with_c)  # noqa: PLW2901
+        gemm = dataclasses.replace(gemm, with_c=with_c)
         yield Sm90KGroupedFp8GemmConfig(gemm, max_groups, num_parts)
     num_parts *= 2
 

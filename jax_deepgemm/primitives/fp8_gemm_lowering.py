@@ -41,7 +41,7 @@ def lower_default(
   """
   if options.implementation == "kernel":
     raise NotImplementedError(
-      f"fp8_gemm has no kernel for {_platforms(ctx)}, only for CUDA; use"
+      f"fp8_gemm has no kernel for {platform_names(ctx)}, only for CUDA; use"
       " options(implementation='auto') or"
       " options(implementation='reference') to compute it with jax.numpy"
     )
@@ -90,6 +90,7 @@ def _lower_reference(
   return lower_grouped(function)(ctx, *operands)
 
 
-def _platforms(ctx: mlir.LoweringRuleContext) -> str:
+def platform_names(ctx: mlir.LoweringRuleContext) -> str:
+  """Returns the platforms that a rule lowers for, for messages."""
   platforms = ctx.platforms or ctx.module_context.platforms
   return " and ".join(platforms)

@@ -1,7 +1,6 @@
 """The Hopper K-grouped FP8 GEMM as a custom call."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jax_deepgemm.alignment import get_tma_aligned_size

@@ -78,13 +78,6 @@ MUTATIONS = (
     _WITH_C,
   ),
   Mutation(
-    "c_added_twice",
-    _STORE,
-    "kConfig.with_c && !kAddsInMemory && kInSlab == 0",
-    "kInSlab == 0",
-    _WITH_C,
-  ),
-  Mutation(
     "loads_from_the_first_block",
     _LOAD,
     "u32 k_block = first; k_block < end;",
@@ -96,7 +89,7 @@ MUTATIONS = (
     _SCHEDULER,
     "    step_ = both_steps_ - step_;\n",
     "",
-    _ALL_SIZES,
+    _WITH_C,
   ),
   Mutation(
     "table_read_past_its_end",
