@@ -3,7 +3,7 @@
 import json
 import pathlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax_deepgemm.testing import Samples
 
@@ -11,7 +11,31 @@ _FOLDER = pathlib.Path(__file__).parent
 RESULTS = _FOLDER / "results"
 BASELINE = _FOLDER / "baselines" / "deepgemm_h200.json"
 
+K_GROUPED_BASELINE = _FOLDER / "baselines" / "k_grouped_deepgemm_h200.json"
+
 Case = tuple[int, int, int]
+
+
+class KGroupedCase(NamedTuple):
+  """One product `[m, k_g] x [n, k_g]` for each group.
+
+  Attributes:
+    sizes: k_g, in tokens.
+  """
+
+  m: int
+  n: int
+  sizes: tuple[int, ...]
+
+  @property
+  def k(self) -> int:
+    """What DeepGEMM counts: tokens of groups padded to multiples of 128."""
+    return sum(-(-size // 128) * 128 for size in self.sizes)
+
+  @property
+  def k_padded(self) -> int:
+    """Columns of the kernel's operands: enough for any distribution."""
+    return (-(-sum(self.sizes) // 128) + len(self.sizes)) * 128
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -32,6 +56,15 @@ def dense_cases() -> list[Case]:
   """Returns (m, n, k) of the dense FP8 benchmark."""
   document = read(_FOLDER / "cases" / "dense_fp8.json")
   return [case_of(row) for row in document["rows"]]
+
+
+def k_grouped_cases() -> list[KGroupedCase]:
+  """Returns the cases of the K-grouped FP8 benchmark."""
+  document = read(_FOLDER / "cases" / "k_grouped_fp8.json")
+  return [
+    KGroupedCase(row["m"], row["n"], tuple(row["sizes"]))
+    for row in document["rows"]
+  ]
 
 
 def case_of(row: dict[str, Any]) -> Case:

@@ -55,3 +55,69 @@ def product(a_groups, b_groups, c=None):
   if c is not None:
     exact, magnitude = exact + c, magnitude + np.abs(c)
   return exact, magnitude
+
+
+def quantised(rows, sizes, sum_k, seed, spare_blocks=2):
+  """Returns `[sum_k, rows]` codes and `[blocks, rows]` scales, layout tn.
+
+  What is in no group is NaN, and so are scales behind the last group's.
+  """
+  random = np.random.default_rng(seed)
+  count = sum(map(blocks_of, sizes))
+  normal = np.clip(random.standard_normal((sum_k, rows)) * 100, -448, 448)
+  values = normal.astype(E4M3FN)
+  values[sum(sizes) :] = np.nan
+  exponents = random.integers(-8, 4, (count, rows))
+  scales = np.full((count + spare_blocks, rows), np.nan, np.float32)
+  scales[:count] = np.exp2(exponents)
+  return values, scales
+
+
+def dequantised(values, scales, sizes, starts=None):
+  """Returns the float64 matrix `[size, rows]` of each group, layout tn."""
+  groups, start, block = [], 0, 0
+  for i, size in enumerate(sizes):
+    start = start if starts is None else starts[i]
+    codes = values[start : start + size].astype(np.float64)
+    rows = block + np.arange(size) // BLOCK_K
+    groups.append(codes * scales[rows].astype(np.float64))
+    start += size
+    block += blocks_of(size)
+  return groups
+
+
+def with_gaps(values, sizes):
+  """Returns the rows of each group at the next multiple of 128, and ends.
+
+  Layout tn; the rows between groups, and behind the last, are NaN.
+  """
+  total = sum(map(blocks_of, sizes)) * BLOCK_K
+  spread = np.full((total, values.shape[1]), np.nan, values.dtype)
+  ends, starts, source, start = [], [], 0, 0
+  for size in sizes:
+    spread[start : start + size] = values[source : source + size]
+    starts.append(start)
+    ends.append(start + size)
+    source += size
+    start += blocks_of(size) * BLOCK_K
+  return spread, np.array(ends, np.int32), starts
+
+
+def flattened(values, sizes):
+  """Returns the matrices `[rows, size]` of the groups, one after the other.
+
+  Layout tn; what is behind the last group stays behind it.
+  """
+  parts, start = [], 0
+  for size in (*sizes, values.shape[0] - sum(sizes)):
+    parts.append(values[start : start + size].T.reshape(-1))
+    start += size
+  return np.concatenate(parts)
+
+
+def assert_close(found, exact, magnitude):
+  """Checks each element to float32's rounding of its own sum."""
+  found = np.asarray(found)
+  assert found.dtype == np.float32
+  assert found.shape == exact.shape
+  assert np.all(np.abs(found - exact) <= 2.0**-20 * magnitude)
