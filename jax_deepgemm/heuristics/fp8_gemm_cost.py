@@ -28,14 +28,26 @@ _OVERLAP_LOSS = 0.12  # Of the shorter of computing and moving data.
 
 
 def estimate_seconds(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  device: Device,
+  *,
+  live_rows: float = 1.0,
 ) -> float:
-  """Returns the estimated run time of `config` on `device`."""
+  """Returns the estimated run time of `config` on `device`.
+
+  Args:
+    problem: what is computed.
+    config: how.
+    device: where.
+    live_rows: share of the tiles' rows that is multiplied.
+  """
   tiles_m, tiles_n = num_tiles(problem, config)
   clusters = device.num_sms // config.cluster_size
   waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
   stages = -(-problem.num_k_blocks // config.stage_k_blocks)
-  tile = _TILE_CYCLES + _store_cycles(config) + stages * _stage_cycles(config)
+  tile = _TILE_CYCLES + live_rows * _store_cycles(config)
+  tile += stages * _stage_cycles(config, live_rows)
   compute = waves * tile / _CLOCK
   memory = _bytes(problem) / (_BANDWIDTH_SHARE * device.memory_bandwidth)
   shorter, longer = sorted((compute, memory))
@@ -54,12 +66,14 @@ def _store_cycles(config: Sm90Fp8GemmConfig) -> float:
   return tile_bytes / _STORE_BYTES_PER_CYCLE
 
 
-def _stage_cycles(config: Sm90Fp8GemmConfig) -> float:
+def _stage_cycles(config: Sm90Fp8GemmConfig, live_rows: float) -> float:
   """Cycles between two stages of the main loop."""
-  ingest = config.a_rows + config.block_n
-  sent = config.a_rows / config.cluster_n + config.block_n / config.cluster_m
+  a_rows = live_rows * config.a_rows
+  ingest = a_rows + config.block_n
+  sent = a_rows / config.cluster_n + config.block_n / config.cluster_m
+  products = live_rows * config.block_m * config.block_n / 32
   block = max(
-    config.block_m * config.block_n / 32 + _exposed_cycles(config),
+    products + _exposed_cycles(config),
     _serial_cycles(config),
     ingest * BLOCK_K / _INGEST_BYTES_PER_CYCLE,
     sent * BLOCK_K / _L2_BYTES_PER_CYCLE,

@@ -61,6 +61,7 @@ class Sm90Fp8GemmConfig:
   sfb_per_row: bool
   float32_out: bool
   with_c: bool
+  max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
 
   @property
   def block_m(self) -> int:
@@ -117,9 +118,18 @@ class Sm90Fp8GemmConfig:
     return self.num_main_boxes + self.rest_columns // self.rest_box_columns
 
   @property
+  def sfa_rows(self) -> int:
+    """Scales of A in a stage and block of K.
+
+    Four more than a tile has rows where tiles begin at any row: TMA begins at
+    multiples of 16 bytes. A box has at most 256 rows.
+    """
+    return self.block_m + (4 if self.max_groups and self.block_m < 256 else 0)
+
+  @property
   def stage_bytes(self) -> int:
     """Bytes of one stage of the pipeline, its two barriers included."""
-    operands = (self.a_rows + self.block_n) * BLOCK_K + self.block_m * 4
+    operands = (self.a_rows + self.block_n) * BLOCK_K + self.sfa_rows * 4
     sfb = self.block_n * 4 if self.sfb_per_row else 8
     return _align(self.stage_k_blocks * (operands + sfb) + 16, 1024)
 
@@ -139,7 +149,13 @@ class Sm90Fp8GemmConfig:
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     stages = self.num_stages * self.stage_bytes
-    return _align(stages + self.store_bytes + self.overrun_bytes, 1024)
+    plain = _align(stages + self.store_bytes + self.overrun_bytes, 1024)
+    return _align(plain + self.table_bytes, 1024)
+
+  @property
+  def table_bytes(self) -> int:
+    """Bytes of the table of row groups (cuda/common/row_groups.cuh)."""
+    return 12 * self.max_groups + 4 if self.max_groups else 0
 
 
 def num_tiles(
@@ -190,11 +206,19 @@ def legal_configs(
       continue
     if not (_is_useful(config, problem) and _fits_kernel(config)):
       continue
-    free = device.smem_bytes - config.store_bytes - config.overrun_bytes
-    # More than 24 K blocks ahead hide no more latency.
-    num_stages = min(free // config.stage_bytes, 24 // stage_k_blocks)
+    num_stages = max_num_stages(config, device)
     if num_stages >= 3:
       yield dataclasses.replace(config, num_stages=num_stages)
+
+
+def max_num_stages(config: Sm90Fp8GemmConfig, device: Device) -> int:
+  """Returns how many stages of `config` are of use and fit on `device`."""
+  taken = config.store_bytes + config.overrun_bytes
+  if config.max_groups:
+    taken = _align(taken, 1024) + config.table_bytes
+  # More than 24 K blocks ahead hide no more latency.
+  most = 24 // config.stage_k_blocks
+  return min((device.smem_bytes - taken) // config.stage_bytes, most)
 
 
 def _is_useful(config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem) -> bool:

@@ -1,13 +1,12 @@
 """The Hopper FP8 GEMM as a custom call."""
 
 import functools
-from collections.abc import Hashable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_deepgemm.alignment import align, ceil_div, get_tma_aligned_size
+from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
@@ -21,8 +20,11 @@ from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
-
-STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  operand_map,
+  result_map,
+  scale_map,
+)
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
 _A, _SFA, _B, _SFB = range(4)
@@ -95,7 +97,8 @@ def run(
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
   )
-  print_config(problem, config)
+  if ENVIRONMENT.print_configs:
+    print_once(problem, config)
   call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {4: 0}
@@ -103,14 +106,9 @@ def run(
   return d if pitch == n else d[:, :, :n]
 
 
-def print_config(problem: Hashable, config: Hashable) -> None:
-  """Prints what was chosen, once, if DG_PRINT_CONFIGS asks for it."""
-  if ENVIRONMENT.print_configs:
-    _print_once(problem, config)
-
-
 @functools.cache
-def _print_once(problem: Hashable, config: Hashable) -> None:
+def print_once(problem: object, config: object) -> None:
+  """What DG_PRINT_CONFIGS asks for."""
   print(f"{problem}: {config}", flush=True)
 
 
@@ -189,15 +187,11 @@ def _tensor_maps(
 
 
 def _result_map(problem: Fp8GemmProblem, columns: int) -> launch.TensorMap:
-  size = problem.out_bytes
-  pitch = _d_pitch(problem)
-  return launch.TensorMap(
-    index=5 if problem.with_c else 4,
-    dtype="f32" if problem.float32_out else "bf16",
-    dims=(pitch, problem.m, problem.num_groups),
-    strides=(pitch * size, problem.m * pitch * size),
-    box=(columns, STORE_ROWS, 1),
-    swizzle=128 if columns * size == 128 else 0,
+  return result_map(
+    5 if problem.with_c else 4,
+    (problem.num_groups, problem.m, _d_pitch(problem)),
+    float32_out=problem.float32_out,
+    columns=columns,
   )
 
 
@@ -208,19 +202,12 @@ def _operand_map(
   rows: int,
   box_rows: int,
 ) -> launch.TensorMap:
-  pitch = align(problem.k, 16)
-  if config.stage_k_blocks == 1:
-    dims: tuple[int, ...] = (problem.k, rows, problem.num_groups)
-    strides: tuple[int, ...] = (pitch, rows * pitch)
-    box: tuple[int, ...] = (BLOCK_K, box_rows, 1)
-  else:
-    # K in blocks, so that one box holds several in the order that they have
-    # in shared memory.
-    dims = (BLOCK_K, rows, problem.num_k_blocks, problem.num_groups)
-    strides = (pitch, BLOCK_K, rows * pitch)
-    box = (BLOCK_K, box_rows, config.stage_k_blocks, 1)
-  return launch.TensorMap(
-    index=index, dtype="u8", dims=dims, strides=strides, box=box, swizzle=128
+  return operand_map(
+    index,
+    (problem.num_groups, rows, problem.k),
+    box_rows=box_rows,
+    box_k_blocks=config.stage_k_blocks,
+    splits_k=config.stage_k_blocks > 1,
   )
 
 
@@ -231,14 +218,11 @@ def _scale_map(
   rows: int,
   box_rows: int,
 ) -> launch.TensorMap:
-  pitch = get_tma_aligned_size(rows, 4)
-  return launch.TensorMap(
-    index=index,
-    dtype="f32",
-    dims=(pitch, problem.num_k_blocks, problem.num_groups),
-    strides=(pitch * 4, problem.num_k_blocks * pitch * 4),
-    box=(box_rows, config.stage_k_blocks, 1),
-    swizzle=0,
+  return scale_map(
+    index,
+    (problem.num_groups, problem.num_k_blocks, rows),
+    box_rows=box_rows,
+    box_k_blocks=config.stage_k_blocks,
   )
 
 
@@ -274,7 +258,7 @@ def _d_pitch(problem: Fp8GemmProblem) -> int:
 
 
 def pad_last(x: jax.Array, multiple: int) -> jax.Array:
-  """Returns x, its last dimension padded with zeros to a multiple."""
+  """Returns x with its last dimension padded to `multiple` by zeros."""
   missing = -x.shape[-1] % multiple
   if not missing:
     return x

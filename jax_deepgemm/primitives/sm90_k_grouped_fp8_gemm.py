@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from jax_deepgemm.alignment import get_tma_aligned_size
+from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K
@@ -17,11 +18,12 @@ from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
-from jax_deepgemm.primitives.sm90_fp8_gemm import (
-  STORE_ROWS,
-  pad_last,
-  print_config,
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  operand_map,
+  result_map,
+  scale_map,
 )
+from jax_deepgemm.primitives.sm90_fp8_gemm import pad_last, print_once
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
 _A, _SFA, _B, _SFB, _GROUP_SIZES, _C = range(6)
@@ -82,7 +84,8 @@ def run(
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
   )
-  print_config(problem, config)
+  if ENVIRONMENT.print_configs:
+    print_once(problem, config)
   operands = [a, sfa, b, sfb, group_sizes]
   pitch = _pitch(problem)
   adds_to_c = config.gemm.with_c
@@ -182,51 +185,29 @@ def _tensor_maps(
     _operand_map(_B, problem, problem.n, gemm.block_n),
     _scale_map(_SFA, problem, problem.m, gemm.block_m),
     _scale_map(_SFB, problem, problem.n, gemm.block_n),
-    _result_map(problem, config),
+    result_map(
+      _C + 1 if gemm.with_c else _C,
+      (problem.num_groups * config.num_parts, problem.m, _pitch(problem)),
+      float32_out=True,
+      columns=gemm.store_box_columns,
+    ),
   )
 
 
 def _operand_map(
   index: int, problem: KGroupedFp8GemmProblem, rows: int, box_rows: int
 ) -> launch.TensorMap:
-  pitch = problem.num_k_blocks * BLOCK_K
-  return launch.TensorMap(
-    index=index,
-    dtype="u8",
-    dims=(pitch, rows, 1),
-    strides=(pitch, rows * pitch),
-    box=(BLOCK_K, box_rows, 1),
-    swizzle=128,
+  shape = (1, rows, problem.num_k_blocks * BLOCK_K)
+  return operand_map(
+    index, shape, box_rows=box_rows, box_k_blocks=1, splits_k=False
   )
 
 
 def _scale_map(
   index: int, problem: KGroupedFp8GemmProblem, rows: int, box_rows: int
 ) -> launch.TensorMap:
-  pitch = get_tma_aligned_size(rows, 4)
-  return launch.TensorMap(
-    index=index,
-    dtype="f32",
-    dims=(pitch, problem.num_k_blocks, 1),
-    strides=(pitch * 4, problem.num_k_blocks * pitch * 4),
-    box=(box_rows, 1, 1),
-    swizzle=0,
-  )
-
-
-def _result_map(
-  problem: KGroupedFp8GemmProblem, config: Sm90KGroupedFp8GemmConfig
-) -> launch.TensorMap:
-  pitch = _pitch(problem)
-  columns = config.gemm.store_box_columns
-  return launch.TensorMap(
-    index=_C + 1 if config.gemm.with_c else _C,
-    dtype="f32",
-    dims=(pitch, problem.m, problem.num_groups * config.num_parts),
-    strides=(pitch * 4, problem.m * pitch * 4),
-    box=(columns, STORE_ROWS, 1),
-    swizzle=128 if columns * 4 == 128 else 0,
-  )
+  shape = (1, problem.num_k_blocks, rows)
+  return scale_map(index, shape, box_rows=box_rows, box_k_blocks=1)
 
 
 def _pitch(problem: KGroupedFp8GemmProblem) -> int:

@@ -19,9 +19,20 @@ struct TileIndex {
   u32 group;
 };
 
-// Walks tiles `cluster`, `cluster + num_clusters`, ... The order goes down a strip of
-// `raster_width` tiles of M before it steps along N: tiles in flight at one time then share few
-// rows of A and B, which stay in L2.
+// Tile `index` of num_m x num_n. The order goes down a strip of `raster_width` tiles of M before it
+// steps along N: tiles in flight at one time then share few rows of A and B, which stay in L2.
+__device__ __forceinline__ TileIndex tile_in_group(u32 index, u32 num_m, u32 num_n,
+                                                   u32 raster_width) {
+  const u32 tiles_per_strip = raster_width * num_n;
+  const u32 strip = index / tiles_per_strip;
+  const u32 in_strip = index - strip * tiles_per_strip;
+  const u32 first_m = strip * raster_width;
+  const u32 width = min(raster_width, num_m - first_m);
+  const u32 n = in_strip / width;
+  return {first_m + in_strip - n * width, n, 0};
+}
+
+// Walks tiles `cluster`, `cluster + num_clusters`, ... of all groups.
 class TileScheduler {
  public:
   __device__ __forceinline__ TileScheduler(const TileGrid& grid, u32 cluster, u32 num_clusters)
@@ -37,14 +48,10 @@ class TileScheduler {
 
   __device__ __forceinline__ TileIndex tile() const {
     const u32 group = grid_.num_groups == 1 ? 0 : index_ / tiles_per_group_;
-    const u32 in_group = index_ - group * tiles_per_group_;
-    const u32 tiles_per_strip = grid_.raster_width * grid_.num_n;
-    const u32 strip = in_group / tiles_per_strip;
-    const u32 in_strip = in_group - strip * tiles_per_strip;
-    const u32 first_m = strip * grid_.raster_width;
-    const u32 width = min(grid_.raster_width, grid_.num_m - first_m);
-    const u32 n = in_strip / width;
-    return {first_m + in_strip - n * width, n, group};
+    TileIndex tile = tile_in_group(index_ - group * tiles_per_group_, grid_.num_m, grid_.num_n,
+                                   grid_.raster_width);
+    tile.group = group;
+    return tile;
   }
 
  private:

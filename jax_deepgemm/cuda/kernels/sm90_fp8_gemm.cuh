@@ -14,9 +14,9 @@ namespace jdg {
 template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8Gemm {
   using Traits = Sm90Fp8GemmTraits<kConfig, Work>;
+  using Params = typename Work::Params;
   using Load = Sm90Fp8GemmLoad<kConfig, Work>;
   using Store = Sm90Fp8GemmStore<kConfig, Work>;
-  using Params = typename Work::Params;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -36,16 +36,25 @@ struct Sm90Fp8Gemm {
     if (threadIdx.x == Traits::kNumMathWarps * 32) Load::prefetch_maps(params);
     sync_cluster();
     ptx::wait_for_previous_kernel();
-    Work::prepare(params, smem);
+    if constexpr (Traits::kGroupsRows) {
+      smem.table.template build<kNumThreads>(params.groups, Traits::kClusterRows,
+                                             params.grid.num_n);
+    } else {
+      Work::prepare(params, smem);
+    }
     if (warp < Traits::kNumMathWarps) {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<240>();
+      // Loads of groups take more than 24 registers.
+      constexpr int kMost = Traits::kGroupsRows ? 232 : 240;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
       multiply_tiles(params, smem, warp);
     } else {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<24>();
+      constexpr int kFew = Traits::kGroupsRows ? 40 : 24;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
       if (warp == Traits::kNumMathWarps + 1) Load::scales(params, smem, lane);
+      if (Traits::kGroupsRows && warp >= Traits::kNumMathWarps + 2) fill(params, smem, warp, lane);
       __syncwarp();
     }
     // A CTA must not end while its peer may still signal it or write to it.
@@ -54,14 +63,31 @@ struct Sm90Fp8Gemm {
 
  private:
   using Sums = typename Traits::Sums;
+  using Tile = typename Traits::Tile;
 
   // What one math thread keeps across tiles.
   struct Worker {
     u32 warp;
     u32 lane;
-    TileIndex finished;  // Tile whose sums are not stored yet.
+    Tile finished;  // Tile whose sums are not stored yet.
     bool has_finished;
+    u32 scale_shift;  // Of the tile that is multiplied.
   };
+
+  // Writes zeros to the rows of D that belong to no group; the two warps that load nothing.
+  __device__ static __forceinline__ void fill(const Params& params, const Smem& smem, u32 warp,
+                                              u32 lane) {
+    if constexpr (Traits::kGroupsRows) {
+      const u32 index = blockIdx.x * 2 + warp - Traits::kNumMathWarps - 2;
+      const ZeroRows zeros(params.d_rows, index, gridDim.x * 2, lane);
+      if (!params.groups.fills) return;
+      if (params.groups.layout == GroupLayout::kRanges) {
+        zeros.fill_unnamed(params.groups);
+      } else {
+        zeros.fill_gaps(params.groups, smem.table.ranges);
+      }
+    }
+  }
 
   __device__ static __forceinline__ void sync_cluster() {
     if constexpr (kConfig.cluster_size() > 1) {
@@ -83,33 +109,41 @@ struct Sm90Fp8Gemm {
 
   __device__ static __forceinline__ void multiply_tiles(const Params& params, Smem& smem,
                                                         u32 warp) {
-    Worker worker = {warp, threadIdx.x % 32, {}, false};
+    Worker worker = {warp, threadIdx.x % 32, {}, false, 0};
     Ring ring(smem.stages);
     Sums sum;
     bool ready = false;
-    typename Work::Scheduler tiles = Traits::scheduler(params, smem);
-    typename Work::Tile next = tiles.tile();
+    auto tiles = Traits::scheduler(params, smem);
+    Tile next = tiles.tile();
     while (tiles.valid()) {
-      const typename Work::Tile tile = next;
+      const Tile tile = next;
       const int split = Traits::kSplitsScale
                             ? (128 - Traits::columns(tile, Traits::cta_rank()).main % 128) / 8
                             : kLastSplit;
       const Store store(params, smem, worker.finished, warp, worker.lane);
-      multiply_stage<true, 0>(
-          worker, ring, ready, split, sum,
-          [&](int slab) {
-            if (worker.has_finished && slab == 0) store.begin(sum);
-          },
-          [&](int slab) {
-            if (worker.has_finished) store.go_on(slab, sum);
-            if (slab + 1 == kNumSlabs) {
-              tiles.advance();
-              next = tiles.tile();
-            }
-          });
-      multiply_rest<kSplitStep>(Work::num_k_blocks(params, tile), worker, ring, ready, split, sum);
+      const auto before = [&](int slab) {
+        if (worker.has_finished && slab == 0) store.begin(sum);
+      };
+      const auto during = [&](int slab) {
+        if (worker.has_finished) store.go_on(slab, sum);
+        if (slab + 1 == kNumSlabs) {
+          tiles.advance();
+          next = tiles.tile();
+        }
+      };
+      const u32 row = Traits::first_row(tile, Traits::cta_rank());
+      worker.scale_shift = Traits::scale_shift(row);
+      const u32 live_slabs = Traits::num_live_slabs(tile, row + Traits::slab_row(warp, 0));
+      const u32 num_k_blocks = Work::num_k_blocks(params, tile);
+      if (live_slabs >= kNumSlabs) {
+        multiply_tile<kNumSlabs>(num_k_blocks, worker, ring, ready, split, sum, before, during);
+      } else if (live_slabs > 0) {
+        multiply_tile<1>(num_k_blocks, worker, ring, ready, split, sum, before, during);
+      } else {
+        skip_tile(params, worker, ring, ready, before, during);
+      }
       worker.finished = tile;
-      worker.has_finished = true;
+      worker.has_finished = live_slabs > 0;
     }
     if (worker.has_finished) {
       const Store store(params, smem, worker.finished, warp, worker.lane);
@@ -121,36 +155,64 @@ struct Sm90Fp8Gemm {
     if (worker.lane == 0) ptx::tma_store_wait_read();
   }
 
+  // Multiplies the first kSlabs slabs of a tile. `before(slab)` runs before the first stage of the
+  // slab is given to the tensor cores, `during(slab)` while it is there.
+  template <int kSlabs, typename Before, typename During>
+  __device__ static __forceinline__ void multiply_tile(u32 num_k_blocks, Worker& worker, Ring& ring,
+                                                       bool& ready, int split, Sums& sum,
+                                                       Before before, During during) {
+    multiply_stage<kSlabs, true, 0>(worker, ring, ready, split, sum, before, during);
+    multiply_rest<kSlabs, kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
+  }
+
+  // Lets a tile pass by of which the warpgroup has no row.
+  template <typename Before, typename During>
+  __device__ static __forceinline__ void skip_tile(const Params& params, Worker& worker, Ring& ring,
+                                                   bool& ready, Before before, During during) {
+#pragma unroll
+    for (int slab = 0; slab < kNumSlabs; ++slab) {
+      before(slab);
+      during(slab);
+    }
+#pragma unroll 1
+    for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+      Stage& stage = ring.stage();
+      if (!ready) wait(stage.full, ring.parity());
+      finish_stage(worker, ring, stage, ready);
+    }
+  }
+
   // The K blocks of a tile after its first stage. Where the place at which a second row of sfb
   // begins differs between tiles, there is a loop for each: deciding inside the loop was measured
   // to cost 200 cycles a K block, where the tensor cores take 576 for a 192 x 96 tile.
-  template <int kSplit>
+  template <int kSlabs, int kSplit>
   __device__ static __forceinline__ void multiply_rest(u32 num_k_blocks, Worker& worker, Ring& ring,
                                                        bool& ready, int split, Sums& sum) {
     if constexpr (Traits::kSplitsScale && kSplit < kLastSplit) {
       if (split > kSplit) {
-        multiply_rest<kSplit + kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
+        multiply_rest<kSlabs, kSplit + kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
         return;
       }
     }
 #pragma unroll 1
     for (u32 k_block = kConfig.stage_k_blocks; k_block < num_k_blocks;
          k_block += kConfig.stage_k_blocks) {
-      multiply_stage<false, kSplit>(worker, ring, ready, split, sum, [](int) {}, [](int) {});
+      multiply_stage<kSlabs, false, kSplit>(
+          worker, ring, ready, split, sum, [](int) {}, [](int) {});
     }
   }
 
-  // Adds one stage to the sums; the first of a tile (kFirst) sets them. `before(slab)` runs before
-  // the slab is given to the tensor cores, `during(slab)` while it is there; both may read
-  // sum[slab]. `ready` says on entry that the stage is known to be full, and on return the same of
-  // the next.
-  template <bool kFirst, int kSplit, typename Before, typename During>
+  // Adds one stage to the sums of kSlabs slabs; the first of a tile (kFirst) sets them.
+  // `before(slab)` runs before the slab is given to the tensor cores, `during(slab)` while it is
+  // there; both may read sum[slab]. `ready` says on entry that the stage is known to be full, and
+  // on return the same of the next.
+  template <int kSlabs, bool kFirst, int kSplit, typename Before, typename During>
   __device__ static __forceinline__ void multiply_stage(const Worker& worker, Ring& ring,
                                                         bool& ready, int split, Sums& sum,
                                                         Before before, During during) {
     Stage& stage = ring.stage();
 #pragma unroll
-    for (int slab = 0; slab < kNumSlabs; ++slab) {
+    for (int slab = 0; slab < kSlabs; ++slab) {
       const u32 first_row = Traits::slab_row(worker.warp, slab);
       float acc[kConfig.stage_k_blocks][kAccumulators];
       before(slab);
@@ -162,20 +224,22 @@ struct Sm90Fp8Gemm {
                                          ptx::smem_address(stage.b[k_block]));
       }
       during(slab);
-      finish_blocks<kFirst, kSplit, 0>(worker, ring, stage, ready, split, slab, acc, sum[slab]);
+      if constexpr (kSlabs < kNumSlabs) during(kSlabs);
+      finish_blocks<kSlabs, kFirst, kSplit, 0>(worker, ring, stage, ready, split, slab, acc,
+                                               sum[slab]);
     }
   }
 
   // Waits for K blocks kBlock, kBlock + 1, ... of a stage in turn and adds each to the sums.
-  template <bool kFirst, int kSplit, int kBlock>
+  template <int kSlabs, bool kFirst, int kSplit, int kBlock>
   __device__ static __forceinline__ void finish_blocks(
       const Worker& worker, Ring& ring, Stage& stage, bool& ready, int split, int slab,
       float (&acc)[kConfig.stage_k_blocks][kAccumulators], float (&sum)[kAccumulators]) {
     if constexpr (kBlock < kConfig.stage_k_blocks) {
       constexpr int kPending = kConfig.stage_k_blocks - 1 - kBlock;
-      const bool last = kPending == 0 && slab + 1 == kNumSlabs;
+      const bool last = kPending == 0 && slab + 1 == kSlabs;
       const u32 row = Traits::slab_row(worker.warp, slab) + worker.warp % 4 * 16 + worker.lane / 4;
-      const float* sfa = &stage.sfa[kBlock][row];
+      const float* sfa = &stage.sfa[kBlock][row + worker.scale_shift];
       const float* sfb = stage.sfb[kBlock];
       const RowScales rows = {sfa[0], sfa[8]};
       if constexpr (kConfig.sfb_per_row) {
@@ -190,7 +254,8 @@ struct Sm90Fp8Gemm {
         if (last) finish_stage(worker, ring, stage, ready);
         promote_blocks<kSplit>(sum, acc[kBlock], left, right, split, kFirst && kBlock == 0);
       }
-      finish_blocks<kFirst, kSplit, kBlock + 1>(worker, ring, stage, ready, split, slab, acc, sum);
+      finish_blocks<kSlabs, kFirst, kSplit, kBlock + 1>(worker, ring, stage, ready, split, slab,
+                                                        acc, sum);
     }
   }
 

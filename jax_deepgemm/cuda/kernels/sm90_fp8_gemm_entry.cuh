@@ -30,5 +30,8 @@
                  pitch,                                                                           \
                  num_k_blocks,                                                                    \
                  sfb_rows,                                                                        \
-                 {num_m, num_n, num_groups, raster_width}});                                      \
+                 {num_m, num_n, num_groups, raster_width},                                        \
+                 nullptr,                                                                         \
+                 {},                                                                              \
+                 {}});                                                                            \
   }

@@ -20,6 +20,7 @@ struct Sm90Fp8GemmLoad {
     ptx::prefetch_tensor_map(params.sfa);
     if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
     ptx::prefetch_tensor_map(params.d);
+    if constexpr (Traits::kGroupsRows) ptx::prefetch_tensor_map(params.a_slab);
     if constexpr (Traits::kShares) {
       ptx::prefetch_tensor_map(params.b_rest);
       ptx::prefetch_tensor_map(params.d_rest);
@@ -31,18 +32,25 @@ struct Sm90Fp8GemmLoad {
     Ring ring(smem.stages);
     const u32 rank = Traits::cta_rank();
     for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
-      const typename Work::Tile tile = tiles.tile();
+      const typename Traits::Tile tile = tiles.tile();
       const u32 row = Traits::first_row(tile, rank);
       const typename Traits::Columns columns = Traits::columns(tile, rank);
-      const u32 group = Work::operand_group(tile);
+      const u32 live_slabs = Traits::num_live_slabs(tile, row);
+      const u32 row_group = Work::operand_group(Traits::row_group(tile));
+      const u32 group = Work::operand_group(tile.group);
       const u32 first = Work::first_k_block(tile);
       const u32 end = first + Work::num_k_blocks(params, tile);
 #pragma unroll 1
       for (u32 k_block = first; k_block < end; k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
         wait(stage.empty, ring.parity() ^ 1);
-        ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-        operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, group, rank);
+        if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
+          ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
+          operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, row_group,
+                                           rank);
+        } else {
+          live_rows(params, stage, row, k_block, live_slabs, rank);
+        }
         operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
                                          group, rank);
         if constexpr (Traits::kShares) {
@@ -50,7 +58,8 @@ struct Sm90Fp8GemmLoad {
                                            params.b_rest, stage.full, columns.rest, k_block, group,
                                            rank);
         }
-        ptx::tma_load(stage.sfa, params.sfa, stage.full, row, k_block, group);
+        ptx::tma_load(stage.sfa, params.sfa, stage.full, row - Traits::scale_shift(row), k_block,
+                      row_group);
         if constexpr (kConfig.sfb_per_row) {
           ptx::tma_load(stage.sfb, params.sfb, stage.full, columns.main, k_block, group);
         }
@@ -69,7 +78,7 @@ struct Sm90Fp8GemmLoad {
     const u32 rank = Traits::cta_rank();
     Ring ring(smem.stages);
     for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
-      const typename Work::Tile tile = tiles.tile();
+      const typename Traits::Tile tile = tiles.tile();
       const typename Traits::Columns columns = Traits::columns(tile, rank);
       const u32 second_row = Traits::kShares ? columns.rest / 128 : columns.main / 128 + 1;
       const u32 row = min(neighbour ? second_row : columns.main / 128, params.sfb_rows - 1);
@@ -89,21 +98,49 @@ struct Sm90Fp8GemmLoad {
   }
 
  private:
+  // Loads the slabs of a tile that have rows of its group, and expects so many bytes less.
+  __device__ static __forceinline__ void live_rows(const Params& params, Stage& stage, u32 row,
+                                                   u32 k_block, u32 live_slabs, u32 rank) {
+    constexpr u32 kNumSlabs = Traits::kBlockM / 64;
+    constexpr bool kShared = kConfig.cluster_n > 1;
+    ptx::mbarrier_arrive_expect_tx(
+        stage.full, Traits::kTransactionBytes -
+                        (kNumSlabs - live_slabs) * kConfig.stage_k_blocks * Traits::kSlabBytes);
+    if (kShared && !is_turn(k_block, rank)) return;
+#pragma unroll 1
+    for (u32 i = 0; i < live_slabs * kConfig.stage_k_blocks; ++i) {
+      const u32 slab = i / kConfig.stage_k_blocks;
+      const u32 block = i % kConfig.stage_k_blocks;
+      u8* target = stage.a[block] + slab * Traits::kSlabBytes;
+      box<kShared>(target, params.a_slab, stage.full, row + slab * 64, k_block + block, 0);
+    }
+  }
+
+  // Whether it is for this CTA of the cluster to load what all of them need.
+  __device__ static __forceinline__ bool is_turn(u32 k_block, u32 rank) {
+    return k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
+  }
+
   // Loads K blocks of a tile's rows. The CTAs of a cluster take turns in loading what all of them
   // need (kShared) for all of them.
   template <bool kShared>
   __device__ static __forceinline__ void operand(void* smem, const ptx::TensorMap* map,
                                                  ptx::Mbarrier& full, u32 row, u32 k_block,
                                                  u32 group, u32 rank) {
+    if (kShared && !is_turn(k_block, rank)) return;
+    box<kShared>(smem, map, full, row, k_block, group);
+  }
+
+  // Loads what a box of `map` holds, to all CTAs of the cluster if it is shared.
+  template <bool kShared>
+  __device__ static __forceinline__ void box(void* smem, const ptx::TensorMap* map,
+                                             ptx::Mbarrier& full, u32 row, u32 k_block, u32 group) {
     constexpr u16 kAllCtas = (1 << kConfig.cluster_size()) - 1;
     constexpr bool kOneBlock = kConfig.stage_k_blocks == 1;
-    if constexpr (kShared) {
-      if (k_block / kConfig.stage_k_blocks % kConfig.cluster_size() != rank) return;
-      if constexpr (kOneBlock) {
-        ptx::tma_load_multicast(smem, map, full, kAllCtas, k_block * kBlockK, row, group);
-      } else {
-        ptx::tma_load_multicast(smem, map, full, kAllCtas, 0, row, k_block, group);
-      }
+    if constexpr (kShared && kOneBlock) {
+      ptx::tma_load_multicast(smem, map, full, kAllCtas, k_block * kBlockK, row, group);
+    } else if constexpr (kShared) {
+      ptx::tma_load_multicast(smem, map, full, kAllCtas, 0, row, k_block, group);
     } else if constexpr (kOneBlock) {
       ptx::tma_load(smem, map, full, k_block * kBlockK, row, group);
     } else {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/accumulate.cuh"
+#include "common/row_store.cuh"
 #include "kernels/sm90_fp8_gemm_types.cuh"
 #include "ptx/tma_add.cuh"
 
@@ -31,8 +32,8 @@ class Sm90Fp8GemmStore {
                 "columns that two boxes have would be added twice");
 
   __device__ __forceinline__ Sm90Fp8GemmStore(const Sm90Fp8GemmParams& params,
-                                              typename Traits::Smem& smem, const TileIndex& tile,
-                                              u32 warp, u32 lane)
+                                              typename Traits::Smem& smem,
+                                              const typename Traits::Tile& tile, u32 warp, u32 lane)
       : params_(params),
         slots_(smem.store + warp * Traits::kMainSlotBytes),
         rest_slots_(smem.store + Traits::kNumMathWarps * Traits::kMainSlotBytes +
@@ -40,8 +41,10 @@ class Sm90Fp8GemmStore {
         columns_(Traits::columns(tile, Traits::cta_rank())),
         row_(Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) +
              warp % 4 * 16),
-        group_(tile.group),
-        lane_(lane) {}
+        group_(Traits::row_group(tile)),
+        lane_(lane) {
+    if constexpr (Traits::kGroupsRows) end_ = tile.end;
+  }
 
   // Fills the staging buffers with the first boxes; the tensor cores had better rest.
   __device__ __forceinline__ void begin(Sums& sum) const {
@@ -90,8 +93,32 @@ class Sm90Fp8GemmStore {
       constexpr int kSlab = kBox / Boxes::kCount;
       constexpr int kInSlab = kBox % Boxes::kCount;
       if constexpr (kConfig.with_c && !kAddsInMemory && kInSlab == 0) add_c(kSlab, sum[kSlab]);
-      write_box<Boxes, kInSlab>(sum[kSlab], slot<kBox>(), lane_);
+      if (is_whole(kSlab)) {
+        write_box<Boxes, kInSlab>(sum[kSlab], slot<kBox>(), lane_);
+      } else {
+        write_rows<kInSlab>(kSlab, sum[kSlab]);
+      }
       write<kBox + 1, kEnd>(sum);
+    }
+  }
+
+  // Whether all of the warp's rows in `slab` belong to the tile's group.
+  __device__ __forceinline__ bool is_whole(int slab) const {
+    return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
+  }
+
+  // Writes the rows of the group straight to D: a box would reach into the next one's rows.
+  template <int kBox>
+  __device__ __forceinline__ void write_rows(int slab,
+                                             const float (&sum)[Traits::kAccumulators]) const {
+    if constexpr (Traits::kGroupsRows) {
+      constexpr int kFirst = Boxes::first_column(kBox);
+      const u32 row = row_ + slab * 64;
+      if (row >= end_) return;
+      using Element = typename ElementType<kConfig.float32_out>::Type;
+      const ColumnTarget<Element> target = {reinterpret_cast<Element*>(params_.d_rows.first),
+                                            params_.pitch, columns_[kFirst]};
+      store_rows<Boxes::columns(kBox)>(&sum[kFirst / 2], target, row, end_, lane_);
     }
   }
 
@@ -111,12 +138,14 @@ class Sm90Fp8GemmStore {
     if constexpr (kBox < kEnd) {
       constexpr int kInSlab = kBox % Boxes::kCount;
       const ptx::TensorMap* map = Boxes::in_rest(kInSlab) ? params_.d_rest : params_.d;
-      const u32 column = columns_[Boxes::first_column(kInSlab)];
-      const u32 row = row_ + kBox / Boxes::kCount * 64;
-      if constexpr (kAddsInMemory) {
-        ptx::tma_store_add(map, slot<kBox>(), column, row, group_);
-      } else {
-        ptx::tma_store(map, slot<kBox>(), column, row, group_);
+      if (is_whole(kBox / Boxes::kCount)) {
+        const u32 column = columns_[Boxes::first_column(kInSlab)];
+        const u32 row = row_ + kBox / Boxes::kCount * 64;
+        if constexpr (kAddsInMemory) {
+          ptx::tma_store_add(map, slot<kBox>(), column, row, group_);
+        } else {
+          ptx::tma_store(map, slot<kBox>(), column, row, group_);
+        }
       }
       send_boxes<kBox + 1, kEnd>();
     }
@@ -146,6 +175,7 @@ class Sm90Fp8GemmStore {
   typename Traits::Columns columns_;
   u32 row_;  // Of D: the warp's first in slab 0.
   u32 group_;
+  u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
 };
 

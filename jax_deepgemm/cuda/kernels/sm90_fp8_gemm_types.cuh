@@ -1,11 +1,13 @@
 // Configuration, parameters and shared memory of the Hopper FP8 GEMM.
 #pragma once
 
+#include "common/grouped_tile_scheduler.cuh"
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
 #include "common/tile_columns.cuh"
 #include "common/tile_scheduler.cuh"
 #include "common/tile_store.cuh"
+#include "common/zero_rows.cuh"
 #include "mma/sm90_fp8.cuh"
 #include "ptx/sync.cuh"
 
@@ -26,9 +28,11 @@ struct Sm90Fp8GemmConfig {
   bool sfb_per_row;     // sfb is per row of B, else per 128 rows.
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
+  int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
 
   constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
   constexpr int cluster_size() const { return cluster_m * cluster_n; }
+  constexpr bool groups_rows() const { return max_groups > 0; }
 };
 
 struct Sm90Fp8GemmParams {
@@ -46,10 +50,14 @@ struct Sm90Fp8GemmParams {
   u32 num_k_blocks;
   u32 sfb_rows;
   TileGrid grid;
+  const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
+  RowGroups groups;              // as all that follows.
+  WordRows d_rows;
 };
 
 // The work of a dense product: which tiles there are, and which K blocks of which group of A and B
-// belong to one. Other products have other types with the same members.
+// belong to one. Other products have other types with the same members; groups of rows go by
+// their configuration.
 struct DenseWork {
   using Params = Sm90Fp8GemmParams;
   using Tile = TileIndex;
@@ -64,10 +72,15 @@ struct DenseWork {
     return TileScheduler(params.grid, cluster, num_clusters);
   }
 
-  __device__ static __forceinline__ u32 operand_group(const Tile& tile) { return tile.group; }
+  // Which of the matrices of an operand is meant by a tile's group.
+  __device__ static __forceinline__ u32 operand_group(u32 group) { return group; }
 
-  __device__ static __forceinline__ u32 first_k_block(const Tile&) { return 0; }
+  template <typename Tile>
+  __device__ static __forceinline__ u32 first_k_block(const Tile&) {
+    return 0;
+  }
 
+  template <typename Tile>
   __device__ static __forceinline__ u32 num_k_blocks(const Params& params, const Tile&) {
     return params.num_k_blocks;
   }
@@ -93,6 +106,13 @@ struct Sm90Fp8GemmTraits {
   static constexpr int kScaleLanes = kConfig.sfb_per_row ? 0 : kStageKBlocks * 2;
   using Boxes = StoreBoxes<Columns::kMain, Columns::kRest, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
+  static constexpr bool kGroupsRows = kConfig.groups_rows();
+  static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
+  using Tile = Conditional<kGroupsRows, GroupedTile, typename Work::Tile>;
+  using Scheduler =
+      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, typename Work::Scheduler>;
+  // A tile of a group may begin at any row, where TMA takes multiples of 16 bytes.
+  static constexpr int kScaleRows = kBlockM + (kGroupsRows && kBlockM < 256 ? 4 : 0);
 
   static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
   static_assert(kConfig.sfb_per_row || kShares || kBlockN + 128 - gcd(kBlockN, 128) <= 256,
@@ -100,13 +120,16 @@ struct Sm90Fp8GemmTraits {
   static_assert(!kShares || kStageKBlocks == 1, "wgmma needs the rows of B one after the other");
   static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
   static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
+  static_assert(!kGroupsRows || kConfig.a_rows == kBlockM, "a group may have any number of rows");
+  static_assert(!kGroupsRows || (!kConfig.sfb_per_row && !kConfig.with_c),
+                "there is no use for it");
   static_assert(kScaleLanes <= 32, "one warp loads the scales of a stage");
 
   // One object per stage, so that the main loop moves one address from stage to stage.
   struct alignas(1024) Stage {
     u8 a[kStageKBlocks][kConfig.a_rows * kBlockK];
     u8 b[kStageKBlocks][kBlockN * kBlockK];
-    float sfa[kStageKBlocks][kBlockM];
+    float sfa[kStageKBlocks][kScaleRows];
     float sfb[kStageKBlocks][kConfig.sfb_per_row ? kBlockN : 2];
     ptx::Mbarrier full;   // Filled by TMA and the scale warp, awaited by math.
     ptx::Mbarrier empty;  // Released by math of all CTAs of the cluster.
@@ -121,17 +144,24 @@ struct Sm90Fp8GemmTraits {
   static constexpr int kMainSlotBytes = kConfig.num_store_slots * Boxes::kMainBytes;
   static constexpr int kRestSlotBytes = kConfig.num_slabs * Boxes::kRestCount * Boxes::kRestBytes;
 
-  struct Buffers {
+  struct PlainSmem {
     Stage stages[kNumStages];
     u8 store[kNumMathWarps * (kMainSlotBytes + kRestSlotBytes)];
     u8 overrun[kOverrun];
   };
 
-  struct Smem : Buffers, Work::Table {};
+  struct GroupedSmem : PlainSmem {
+    GroupTable<kConfig.max_groups> table;
+  };
+
+  struct WorkSmem : PlainSmem, Work::Table {};
+
+  using Smem = Conditional<kGroupsRows, GroupedSmem, WorkSmem>;
 
   static constexpr u32 kTransactionBytes =
-      kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kBlockM * 4 +
+      kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kScaleRows * 4 +
                        (kConfig.sfb_per_row ? kBlockN * 4 : 0));
+  static constexpr u32 kSlabBytes = 64 * kBlockK;  // Of A in one K block.
 
   using Ring = StageRing<Stage, kNumStages>;
 
@@ -139,10 +169,14 @@ struct Sm90Fp8GemmTraits {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
   }
 
-  __device__ static __forceinline__ typename Work::Scheduler scheduler(const Params& params,
-                                                                       const Smem& smem) {
-    return Work::scheduler(params, smem, blockIdx.x / kConfig.cluster_size(),
-                           gridDim.x / kConfig.cluster_size());
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Smem& smem) {
+    const u32 cluster = blockIdx.x / kConfig.cluster_size();
+    const u32 num_clusters = gridDim.x / kConfig.cluster_size();
+    if constexpr (kGroupsRows) {
+      return Scheduler(smem.table, params.grid, kClusterRows, cluster, num_clusters);
+    } else {
+      return Work::scheduler(params, smem, cluster, num_clusters);
+    }
   }
 
   // Row in the tile of the first of a slab's 64; warp % 4 has 16 of them.
@@ -151,11 +185,35 @@ struct Sm90Fp8GemmTraits {
   }
 
   // Where the tile of CTA `rank` begins.
-  __device__ static __forceinline__ u32 first_row(const TileIndex& tile, u32 rank) {
-    return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;
+  __device__ static __forceinline__ u32 first_row(const Tile& tile, u32 rank) {
+    const u32 in_cluster = kConfig.cluster_m > 1 ? rank : 0;
+    if constexpr (kGroupsRows) {
+      return tile.row + in_cluster * kBlockM;
+    } else {
+      return (tile.m * kConfig.cluster_m + in_cluster) * kBlockM;
+    }
   }
 
-  __device__ static __forceinline__ Columns columns(const TileIndex& tile, u32 rank) {
+  // Which of the matrices A and D it is in: groups of rows share one.
+  __device__ static __forceinline__ u32 row_group(const Tile& tile) {
+    return kGroupsRows ? 0 : tile.group;
+  }
+
+  // Slabs that have rows of the group, of the 64-row slabs from `first_row` on.
+  __device__ static __forceinline__ u32 num_live_slabs(const Tile& tile, u32 first_row) {
+    if constexpr (kGroupsRows) {
+      return tile.end > first_row ? (tile.end - first_row + 63) / 64 : 0;
+    } else {
+      return ~0u;
+    }
+  }
+
+  // How far from the beginning of a stage's sfa the scale of `row` is, where a tile begins at it.
+  __device__ static __forceinline__ u32 scale_shift(u32 row) {
+    return kScaleRows > kBlockM ? row % 4 : 0;
+  }
+
+  __device__ static __forceinline__ Columns columns(const Tile& tile, u32 rank) {
     return Columns(tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0));
   }
 };

@@ -45,7 +45,7 @@ struct KGroupedWork {
     return KGroupedScheduler(params.grid, table.order, table.num_worked, cluster, num_clusters);
   }
 
-  __device__ static __forceinline__ u32 operand_group(const Tile&) { return 0; }
+  __device__ static __forceinline__ u32 operand_group(u32) { return 0; }
 
   __device__ static __forceinline__ u32 first_k_block(const Tile& tile) {
     return tile.first_k_block;

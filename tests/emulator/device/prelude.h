@@ -37,6 +37,9 @@ struct alignas(16) uint4 {
 
 __forceinline__ unsigned min(unsigned x, unsigned y) { return x < y ? x : y; }
 __forceinline__ int min(int x, int y) { return x < y ? x : y; }
+__forceinline__ unsigned max(unsigned x, unsigned y) { return x > y ? x : y; }
+__forceinline__ int max(int x, int y) { return x > y ? x : y; }
+__forceinline__ int __ffs(unsigned x) { return x == 0 ? 0 : std::countr_zero(x) + 1; }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 __forceinline__ float __fmul_rn(float x, float y) { return x * y; }
 __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }

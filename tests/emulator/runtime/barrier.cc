@@ -46,6 +46,19 @@ void expect(Cta& cta, uint32_t address, uint32_t bytes) {
 
 }  // namespace
 
+void Barrier::record(uint32_t address, uint32_t count, uint64_t new_phase) {
+  const uint32_t end = address + count;
+  const auto old = written;
+  for (const auto& [first, entry] : old) {
+    const uint32_t last = first + entry.count;
+    if (entry.phase == new_phase || last <= address || first >= end) continue;
+    written.erase(first);
+    if (first < address) written[first] = {address - first, entry.phase};
+    if (last > end) written[end] = {last - end, entry.phase};
+  }
+  written[address] = {count, new_phase};
+}
+
 Barrier& barrier_at(Cta& cta, uint32_t address) {
   if (cta.num_live == 0) {
     throw Error(format("signals mbarrier 0x%x of CTA %u, which has ended", address, cta.index));

@@ -26,6 +26,9 @@ struct Barrier {
   };
   std::map<uint32_t, Written> written;
 
+  // Notes that TMA wrote `count` bytes; what an earlier phase brought to the same place is gone.
+  void record(uint32_t address, uint32_t count, uint64_t phase);
+
   uint32_t parity() const { return phase % 2; }
 };
 

@@ -64,7 +64,7 @@ void start_load(Cta& cta, uint32_t address, const TensorMap& map, uint32_t barri
   const auto piece = [&cta, &map, address, barrier, position, phase](uint32_t begin, uint32_t end) {
     return [=, &cta, &map] {
       const uint32_t bytes = (end - begin) * map.row_bytes();
-      barrier_at(cta, barrier).written[address] = {map.box_bytes(), phase};
+      barrier_at(cta, barrier).record(address, map.box_bytes(), phase);
       load_rows(cta, address, map, position, begin, end);
       complete_bytes(cta, barrier, bytes, phase);
     };

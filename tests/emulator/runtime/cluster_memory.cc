@@ -89,7 +89,7 @@ void store_async(uint32_t mapped, std::initializer_list<uint32_t> values, uint32
   place.cta->smem.poison(place.address, bytes);
   const uint64_t phase = target.phase;
   machine().later([=] {
-    barrier_at(*barrier.cta, barrier.address).written[place.address] = {bytes, phase};
+    barrier_at(*barrier.cta, barrier.address).record(place.address, bytes, phase);
     place.cta->smem.write_generic(place.address, words.data(), bytes, "st.async");
     complete_bytes(*barrier.cta, barrier.address, bytes, phase);
   });

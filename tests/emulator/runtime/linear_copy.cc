@@ -40,7 +40,7 @@ void arrive_later(Cta& cta, uint32_t address, uint32_t bytes, uint32_t barrier, 
   cta.smem.poison(address, bytes);
   const uint64_t phase = target.phase;
   machine().later([=, &cta] {
-    barrier_at(cta, barrier).written[address] = {bytes, phase};
+    barrier_at(cta, barrier).record(address, bytes, phase);
     cta.smem.write_async(address, read(), bytes, what);
     complete_bytes(cta, barrier, bytes, phase);
   });

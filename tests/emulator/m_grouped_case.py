@@ -1,0 +1,105 @@
+"""Small problems for forms of the M-grouped FP8 GEMM, and how to run them."""
+
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
+from jax_deepgemm.heuristics.sm90_fp8_gemm import Sm90Fp8GemmConfig
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import launch, sm90_m_grouped_fp8_gemm
+from tests.emulator.fp8_gemm_case import SUM_ERROR
+from tests.gpu.m_grouped_data import RowGroups, operands, out_dtype, product
+
+_operands = functools.cache(operands)
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedCase:
+  """Groups of rows and what is wanted of the configuration.
+
+  Attributes:
+    groups: the rows.
+    n: columns of D.
+    k: what is summed over.
+    wanted: fields of the configuration; the first legal one is taken.
+    float32_out: the result is float32.
+    zero_padding: rows of no group are zero though masked.
+    num_sms: CTAs at most; fewer than tiles, so that they walk.
+    num_stages: fewer than a GPU has, so that the ring goes round.
+  """
+
+  groups: RowGroups
+  n: int
+  k: int
+  wanted: tuple[tuple[str, int], ...]
+  float32_out: bool = False
+  zero_padding: bool = True
+  num_sms: int = 2
+  num_stages: int = 2
+
+  def pick(self, problem, device, **options) -> Sm90Fp8GemmConfig:
+    """Returns the configuration, in the place of choose_grouped."""
+    del device, options
+    # Wide enough that clusters along M are legal.
+    problem = dataclasses.replace(problem, expected_m=problem.m)
+    fits = [
+      config
+      for config in sorted(legal_grouped_configs(problem, H200), key=str)
+      if all(getattr(config, name) == value for name, value in self.wanted)
+    ]
+    return dataclasses.replace(fits[0], num_stages=self.num_stages)
+
+  def id(self) -> str:
+    sizes = "_".join(str(size) for size in self.groups.sizes)
+    wanted = [f"{name}={value}" for name, value in self.wanted]
+    shape = f"{sizes}x{self.n}x{self.k}"
+    return "-".join([self.groups.layout, shape, *wanted])
+
+
+def grouped_case(layout, sizes, n, k, *, m, alignment=1, **fields):
+  names = {field.name for field in dataclasses.fields(GroupedCase)}
+  others = {name: fields.pop(name) for name in names & fields.keys()}
+  groups = RowGroups(layout, tuple(sizes), m, alignment)
+  return GroupedCase(groups, n, k, tuple(fields.items()), **others)
+
+
+def run(case, emulator, seed):
+  """Returns D as the emulator computes it."""
+  groups = case.groups
+  module = sm90_m_grouped_fp8_gemm
+  choose, call = module.choose_grouped, launch.call
+  module.choose_grouped = case.pick
+  launch.call = emulator.launcher(seed)
+  try:
+    result = module.run(
+      *(jnp.asarray(x) for x in _operands(groups, case.n, case.k)),
+      jnp.asarray(groups.array()),
+      layout=groups.layout,
+      alignment=groups.alignment,
+      expected_m=None,
+      zero_padding=case.zero_padding,
+      out_dtype=out_dtype(case.float32_out),
+      recipe_a=(1, 128),
+      recipe_b=(128, 128),
+      options=Options(num_sms=case.num_sms),
+      device=H200,
+    )
+  finally:
+    module.choose_grouped, launch.call = choose, call
+  return np.asarray(result).reshape(groups.num_rows, case.n)
+
+
+def wrong_elements(case, result):
+  """Returns indices of the elements that are too far off; NaN always is."""
+  exact, size = product(case.groups, *_operands(case.groups, case.n, case.k))
+  rounding = 2.0**-24 if case.float32_out else 2.0**-8
+  bound = SUM_ERROR * size + rounding * np.abs(exact)
+  error = np.abs(result.astype(np.float64) - exact)
+  wrong = ~(error <= bound)
+  if not case.zero_padding:
+    wrong &= case.groups.ids()[:, None] >= 0
+  return np.argwhere(wrong)

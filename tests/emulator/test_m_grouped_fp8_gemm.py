@@ -1,0 +1,87 @@
+"""The M-grouped FP8 GEMM is right for any sizes of groups, in every layout."""
+
+import numpy as np
+import pytest
+
+from tests.emulator.emulator import Emulator
+from tests.emulator.fp8_gemm_case import roles
+from tests.emulator.m_grouped_case import (
+  GroupedCase,
+  grouped_case,
+  run,
+  wrong_elements,
+)
+
+NUM_SEEDS = 5
+
+CASES = [
+  # Groups that begin and end anywhere, empty ones, and rows of none.
+  grouped_case("ragged", (3, 0, 70, 1, 17), 100, 300, m=101, block_n=64),
+  grouped_case(
+    "ragged",
+    (65, 130, 0, 7),
+    203,
+    256,
+    m=202,
+    block_n=96,
+    num_math_warpgroups=3,
+  ),
+  grouped_case("ragged", (0, 0), 40, 128, m=50, block_n=32),
+  # Two slabs a warpgroup, of which the second may have no row.
+  grouped_case(
+    "psum",
+    (130, 60, 200),
+    140,
+    256,
+    m=520,
+    alignment=64,
+    num_slabs=2,
+    block_n=64,
+  ),
+  grouped_case(
+    "psum", (1, 0, 33), 170, 384, m=110, alignment=32, block_n=160, num_sms=3
+  ),
+  grouped_case("masked", (0, 64, 5, 70), 100, 512, m=80, block_n=64),
+  grouped_case("masked", (9, 3), 72, 256, m=20, block_n=32, zero_padding=False),
+  # Group 1 before group 0.
+  grouped_case("index", (30, 40), 90, 256, m=128, alignment=64, block_n=64),
+  # Clusters that share B, or A; several blocks of K in a stage.
+  grouped_case(
+    "ragged",
+    (150, 70, 10),
+    70,
+    256,
+    m=240,
+    block_n=64,
+    cluster_m=2,
+    num_math_warpgroups=1,
+    num_sms=4,
+  ),
+  grouped_case(
+    "ragged",
+    (90, 30),
+    300,
+    512,
+    m=121,
+    block_n=96,
+    cluster_n=2,
+    stage_k_blocks=2,
+    num_math_warpgroups=2,
+    num_slabs=1,
+    float32_out=True,
+    num_sms=4,
+  ),
+  # More groups than a warp has lanes.
+  grouped_case("ragged", (1, 0, 2) * 15, 40, 128, m=50, block_n=32),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=GroupedCase.id)
+def test_every_schedule_gives_the_same_right_result(toolchain, case):
+  emulator = Emulator(toolchain, roles=roles)
+  defined = (case.groups.ids() >= 0) | case.zero_padding
+  first = run(case, emulator, seed=0)
+  assert wrong_elements(case, first).size == 0
+  for seed in range(1, NUM_SEEDS):
+    result = run(case, emulator, seed)
+    np.testing.assert_array_equal(result[defined], first[defined])
