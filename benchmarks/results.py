@@ -3,7 +3,7 @@
 import json
 import pathlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 from jax_deepgemm.testing import Samples
@@ -12,7 +12,31 @@ _FOLDER = pathlib.Path(__file__).parent
 RESULTS = _FOLDER / "results"
 BASELINE = _FOLDER / "baselines" / "deepgemm_h200.json"
 
+K_GROUPED_BASELINE = _FOLDER / "baselines" / "k_grouped_deepgemm_h200.json"
+
 Case = tuple[int, int, int]
+
+
+class KGroupedCase(NamedTuple):
+  """One product `[m, k_g] x [n, k_g]` for each group.
+
+  Attributes:
+    sizes: k_g, in tokens.
+  """
+
+  m: int
+  n: int
+  sizes: tuple[int, ...]
+
+  @property
+  def k(self) -> int:
+    """What DeepGEMM counts: tokens of groups padded to multiples of 128."""
+    return sum(-(-size // 128) * 128 for size in self.sizes)
+
+  @property
+  def k_padded(self) -> int:
+    """Columns of the kernel's operands: enough for any distribution."""
+    return (-(-sum(self.sizes) // 128) + len(self.sizes)) * 128
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -46,6 +70,15 @@ def bf16_problems() -> list[Bf16GemmProblem]:
       float32_out=row["out_dtype"] == "float32",
       with_c=row["with_c"],
     )
+    for row in document["rows"]
+  ]
+
+
+def k_grouped_cases() -> list[KGroupedCase]:
+  """Returns the cases of the K-grouped FP8 benchmark."""
+  document = read(_FOLDER / "cases" / "k_grouped_fp8.json")
+  return [
+    KGroupedCase(row["m"], row["n"], tuple(row["sizes"]))
     for row in document["rows"]
   ]
 

@@ -18,6 +18,18 @@ from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
 from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
 from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn
 from jax_deepgemm.gemm import fp8_gemm_tt as fp8_gemm_tt
+from jax_deepgemm.k_grouped_gemm import (
+  k_grouped_bf16_gemm_nt_contiguous as k_grouped_bf16_gemm_nt_contiguous,
+)
+from jax_deepgemm.k_grouped_gemm import (
+  k_grouped_bf16_gemm_tn_contiguous as k_grouped_bf16_gemm_tn_contiguous,
+)
+from jax_deepgemm.k_grouped_gemm import (
+  k_grouped_fp8_gemm_nt_contiguous as k_grouped_fp8_gemm_nt_contiguous,
+)
+from jax_deepgemm.k_grouped_gemm import (
+  k_grouped_fp8_gemm_tn_contiguous as k_grouped_fp8_gemm_tn_contiguous,
+)
 from jax_deepgemm.k_grouped_layout import (
   get_k_grouped_mn_major_tma_aligned_packed_ue8m0_tensor as get_k_grouped_mn_major_tma_aligned_packed_ue8m0_tensor,  # noqa: E501
 )

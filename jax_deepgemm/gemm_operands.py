@@ -42,10 +42,12 @@ def canonical_operand(
     ValueError: a rank or shape is wrong.
   """
   layout = f"[k, {rows}]" if transposed else f"[{rows}, k]"
-  pair = _as_pair(name, operand)
+  pair = as_pair(name, operand)
   if pair is None:
     return _checked_plain(name, operand, layout, transposed)
-  values, scales = (_array(f"{part} of {name}", x) for part, x in pair.items())
+  values, scales = (
+    as_array(f"{part} of {name}", x) for part, x in pair.items()
+  )
   if values.dtype != jnp.float8_e4m3fn:
     raise TypeError(
       f"values of {name} must be float8_e4m3fn, got {values.dtype.name} of"
@@ -71,7 +73,7 @@ def values_of(operand: Operand) -> jax.Array:
   return operand.values if isinstance(operand, ScaledArray) else operand
 
 
-def _as_pair(name: str, operand: Any) -> dict[str, Any] | None:
+def as_pair(name: str, operand: Any) -> dict[str, Any] | None:
   """Returns values and scales, or None if the operand is one array."""
   if isinstance(operand, (tuple, list)):
     if len(operand) != 2:
@@ -102,7 +104,8 @@ def _checked_plain(
   return array.T if transposed else array
 
 
-def _array(name: str, x: Any) -> jax.Array:
+def as_array(name: str, x: Any) -> jax.Array:
+  """Returns x as a JAX array; raises TypeError unless it is an array."""
   if not isinstance(x, (jax.Array, np.ndarray)):
     raise TypeError(f"{name} must be an array, got {type(x).__name__}")
   return jnp.asarray(x)

@@ -105,8 +105,16 @@ def raster_width(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, num_clusters: int
 ) -> int:
   """Returns how many tiles of M are walked before the next tile of N."""
+  return tile_raster_width(*num_tiles(problem, config), config, num_clusters)
+
+
+def tile_raster_width(
+  tiles_m: int, tiles_n: int, config: Sm90Fp8GemmConfig, num_clusters: int
+) -> int:
+  """Returns how many of `tiles_m` are walked before the next of `tiles_n`."""
   return strip_width(
-    *num_tiles(problem, config),
+    tiles_m,
+    tiles_n,
     config.block_m * config.cluster_m,
     config.block_n * config.cluster_n,
     num_clusters,

@@ -60,8 +60,8 @@ class Lowering:
     """
     if options.implementation == "kernel":
       raise NotImplementedError(
-        f"{self.name} has no kernel for {_platforms(ctx)}, only for CUDA; use"
-        " options(implementation='auto') or"
+        f"{self.name} has no kernel for {platform_names(ctx)}, only for CUDA;"
+        " use options(implementation='auto') or"
         " options(implementation='reference') to compute it with jax.numpy"
       )
     return self._lower_reference(ctx, *operands, **params)
@@ -101,6 +101,7 @@ class Lowering:
     return lower_grouped(function)(ctx, *operands)
 
 
-def _platforms(ctx: mlir.LoweringRuleContext) -> str:
+def platform_names(ctx: mlir.LoweringRuleContext) -> str:
+  """Returns the platforms that a rule lowers for, for messages."""
   platforms = ctx.platforms or ctx.module_context.platforms
   return " and ".join(platforms)

@@ -11,11 +11,12 @@
 
 namespace jdg {
 
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8Gemm {
-  using Traits = Sm90Fp8GemmTraits<kConfig>;
-  using Load = Sm90Fp8GemmLoad<kConfig>;
-  using Store = Sm90Fp8GemmStore<kConfig>;
+  using Traits = Sm90Fp8GemmTraits<kConfig, Work>;
+  using Params = typename Work::Params;
+  using Load = Sm90Fp8GemmLoad<kConfig, Work>;
+  using Store = Sm90Fp8GemmStore<kConfig, Work>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -26,7 +27,7 @@ struct Sm90Fp8Gemm {
   static constexpr int kSplitStep = gcd(kConfig.block_n, 128) / 8;
   static constexpr int kLastSplit = min_of(kConfig.block_n, 128) / 8;
 
-  __device__ static __forceinline__ void run(const Sm90Fp8GemmParams& params) {
+  __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
     Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
@@ -38,6 +39,8 @@ struct Sm90Fp8Gemm {
     if constexpr (Traits::kGroupsRows) {
       smem.table.template build<kNumThreads>(params.groups, Traits::kClusterRows,
                                              params.grid.num_n);
+    } else {
+      Work::prepare(params, smem);
     }
     if (warp < Traits::kNumMathWarps) {
       // Loads of groups take more than 24 registers.
@@ -72,8 +75,8 @@ struct Sm90Fp8Gemm {
   };
 
   // Writes zeros to the rows of D that belong to no group; the two warps that load nothing.
-  __device__ static __forceinline__ void fill(const Sm90Fp8GemmParams& params, const Smem& smem,
-                                              u32 warp, u32 lane) {
+  __device__ static __forceinline__ void fill(const Params& params, const Smem& smem, u32 warp,
+                                              u32 lane) {
     if constexpr (Traits::kGroupsRows) {
       const u32 index = blockIdx.x * 2 + warp - Traits::kNumMathWarps - 2;
       const ZeroRows zeros(params.d_rows, index, gridDim.x * 2, lane);
@@ -104,7 +107,7 @@ struct Sm90Fp8Gemm {
     ptx::mbarrier_init_fence();
   }
 
-  __device__ static __forceinline__ void multiply_tiles(const Sm90Fp8GemmParams& params, Smem& smem,
+  __device__ static __forceinline__ void multiply_tiles(const Params& params, Smem& smem,
                                                         u32 warp) {
     Worker worker = {warp, threadIdx.x % 32, {}, false, 0};
     Ring ring(smem.stages);
@@ -131,10 +134,11 @@ struct Sm90Fp8Gemm {
       const u32 row = Traits::first_row(tile, Traits::cta_rank());
       worker.scale_shift = Traits::scale_shift(row);
       const u32 live_slabs = Traits::num_live_slabs(tile, row + Traits::slab_row(warp, 0));
+      const u32 num_k_blocks = Work::num_k_blocks(params, tile);
       if (live_slabs >= kNumSlabs) {
-        multiply_tile<kNumSlabs>(params, worker, ring, ready, split, sum, before, during);
+        multiply_tile<kNumSlabs>(num_k_blocks, worker, ring, ready, split, sum, before, during);
       } else if (live_slabs > 0) {
-        multiply_tile<1>(params, worker, ring, ready, split, sum, before, during);
+        multiply_tile<1>(num_k_blocks, worker, ring, ready, split, sum, before, during);
       } else {
         skip_tile(params, worker, ring, ready, before, during);
       }
@@ -154,19 +158,17 @@ struct Sm90Fp8Gemm {
   // Multiplies the first kSlabs slabs of a tile. `before(slab)` runs before the first stage of the
   // slab is given to the tensor cores, `during(slab)` while it is there.
   template <int kSlabs, typename Before, typename During>
-  __device__ static __forceinline__ void multiply_tile(const Sm90Fp8GemmParams& params,
-                                                       Worker& worker, Ring& ring, bool& ready,
-                                                       int split, Sums& sum, Before before,
-                                                       During during) {
+  __device__ static __forceinline__ void multiply_tile(u32 num_k_blocks, Worker& worker, Ring& ring,
+                                                       bool& ready, int split, Sums& sum,
+                                                       Before before, During during) {
     multiply_stage<kSlabs, true, 0>(worker, ring, ready, split, sum, before, during);
-    multiply_rest<kSlabs, kSplitStep>(params, worker, ring, ready, split, sum);
+    multiply_rest<kSlabs, kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
   }
 
   // Lets a tile pass by of which the warpgroup has no row.
   template <typename Before, typename During>
-  __device__ static __forceinline__ void skip_tile(const Sm90Fp8GemmParams& params, Worker& worker,
-                                                   Ring& ring, bool& ready, Before before,
-                                                   During during) {
+  __device__ static __forceinline__ void skip_tile(const Params& params, Worker& worker, Ring& ring,
+                                                   bool& ready, Before before, During during) {
 #pragma unroll
     for (int slab = 0; slab < kNumSlabs; ++slab) {
       before(slab);
@@ -184,17 +186,16 @@ struct Sm90Fp8Gemm {
   // begins differs between tiles, there is a loop for each: deciding inside the loop was measured
   // to cost 200 cycles a K block, where the tensor cores take 576 for a 192 x 96 tile.
   template <int kSlabs, int kSplit>
-  __device__ static __forceinline__ void multiply_rest(const Sm90Fp8GemmParams& params,
-                                                       Worker& worker, Ring& ring, bool& ready,
-                                                       int split, Sums& sum) {
+  __device__ static __forceinline__ void multiply_rest(u32 num_k_blocks, Worker& worker, Ring& ring,
+                                                       bool& ready, int split, Sums& sum) {
     if constexpr (Traits::kSplitsScale && kSplit < kLastSplit) {
       if (split > kSplit) {
-        multiply_rest<kSlabs, kSplit + kSplitStep>(params, worker, ring, ready, split, sum);
+        multiply_rest<kSlabs, kSplit + kSplitStep>(num_k_blocks, worker, ring, ready, split, sum);
         return;
       }
     }
 #pragma unroll 1
-    for (u32 k_block = kConfig.stage_k_blocks; k_block < params.num_k_blocks;
+    for (u32 k_block = kConfig.stage_k_blocks; k_block < num_k_blocks;
          k_block += kConfig.stage_k_blocks) {
       multiply_stage<kSlabs, false, kSplit>(
           worker, ring, ready, split, sum, [](int) {}, [](int) {});

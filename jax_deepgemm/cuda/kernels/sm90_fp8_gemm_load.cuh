@@ -5,15 +5,16 @@
 
 namespace jdg {
 
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8GemmLoad {
-  using Traits = Sm90Fp8GemmTraits<kConfig>;
+  using Traits = Sm90Fp8GemmTraits<kConfig, Work>;
+  using Params = typename Work::Params;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
 
   // Fetches the descriptors, which otherwise delays the first load of each.
-  __device__ static __forceinline__ void prefetch_maps(const Sm90Fp8GemmParams& params) {
+  __device__ static __forceinline__ void prefetch_maps(const Params& params) {
     ptx::prefetch_tensor_map(params.a);
     ptx::prefetch_tensor_map(params.b);
     ptx::prefetch_tensor_map(params.sfa);
@@ -27,7 +28,7 @@ struct Sm90Fp8GemmLoad {
   }
 
   // Streams A, B and per-row scales of every tile; one thread.
-  __device__ static __forceinline__ void tiles(const Sm90Fp8GemmParams& params, Smem& smem) {
+  __device__ static __forceinline__ void tiles(const Params& params, Smem& smem) {
     Ring ring(smem.stages);
     const u32 rank = Traits::cta_rank();
     for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
@@ -35,28 +36,32 @@ struct Sm90Fp8GemmLoad {
       const u32 row = Traits::first_row(tile, rank);
       const typename Traits::Columns columns = Traits::columns(tile, rank);
       const u32 live_slabs = Traits::num_live_slabs(tile, row);
+      const u32 row_group = Work::operand_group(Traits::row_group(tile));
+      const u32 group = Work::operand_group(tile.group);
+      const u32 first = Work::first_k_block(tile);
+      const u32 end = first + Work::num_k_blocks(params, tile);
 #pragma unroll 1
-      for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+      for (u32 k_block = first; k_block < end; k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
         wait(stage.empty, ring.parity() ^ 1);
         if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
           ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-          operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block,
-                                           Traits::row_group(tile), rank);
+          operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, row_group,
+                                           rank);
         } else {
           live_rows(params, stage, row, k_block, live_slabs, rank);
         }
         operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
-                                         tile.group, rank);
+                                         group, rank);
         if constexpr (Traits::kShares) {
           operand<(kConfig.cluster_m > 1)>(stage.b[0] + Traits::Columns::kMain * kBlockK,
-                                           params.b_rest, stage.full, columns.rest, k_block,
-                                           tile.group, rank);
+                                           params.b_rest, stage.full, columns.rest, k_block, group,
+                                           rank);
         }
         ptx::tma_load(stage.sfa, params.sfa, stage.full, row - Traits::scale_shift(row), k_block,
-                      Traits::row_group(tile));
+                      row_group);
         if constexpr (kConfig.sfb_per_row) {
-          ptx::tma_load(stage.sfb, params.sfb, stage.full, columns.main, k_block, tile.group);
+          ptx::tma_load(stage.sfb, params.sfb, stage.full, columns.main, k_block, group);
         }
         ring.advance();
       }
@@ -66,8 +71,7 @@ struct Sm90Fp8GemmLoad {
 
   // Streams the one or two scales of B that a tile needs per K block. The copies are asynchronous:
   // only the math warps wait for them, with the rest of the stage.
-  __device__ static __forceinline__ void scales(const Sm90Fp8GemmParams& params, Smem& smem,
-                                                u32 lane) {
+  __device__ static __forceinline__ void scales(const Params& params, Smem& smem, u32 lane) {
     if (static_cast<int>(lane) >= Traits::kScaleLanes) return;
     const u32 block = lane / 2;
     const u32 neighbour = lane % 2;
@@ -95,8 +99,8 @@ struct Sm90Fp8GemmLoad {
 
  private:
   // Loads the slabs of a tile that have rows of its group, and expects so many bytes less.
-  __device__ static __forceinline__ void live_rows(const Sm90Fp8GemmParams& params, Stage& stage,
-                                                   u32 row, u32 k_block, u32 live_slabs, u32 rank) {
+  __device__ static __forceinline__ void live_rows(const Params& params, Stage& stage, u32 row,
+                                                   u32 k_block, u32 live_slabs, u32 rank) {
     constexpr u32 kNumSlabs = Traits::kBlockM / 64;
     constexpr bool kShared = kConfig.cluster_n > 1;
     ptx::mbarrier_arrive_expect_tx(

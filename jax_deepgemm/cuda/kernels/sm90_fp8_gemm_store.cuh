@@ -8,13 +8,14 @@
 #include "common/accumulate.cuh"
 #include "common/row_store.cuh"
 #include "kernels/sm90_fp8_gemm_types.cuh"
+#include "ptx/tma_add.cuh"
 
 namespace jdg {
 
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 class Sm90Fp8GemmStore {
  public:
-  using Traits = Sm90Fp8GemmTraits<kConfig>;
+  using Traits = Sm90Fp8GemmTraits<kConfig, Work>;
   using Boxes = typename Traits::Boxes;
   using Sums = typename Traits::Sums;
 
@@ -26,6 +27,9 @@ class Sm90Fp8GemmStore {
       kConfig.num_slabs == 1 ? kNumBoxes : Boxes::kCount + Boxes::kCount / 2;
   static_assert(kNumEarly <= kConfig.num_store_slots && kNumEarly <= kMiddle,
                 "boxes that are written at one time need a staging buffer each");
+  static constexpr bool kAddsInMemory = kConfig.with_c && Work::kAddsInMemory;
+  static_assert(!kAddsInMemory || Traits::kBlockN % Boxes::kMainColumns == 0,
+                "columns that two boxes have would be added twice");
 
   __device__ __forceinline__ Sm90Fp8GemmStore(const Sm90Fp8GemmParams& params,
                                               typename Traits::Smem& smem,
@@ -88,7 +92,7 @@ class Sm90Fp8GemmStore {
     if constexpr (kBox < kEnd) {
       constexpr int kSlab = kBox / Boxes::kCount;
       constexpr int kInSlab = kBox % Boxes::kCount;
-      if constexpr (kConfig.with_c && kInSlab == 0) add_c(kSlab, sum[kSlab]);
+      if constexpr (kConfig.with_c && !kAddsInMemory && kInSlab == 0) add_c(kSlab, sum[kSlab]);
       if (is_whole(kSlab)) {
         write_box<Boxes, kInSlab>(sum[kSlab], slot<kBox>(), lane_);
       } else {
@@ -135,8 +139,13 @@ class Sm90Fp8GemmStore {
       constexpr int kInSlab = kBox % Boxes::kCount;
       const ptx::TensorMap* map = Boxes::in_rest(kInSlab) ? params_.d_rest : params_.d;
       if (is_whole(kBox / Boxes::kCount)) {
-        ptx::tma_store(map, slot<kBox>(), columns_[Boxes::first_column(kInSlab)],
-                       row_ + kBox / Boxes::kCount * 64, group_);
+        const u32 column = columns_[Boxes::first_column(kInSlab)];
+        const u32 row = row_ + kBox / Boxes::kCount * 64;
+        if constexpr (kAddsInMemory) {
+          ptx::tma_store_add(map, slot<kBox>(), column, row, group_);
+        } else {
+          ptx::tma_store(map, slot<kBox>(), column, row, group_);
+        }
       }
       send_boxes<kBox + 1, kEnd>();
     }

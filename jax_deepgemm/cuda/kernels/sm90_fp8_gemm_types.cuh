@@ -55,9 +55,41 @@ struct Sm90Fp8GemmParams {
   WordRows d_rows;
 };
 
+// The work of a dense product: which tiles there are, and which K blocks of which group of A and B
+// belong to one. Other products have other types with the same members; groups of rows go by
+// their configuration.
+struct DenseWork {
+  using Params = Sm90Fp8GemmParams;
+  using Tile = TileIndex;
+  using Scheduler = TileScheduler;
+  struct Table {};                              // What a CTA looks up in shared memory.
+  static constexpr bool kAddsInMemory = false;  // C is in D's memory, where TMA adds to it.
+
+  __device__ static __forceinline__ void prepare(const Params&, Table&) {}
+
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Table&,
+                                                        u32 cluster, u32 num_clusters) {
+    return TileScheduler(params.grid, cluster, num_clusters);
+  }
+
+  // Which of the matrices of an operand is meant by a tile's group.
+  __device__ static __forceinline__ u32 operand_group(u32 group) { return group; }
+
+  template <typename Tile>
+  __device__ static __forceinline__ u32 first_k_block(const Tile&) {
+    return 0;
+  }
+
+  template <typename Tile>
+  __device__ static __forceinline__ u32 num_k_blocks(const Params& params, const Tile&) {
+    return params.num_k_blocks;
+  }
+};
+
 // What follows from a configuration.
-template <Sm90Fp8GemmConfig kConfig>
+template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8GemmTraits {
+  using Params = typename Work::Params;
   static constexpr int kBlockM = kConfig.block_m();
   static constexpr int kBlockN = kConfig.block_n;
   static constexpr int kNumStages = kConfig.num_stages;
@@ -76,9 +108,9 @@ struct Sm90Fp8GemmTraits {
   using Sums = float[kConfig.num_slabs][kAccumulators];
   static constexpr bool kGroupsRows = kConfig.groups_rows();
   static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
-  using Tile = Conditional<kGroupsRows, GroupedTile, TileIndex>;
+  using Tile = Conditional<kGroupsRows, GroupedTile, typename Work::Tile>;
   using Scheduler =
-      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, TileScheduler>;
+      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, typename Work::Scheduler>;
   // A tile of a group may begin at any row, where TMA takes multiples of 16 bytes.
   static constexpr int kScaleRows = kBlockM + (kGroupsRows && kBlockM < 256 ? 4 : 0);
 
@@ -122,7 +154,9 @@ struct Sm90Fp8GemmTraits {
     GroupTable<kConfig.max_groups> table;
   };
 
-  using Smem = Conditional<kGroupsRows, GroupedSmem, PlainSmem>;
+  struct WorkSmem : PlainSmem, Work::Table {};
+
+  using Smem = Conditional<kGroupsRows, GroupedSmem, WorkSmem>;
 
   static constexpr u32 kTransactionBytes =
       kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kScaleRows * 4 +
@@ -135,14 +169,13 @@ struct Sm90Fp8GemmTraits {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
   }
 
-  __device__ static __forceinline__ Scheduler scheduler(const Sm90Fp8GemmParams& params,
-                                                        const Smem& smem) {
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Smem& smem) {
     const u32 cluster = blockIdx.x / kConfig.cluster_size();
     const u32 num_clusters = gridDim.x / kConfig.cluster_size();
     if constexpr (kGroupsRows) {
       return Scheduler(smem.table, params.grid, kClusterRows, cluster, num_clusters);
     } else {
-      return Scheduler(params.grid, cluster, num_clusters);
+      return Work::scheduler(params, smem, cluster, num_clusters);
     }
   }
 

@@ -1,0 +1,184 @@
+"""Problems and configurations of the Hopper K-grouped FP8 GEMM."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  BLOCK_K,
+  Fp8GemmProblem,
+  Sm90Fp8GemmConfig,
+  legal_configs,
+  num_tiles,
+)
+
+# Room in a kernel's table of groups; one kernel serves all counts up to it.
+_TABLE_SIZES = (64, 256, 1024)
+MAX_GROUPS = _TABLE_SIZES[-1]
+_TABLE_BYTES_PER_GROUP = 16  # KGroupTable in cuda/common/.
+_MAX_PARTS = 16
+_SUM_BYTES_PER_SECOND = 0.8  # Of the bandwidth, for the sum of parts,
+_SUM_SECONDS = 3e-6  # and its launch.
+
+
+@dataclasses.dataclass(frozen=True)
+class KGroupedFp8GemmProblem:
+  """`num_groups` products `[m, k_g] x [n, k_g]` in float32.
+
+  Attributes:
+    num_k_blocks: blocks of 128 that the groups have at most, all together.
+    with_c: C is added to the product.
+  """
+
+  m: int
+  n: int
+  num_k_blocks: int
+  num_groups: int
+  with_c: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Sm90KGroupedFp8GemmConfig:
+  """How the kernel computes a problem.
+
+  Attributes:
+    gemm: of a tile; `with_c` says that results are added to what D holds.
+    max_groups: room in the table of groups.
+    num_parts: parts of equal length that each group is cut into along K, which
+      are products of their own and are summed afterwards.
+  """
+
+  gemm: Sm90Fp8GemmConfig
+  max_groups: int
+  num_parts: int
+
+  @property
+  def smem_bytes(self) -> int:
+    """Bytes of shared memory; the kernel asserts that it is as many."""
+    return self.gemm.smem_bytes + _table_bytes(self.max_groups)
+
+
+def choose(
+  problem: KGroupedFp8GemmProblem,
+  device: Device,
+  *,
+  num_sms: int | None = None,
+  block_size_multiple_of: tuple[int, int] = (1, 1),
+) -> Sm90KGroupedFp8GemmConfig:
+  """Returns the configuration with the least estimated time.
+
+  How K is distributed over the groups is not known here. The estimate is for
+  groups of equal size, and for one group that has all of K, whichever is worse.
+
+  Args:
+    problem: what to compute.
+    device: what computes it.
+    num_sms: multiprocessors to use; all of the device's if None.
+    block_size_multiple_of: what block_m and block_n must be multiples of.
+
+  Raises:
+    ValueError: no configuration is legal.
+  """
+  if num_sms is not None:
+    device = dataclasses.replace(device, num_sms=num_sms)
+  configs = [
+    config
+    for config in legal_k_grouped_configs(problem, device)
+    if config.gemm.block_m % block_size_multiple_of[0] == 0
+    and config.gemm.block_n % block_size_multiple_of[1] == 0
+  ]
+  if not configs:
+    raise ValueError(
+      f"no configuration fits {problem} on {device} with block sizes that"
+      f" are multiples of {block_size_multiple_of}"
+    )
+  # Among equals one whose CTAs share an operand: fewer bytes, less power.
+  return min(
+    configs,
+    key=lambda config: (
+      _seconds(problem, config, device),
+      -config.gemm.cluster_size,
+    ),
+  )
+
+
+def legal_k_grouped_configs(
+  problem: KGroupedFp8GemmProblem, device: Device
+) -> Iterator[Sm90KGroupedFp8GemmConfig]:
+  """Returns every configuration that computes `problem` on `device`.
+
+  Raises:
+    ValueError: there are more groups than the table has room for.
+  """
+  if problem.num_groups > MAX_GROUPS:
+    raise ValueError(f"num_groups must be at most {MAX_GROUPS}")
+  num_parts = 1
+  while num_parts <= _MAX_PARTS:
+    num_items = problem.num_groups * num_parts
+    if num_items > MAX_GROUPS or num_parts > problem.num_k_blocks:
+      return
+    max_groups = next(size for size in _TABLE_SIZES if size >= num_items)
+    free = device.smem_bytes - _table_bytes(max_groups)
+    smaller = dataclasses.replace(device, smem_bytes=free)
+    for gemm in legal_configs(_dense(problem, num_parts), smaller):
+      if _takes_groups(gemm):
+        with_c = problem.with_c and num_parts == 1
+        gemm = dataclasses.replace(gemm, with_c=with_c)
+        yield Sm90KGroupedFp8GemmConfig(gemm, max_groups, num_parts)
+    num_parts *= 2
+
+
+def num_k_grouped_tiles(
+  problem: KGroupedFp8GemmProblem, config: Sm90KGroupedFp8GemmConfig
+) -> tuple[int, int]:
+  """Returns tiles of a group along M and N, both counted in clusters."""
+  return num_tiles(_dense(problem, config.num_parts), config.gemm)
+
+
+def _takes_groups(gemm: Sm90Fp8GemmConfig) -> bool:
+  """Whether groups may begin at any K block, and boxes of D do not overlap."""
+  boxes = gemm.num_main_boxes * gemm.store_box_columns
+  return gemm.stage_k_blocks == 1 and boxes == gemm.block_n
+
+
+def _dense(problem: KGroupedFp8GemmProblem, num_parts: int) -> Fp8GemmProblem:
+  """Returns what a part of each group is if all are of one size."""
+  parts = max(problem.num_groups, 1) * num_parts
+  return Fp8GemmProblem(
+    m=problem.m,
+    n=problem.n,
+    k=max(-(-problem.num_k_blocks // parts), 1) * BLOCK_K,
+    num_groups=problem.num_groups * num_parts,
+    sfb_per_row=True,
+    float32_out=True,
+    with_c=problem.with_c,
+  )
+
+
+def _seconds(
+  problem: KGroupedFp8GemmProblem,
+  config: Sm90KGroupedFp8GemmConfig,
+  device: Device,
+) -> float:
+  even = _dense(problem, config.num_parts)
+  single = dataclasses.replace(
+    even,
+    k=-(-problem.num_k_blocks // config.num_parts) * BLOCK_K,
+    num_groups=config.num_parts,
+  )
+  seconds = max(
+    estimate_seconds(even, config.gemm, device),
+    estimate_seconds(single, config.gemm, device),
+  )
+  if config.num_parts > 1:
+    results = (config.num_parts + 1) * problem.num_groups
+    moved = 4 * results * problem.m * problem.n
+    seconds += moved / (_SUM_BYTES_PER_SECOND * device.memory_bandwidth)
+    seconds += _SUM_SECONDS
+  return seconds
+
+
+def _table_bytes(max_groups: int) -> int:
+  # One word more, and whole kilobytes: the stages' alignment is the struct's.
+  return -(-(4 + max_groups * _TABLE_BYTES_PER_GROUP) // 1024) * 1024

@@ -1,0 +1,82 @@
+"""What one device runs for a K-grouped GEMM: the kernel or jax.numpy."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.gemm_lowering import platform_names
+from jax_deepgemm.primitives.target import target_device, use_kernel
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """How a primitive is computed.
+
+  Attributes:
+    reference: in jax.numpy, of the primitive's operands.
+    kernel: likewise, with `options` and `device`.
+    is_kernel_default: a Hopper GPU takes the kernel unasked.
+  """
+
+  reference: Callable[..., jax.Array]
+  kernel: Callable[..., jax.Array]
+  is_kernel_default: bool = True
+
+
+def register(primitive: Primitive, rules: Rules) -> None:
+  """Registers the lowerings of `primitive`, for CUDA and for the rest."""
+  mlir.register_lowering(
+    primitive, functools.partial(_lower_default, primitive.name, rules)
+  )
+  mlir.register_lowering(
+    primitive, functools.partial(_lower_cuda, rules), platform="cuda"
+  )
+
+
+def _lower_default(
+  name: str,
+  rules: Rules,
+  ctx: mlir.LoweringRuleContext,
+  *operands: mlir.ir.Value,
+  options: Options,
+) -> Any:
+  if options.implementation == "kernel":
+    raise NotImplementedError(
+      f"{name} has no kernel for {platform_names(ctx)}, only for CUDA; use"
+      " options(implementation='auto') or"
+      " options(implementation='reference') to compute it with jax.numpy"
+    )
+  return _lower(rules.reference, ctx, operands)
+
+
+def _lower_cuda(
+  rules: Rules,
+  ctx: mlir.LoweringRuleContext,
+  *operands: mlir.ir.Value,
+  options: Options,
+) -> Any:
+  device = target_device(options)
+  is_wanted = rules.is_kernel_default or options.implementation == "kernel"
+  if not (is_wanted and use_kernel(options, device)):
+    return _lower(rules.reference, ctx, operands)
+  kernel = functools.partial(rules.kernel, options=options, device=device)
+  try:
+    return _lower(kernel, ctx, operands)
+  except NotImplementedError as error:
+    raise NotImplementedError(
+      f"{error}; options(implementation='reference') computes it with jax.numpy"
+    ) from error
+
+
+def _lower(
+  function: Callable[..., jax.Array],
+  ctx: mlir.LoweringRuleContext,
+  operands: tuple[mlir.ir.Value, ...],
+) -> Any:
+  return mlir.lower_fun(function, multiple_results=False)(ctx, *operands)

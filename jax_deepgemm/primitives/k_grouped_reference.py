@@ -1,0 +1,91 @@
+"""What the K-grouped kernels compute, in jax.numpy, over their own layout."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jax_deepgemm.alignment import align, ceil_div
+from jax_deepgemm.primitives.varying import to_common_varying
+
+_BLOCK_K = 128
+
+
+def k_grouped_fp8_gemm(
+  a: jax.Array,
+  sfa: jax.Array,
+  b: jax.Array,
+  sfb: jax.Array,
+  group_sizes: jax.Array,
+  c: jax.Array | None = None,
+) -> jax.Array:
+  """Returns c_g + dequantize(a_g) @ dequantize(b_g).T in float32.
+
+  Summed as the kernel does, one block of 128 at a time, unscaled within it.
+  Blocks that are in no group are not read.
+
+  Args:
+    a: `[m, k_padded]` float8_e4m3fn, groups from multiples of 128 on.
+    sfa: `[k_padded / 128, align(m, 4)]` float32.
+    b: `[n, k_padded]` float8_e4m3fn.
+    sfb: `[k_padded / 128, align(n, 4)]` float32.
+    group_sizes: `[g]` int32, elements of K in each group.
+    c: `[g, m, n]` float32 or None.
+  """
+  m, n = a.shape[0], b.shape[0]
+  (num_groups,) = group_sizes.shape
+  num_blocks = a.shape[1] // _BLOCK_K
+  sizes = jnp.clip(ceil_div(group_sizes, _BLOCK_K), 0, num_blocks)
+  ends = jnp.cumsum(sizes)
+  zeros = jnp.zeros((num_groups, m, n), jnp.float32)
+  total, *_ = to_common_varying((zeros, a, sfa, b, sfb, group_sizes))
+
+  def add(i: jax.Array, total: jax.Array) -> jax.Array:
+    product = _block_product(_k_block(a, i), _k_block(b, i))
+    product *= sfa[i, :m][:, None] * sfb[i, :n][None, :]
+    group = jnp.searchsorted(ends, i, side="right", method="compare_all")
+    return total.at[group].add(product, mode="drop")
+
+  count = jnp.minimum(ends[-1], num_blocks)
+  total = lax.fori_loop(0, count, add, total)
+  return total if c is None else c + total
+
+
+def k_grouped_bf16_gemm(
+  a: jax.Array,
+  b: jax.Array,
+  group_sizes: jax.Array,
+  c: jax.Array | None = None,
+) -> jax.Array:
+  """Returns c_g + a_g @ b_g.T in float32, as XLA's ragged dot.
+
+  Args:
+    a: `[m, k_padded]` bfloat16, groups from multiples of 128 on, zeros between.
+    b: `[n, k_padded]` bfloat16.
+    group_sizes: `[g]` int32, elements of K in each group.
+    c: `[g, m, n]` float32 or None.
+  """
+  dimensions = lax.RaggedDotDimensionNumbers(
+    dot_dimension_numbers=(((1,), (1,)), ((), ())),
+    lhs_ragged_dimensions=[1],
+    rhs_group_dimensions=[],
+  )
+  d = lax.ragged_dot_general(
+    a,
+    b,
+    align(group_sizes, _BLOCK_K),
+    dimensions,
+    preferred_element_type=jnp.float32,
+  )
+  return d if c is None else c + d
+
+
+def _k_block(x: jax.Array, i: jax.Array) -> jax.Array:
+  sliced = lax.dynamic_slice_in_dim(x, i * _BLOCK_K, _BLOCK_K, axis=1)
+  return sliced.astype(jnp.float32)
+
+
+def _block_product(a: jax.Array, b: jax.Array) -> jax.Array:
+  # The default precision of a GPU would round these operands to TF32.
+  return lax.dot_general(
+    a, b, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST
+  )

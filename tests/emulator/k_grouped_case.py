@@ -1,0 +1,133 @@
+"""Small problems for the K-grouped FP8 GEMM, and how to run them."""
+
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
+  KGroupedFp8GemmProblem,
+  Sm90KGroupedFp8GemmConfig,
+  legal_k_grouped_configs,
+)
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import launch, sm90_k_grouped_fp8_gemm
+from tests.emulator.emulator import Emulator, EmulatorError
+from tests.k_grouped_data import (
+  blocks_of,
+  dense_groups,
+  packed_operand,
+  product,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class KCase:
+  """A problem, its groups, and what is wanted of its configuration.
+
+  Attributes:
+    sizes: elements of K in each group.
+    spare_blocks: K blocks of the arrays behind the last group.
+    claimed: what the kernel is told of the sizes, if that is wrong.
+    wanted: fields of the tile's configuration; the first legal one is taken.
+  """
+
+  m: int
+  n: int
+  sizes: tuple[int, ...]
+  with_c: bool = False
+  num_parts: int = 1
+  num_sms: int = 2
+  num_stages: int = 2
+  spare_blocks: int = 1
+  claimed: tuple[int, ...] | None = None
+  wanted: tuple[tuple[str, int], ...] = ()
+
+  @property
+  def problem(self) -> KGroupedFp8GemmProblem:
+    blocks = sum(map(blocks_of, self.sizes)) + self.spare_blocks
+    return KGroupedFp8GemmProblem(
+      self.m, self.n, max(blocks, 1), len(self.sizes), self.with_c
+    )
+
+  def config(self) -> Sm90KGroupedFp8GemmConfig:
+    configs = sorted(legal_k_grouped_configs(self.problem, H200), key=str)
+    fits = [
+      config
+      for config in configs
+      if config.num_parts == self.num_parts
+      and all(getattr(config.gemm, name) == x for name, x in self.wanted)
+    ]
+    gemm = dataclasses.replace(fits[0].gemm, num_stages=self.num_stages)
+    return dataclasses.replace(fits[0], gemm=gemm)
+
+  def id(self) -> str:
+    wanted = [f"{name}={value}" for name, value in self.wanted]
+    sizes = "+".join(map(str, self.sizes[:6]))
+    more = ["with_c"] if self.with_c else []
+    more += [f"parts={self.num_parts}"] if self.num_parts > 1 else []
+    more += ["wrong_sizes"] if self.claimed else []
+    return "-".join([f"{self.m}x{self.n}", sizes, *wanted, *more])
+
+
+def k_case(m, n, sizes, **fields):
+  names = {field.name for field in dataclasses.fields(KCase)}
+  own = {name: fields.pop(name) for name in names & fields.keys()}
+  return KCase(m, n, tuple(sizes), wanted=tuple(fields.items()), **own)
+
+
+@functools.cache
+def operands(case):
+  """Returns a, sfa, b, sfb, sizes, c or None as the kernel takes them."""
+  blocks = case.problem.num_k_blocks
+  a = packed_operand(case.m, case.sizes, blocks, 1)
+  b = packed_operand(case.n, case.sizes, blocks, 2)
+  shape = (len(case.sizes), case.m, case.n)
+  c = np.random.default_rng(3).standard_normal(shape) * 1000
+  sizes = np.array(case.claimed or case.sizes, np.int32)
+  return *a, *b, sizes, c.astype(np.float32) if case.with_c else None
+
+
+def run(case, emulator, seed):
+  """Returns D as the emulator computes it."""
+  arrays = [None if x is None else jnp.asarray(x) for x in operands(case)]
+  kernel = sm90_k_grouped_fp8_gemm
+  config = case.config()
+  choose, call = kernel.choose, launch.call
+  kernel.choose = lambda *args, **kwargs: config
+  launch.call = emulator.launcher(seed)
+  try:
+    result = kernel.run(
+      *arrays, options=Options(num_sms=case.num_sms), device=H200
+    )
+  finally:
+    kernel.choose, launch.call = choose, call
+  return np.asarray(result)
+
+
+@functools.cache
+def expected(case):
+  """Returns D and the largest error that each element may have."""
+  a, sfa, b, sfb, _, c = operands(case)
+  exact, magnitude = product(
+    dense_groups(a, sfa, case.sizes), dense_groups(b, sfb, case.sizes), c
+  )
+  # float32 sums of a K block, and of the blocks, in some order.
+  return exact, 1e-6 * magnitude + 2.0**-24 * np.abs(exact)
+
+
+def wrong_elements(case, result):
+  """Returns indices of the elements that are too far off; NaN always is."""
+  exact, bound = expected(case)
+  return np.argwhere(~(np.abs(result.astype(np.float64) - exact) <= bound))
+
+
+def verdict(case: KCase, emulator: Emulator, seed: int) -> str | None:
+  """Returns what is wrong with a run, or None."""
+  try:
+    wrong = wrong_elements(case, run(case, emulator, seed))
+  except EmulatorError as error:
+    return str(error)
+  return f"{len(wrong)} wrong, first at {wrong[0]}" if len(wrong) else None
