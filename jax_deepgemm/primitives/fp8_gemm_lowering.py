@@ -10,6 +10,10 @@ from jax.interpreters import mlir
 
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import reference, sm90_fp8_gemm
+from jax_deepgemm.primitives.missing_kernel import (
+  check_reference_will_do,
+  reference_as_way_out,
+)
 from jax_deepgemm.primitives.target import target_device, use_kernel
 
 
@@ -39,12 +43,7 @@ def lower_default(
   Raises:
     NotImplementedError: `options.implementation` is "kernel".
   """
-  if options.implementation == "kernel":
-    raise NotImplementedError(
-      f"fp8_gemm has no kernel for {_platforms(ctx)}, only for CUDA; use"
-      " options(implementation='auto') or"
-      " options(implementation='reference') to compute it with jax.numpy"
-    )
+  check_reference_will_do("fp8_gemm", ctx, options)
   return _lower_reference(ctx, *operands, **params)
 
 
@@ -75,12 +74,8 @@ def lower_cuda(
       a, sfa, b, sfb, c, options=options, device=device, **params
     )
 
-  try:
+  with reference_as_way_out():
     return lower_grouped(kernel)(ctx, *operands)
-  except NotImplementedError as error:
-    raise NotImplementedError(
-      f"{error}; options(implementation='reference') computes it with jax.numpy"
-    ) from error
 
 
 def _lower_reference(
@@ -88,8 +83,3 @@ def _lower_reference(
 ) -> Any:
   function = functools.partial(reference.fp8_gemm, **params)
   return lower_grouped(function)(ctx, *operands)
-
-
-def _platforms(ctx: mlir.LoweringRuleContext) -> str:
-  platforms = ctx.platforms or ctx.module_context.platforms
-  return " and ".join(platforms)
