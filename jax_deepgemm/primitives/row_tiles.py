@@ -44,11 +44,18 @@ class RowTiles:
       tile_rows: rows of a tile.
     """
     key = jnp.where(group_of_row < 0, num_groups, group_of_row)
+    # The type of what a sort returns varies as the row numbers do, not the key.
+    order, zeros, _ = to_common_varying(
+      (
+        jnp.argsort(key).astype(jnp.int32),
+        jnp.zeros(num_groups, jnp.int32),
+        key,
+      )
+    )
     # num_groups is one past the last element, which drops rows of no group.
-    zeros = to_common_varying((jnp.zeros(num_groups, jnp.int32), key))[0]
     sizes = zeros.at[key].add(1, mode="drop")
     return cls(
-      order=jnp.argsort(key).astype(jnp.int32),
+      order=order,
       ends=jnp.cumsum(sizes),
       sizes=sizes,
       tile_ends=jnp.cumsum(ceil_div(sizes, tile_rows)),

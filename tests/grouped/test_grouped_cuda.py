@@ -156,7 +156,7 @@ def test_no_kernel_means_no_silent_reference(monkeypatch):
     monkeypatch.setattr(module, "run", run)
     a, b = make(p, 130, 300)
     with pytest.raises(
-      NotImplementedError, match="there is none; .*'reference'.* computes it"
+      NotImplementedError, match=r"there is none; .*'reference'.* computes it"
     ):
       lowered_for_cuda(lambda *x, f=functions: multiply(f, p, *x), a, b)
 
