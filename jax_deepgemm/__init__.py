@@ -18,6 +18,39 @@ from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
 from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
 from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn
 from jax_deepgemm.gemm import fp8_gemm_tt as fp8_gemm_tt
+from jax_deepgemm.grouped_bf16_gemm import (
+  m_grouped_bf16_gemm_nn_contiguous as m_grouped_bf16_gemm_nn_contiguous,
+)
+from jax_deepgemm.grouped_bf16_gemm import (
+  m_grouped_bf16_gemm_nt_contiguous as m_grouped_bf16_gemm_nt_contiguous,
+)
+from jax_deepgemm.grouped_bf16_gemm import (
+  m_grouped_bf16_gemm_nt_masked as m_grouped_bf16_gemm_nt_masked,
+)
+from jax_deepgemm.grouped_bf16_gemm import (
+  m_grouped_bf16_gemm_nt_ragged as m_grouped_bf16_gemm_nt_ragged,
+)
+from jax_deepgemm.grouped_fp4_gemm import (
+  m_grouped_fp8_fp4_gemm_nn_contiguous as m_grouped_fp8_fp4_gemm_nn_contiguous,
+)
+from jax_deepgemm.grouped_fp4_gemm import (
+  m_grouped_fp8_fp4_gemm_nt_contiguous as m_grouped_fp8_fp4_gemm_nt_contiguous,
+)
+from jax_deepgemm.grouped_fp4_gemm import (
+  m_grouped_fp8_fp4_gemm_nt_masked as m_grouped_fp8_fp4_gemm_nt_masked,
+)
+from jax_deepgemm.grouped_gemm import (
+  m_grouped_fp8_gemm_nn_contiguous as m_grouped_fp8_gemm_nn_contiguous,
+)
+from jax_deepgemm.grouped_gemm import (
+  m_grouped_fp8_gemm_nt_contiguous as m_grouped_fp8_gemm_nt_contiguous,
+)
+from jax_deepgemm.grouped_gemm import (
+  m_grouped_fp8_gemm_nt_masked as m_grouped_fp8_gemm_nt_masked,
+)
+from jax_deepgemm.grouped_gemm import (
+  m_grouped_fp8_gemm_nt_ragged as m_grouped_fp8_gemm_nt_ragged,
+)
 from jax_deepgemm.k_grouped_gemm import (
   k_grouped_bf16_gemm_nt_contiguous as k_grouped_bf16_gemm_nt_contiguous,
 )

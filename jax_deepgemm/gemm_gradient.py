@@ -12,26 +12,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jax_deepgemm import straight_through
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.fp8_gemm import (
-  fp8_gemm,
-  quantized_gradient_message,
-)
+from jax_deepgemm.primitives.fp8_gemm import fp8_gemm
 from jax_deepgemm.primitives.gemm_form import GemmForm
-from jax_deepgemm.primitives.reference import dequantize
 from jax_deepgemm.primitives.varying import to_common_varying
-from jax_deepgemm.quantize import (
-  cast_blocks,
-  cast_both,
-  cast_rows,
-  cast_transposed,
-)
+from jax_deepgemm.quantize import cast_both, cast_rows, cast_transposed
 from jax_deepgemm.recipes import Granularity
 from jax_deepgemm.scaled_array import ScaledArray
-
-_PER_TOKEN = (1, 128)
-_PER_BLOCK = (128, 128)
+from jax_deepgemm.straight_through import PER_BLOCK, PER_TOKEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +64,11 @@ def gemm(
   a, b, c = to_common_varying((a, b, c))
   if isinstance(a, ScaledArray) and isinstance(b, ScaledArray):
     return _multiply(a, b, c, params)
-  gradients = _Gradients(_plain_dtype(a), _plain_dtype(b), c is not None)
+  gradients = _Gradients(
+    straight_through.plain_dtype(a),
+    straight_through.plain_dtype(b),
+    c is not None,
+  )
   return _jitted_straight_through(params, gradients, a, b, c)
 
 
@@ -86,12 +80,6 @@ class _Gradients(NamedTuple):
   c: bool
 
 
-def _plain_dtype(operand: Operand) -> jnp.dtype | None:
-  if isinstance(operand, ScaledArray):
-    return None
-  return jnp.dtype(operand.dtype)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _straight_through(
   params: GemmParams,
@@ -101,8 +89,8 @@ def _straight_through(
   c: jax.Array | None,
 ) -> jax.Array:
   del gradients
-  quantized_a = _quantized(a, params.recipe_a, params.options)
-  quantized_b = _quantized(b, params.recipe_b, params.options)
+  quantized_a = straight_through.quantized(a, params.recipe_a, params.options)
+  quantized_b = straight_through.quantized(b, params.recipe_b, params.options)
   return _multiply(quantized_a, quantized_b, c, params)
 
 
@@ -111,14 +99,17 @@ def _forward(
 ) -> tuple[jax.Array, tuple[Operand | None, Operand | None]]:
   """Returns the result, and what the perturbed operands' gradients need."""
   del gradients
-  a, a_is_perturbed = _primal("a", a)
-  b, b_is_perturbed = _primal("b", b)
+  a, a_is_perturbed = straight_through.primal("a", a)
+  b, b_is_perturbed = straight_through.primal("b", b)
   c = None if c is None else c.value
-  quantized_a = _quantized(a, params.recipe_a, params.options)
-  quantized_b = _quantized(b, params.recipe_b, params.options)
+  quantized_a = straight_through.quantized(a, params.recipe_a, params.options)
+  quantized_b = straight_through.quantized(b, params.recipe_b, params.options)
   result = _multiply(quantized_a, quantized_b, c, params)
-  for_a = _saved(b, quantized_b, params.recipe_b) if a_is_perturbed else None
-  for_b = _saved(a, quantized_a, params.recipe_a) if b_is_perturbed else None
+  for_a = for_b = None
+  if a_is_perturbed:
+    for_a = straight_through.saved(b, quantized_b, params.recipe_b)
+  if b_is_perturbed:
+    for_b = straight_through.saved(a, quantized_a, params.recipe_a)
   return result, (for_a, for_b)
 
 
@@ -139,10 +130,14 @@ def _backward(
     dy_columns = cast_transposed(dy, 128, False, options)
   da = db = None
   if for_a is not None:
-    other = _transposed(for_a, params.recipe_b, _PER_BLOCK, options)
+    other = straight_through.transposed(
+      for_a, params.recipe_b, PER_BLOCK, options
+    )
     da = _gradient(dy_rows, *other, gradients.a, options)
   if for_b is not None:
-    other = _transposed(for_b, params.recipe_a, _PER_TOKEN, options)
+    other = straight_through.transposed(
+      for_b, params.recipe_a, PER_TOKEN, options
+    )
     db = _gradient(dy_columns, *other, gradients.b, options)
   return da, db, dy if gradients.c else None
 
@@ -155,34 +150,6 @@ _jitted_straight_through = jax.jit(
 )
 
 
-def _primal(name: str, operand: Any) -> tuple[Operand, bool]:
-  """Returns the operand without its marks, and whether it is perturbed."""
-  marked = jax.tree.leaves(operand, is_leaf=lambda x: hasattr(x, "perturbed"))
-  is_perturbed = any(x.perturbed for x in marked)
-  if len(marked) == 2:
-    if is_perturbed:
-      raise TypeError(quantized_gradient_message(name))
-    return ScaledArray(*(x.value for x in marked)), False
-  return marked[0].value, is_perturbed
-
-
-def _saved(
-  operand: Operand, quantized: ScaledArray, recipe: Granularity
-) -> Operand:
-  """Returns what the backward pass transposes.
-
-  Square blocks can be transposed as they are; other scales are made anew from
-  the plain array, which a jitted step keeps in memory anyway.
-  """
-  saved = quantized if recipe == _PER_BLOCK else operand
-  if isinstance(saved, ScaledArray):
-    # jax.checkpoint rounds floats that a policy saves as if their format had
-    # infinities: 256 to 448 of e4m3fn would come back as NaN. Bits stay bits.
-    bits = jax.lax.bitcast_convert_type(saved.values, jnp.uint8)
-    return ScaledArray(bits, saved.scales)
-  return saved
-
-
 def _gradient(
   dy: ScaledArray,
   other: ScaledArray,
@@ -191,39 +158,8 @@ def _gradient(
   options: Options,
 ) -> jax.Array:
   """Returns dy @ other.T in `dtype`, of dy with scales per row."""
-  params = GemmParams(dtype, _PER_TOKEN, recipe, options)
+  params = GemmParams(dtype, PER_TOKEN, recipe, options)
   return _multiply(dy, other, None, params)
-
-
-def _transposed(
-  operand: Operand, recipe: Granularity, wanted: Granularity, options: Options
-) -> tuple[ScaledArray, Granularity]:
-  """Returns the transpose of what was saved, quantised, and its granularity.
-
-  Args:
-    operand: contracted along its rows.
-    recipe: granularity of `operand`, should it be quantised.
-    wanted: granularity that the transpose gets if it is not.
-    options: of the forward pass.
-  """
-  if isinstance(operand, ScaledArray):
-    values = jax.lax.bitcast_convert_type(operand.values, jnp.float8_e4m3fn)
-    if recipe == _PER_BLOCK:
-      return ScaledArray(values.T, operand.scales.T), recipe
-    operand = dequantize(values, operand.scales, recipe)
-  if wanted == _PER_TOKEN:
-    return cast_transposed(operand, 128, False, options), wanted
-  return _quantized(operand.T, wanted, options), wanted
-
-
-def _quantized(
-  operand: Operand, recipe: Granularity, options: Options
-) -> ScaledArray:
-  if isinstance(operand, ScaledArray):
-    return operand
-  if recipe[0] == 1:
-    return cast_rows(operand, recipe[1], False, options)
-  return cast_blocks(operand, recipe[1], False, options)
 
 
 def _multiply(

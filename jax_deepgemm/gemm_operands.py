@@ -27,6 +27,7 @@ def canonical_operand(
   rows: str,
   transposed: bool,
   recipe: tuple[int, int],
+  grouped: bool = False,
 ) -> Operand:
   """Returns the operand as `[rows, k]`: a float32-scaled pair or a plain array.
 
@@ -36,12 +37,14 @@ def canonical_operand(
     rows: "m" or "n", for messages.
     transposed: the operand comes as `[k, rows]`, and so do its scales.
     recipe: (gran_mn, gran_k) of its scales.
+    grouped: values and scales have a group dimension in front.
 
   Raises:
     TypeError: a form or dtype is not accepted.
     ValueError: a rank or shape is wrong.
   """
-  layout = f"[k, {rows}]" if transposed else f"[{rows}, k]"
+  layout = f"k, {rows}" if transposed else f"{rows}, k"
+  layout = f"[g, {layout}]" if grouped else f"[{layout}]"
   pair = as_pair(name, operand)
   if pair is None:
     return _checked_plain(name, operand, layout, transposed)
@@ -61,10 +64,10 @@ def canonical_operand(
     )
   _check_scales_shape(name, values, scales, transposed, recipe)
   if transposed:
-    values, scales = values.T, scales.T
+    values, scales = values.mT, scales.mT
   if scales.dtype == jnp.int32:
-    blocks = ceil_div(values.shape[1], recipe[1])
-    scales = unpack_ue8m0_from_int(scales)[:, :blocks]
+    blocks = ceil_div(values.shape[-1], recipe[1])
+    scales = unpack_ue8m0_from_int(scales)[..., :blocks]
   return ScaledArray(values, scales)
 
 
@@ -101,7 +104,7 @@ def _checked_plain(
       f"{name} must be {_FORMS}, got {array.dtype.name} of shape {array.shape}"
     )
   _check_rank(name, array, layout)
-  return array.T if transposed else array
+  return array.mT if transposed else array
 
 
 def as_array(name: str, x: Any) -> jax.Array:
@@ -112,7 +115,7 @@ def as_array(name: str, x: Any) -> jax.Array:
 
 
 def _check_rank(name: str, x: jax.Array, layout: str) -> None:
-  if x.ndim != 2:
+  if x.ndim != len(layout.split(",")):
     raise ValueError(f"{name} must have shape {layout}, got {x.shape}")
 
 
@@ -123,14 +126,17 @@ def _check_scales_shape(
   transposed: bool,
   recipe: tuple[int, int],
 ) -> None:
-  shape = values.shape[::-1] if transposed else values.shape
-  expected = (ceil_div(shape[0], recipe[0]), ceil_div(shape[1], recipe[1]))
+  *groups, rows, k = values.shape
+  if transposed:
+    rows, k = k, rows
+  expected = (ceil_div(rows, recipe[0]), ceil_div(k, recipe[1]))
   packed = ""
   if scales.dtype == jnp.int32:
     expected = (expected[0], ceil_div(expected[1], _UE8M0_PER_INT32))
     packed = " packed"
   if transposed:
     expected = expected[::-1]
+  expected = (*groups, *expected)
   if scales.shape != expected:
     raise ValueError(
       f"{scales.dtype.name}{packed} scales of {name} must have shape"

@@ -10,6 +10,10 @@ import jax.numpy as jnp
 from jax.interpreters import mlir
 
 from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.missing_kernel import (
+  check_reference_will_do,
+  reference_as_way_out,
+)
 from jax_deepgemm.primitives.target import target_device, use_kernel
 
 Function = Callable[..., jax.Array]
@@ -58,12 +62,7 @@ class Lowering:
     Raises:
       NotImplementedError: `options.implementation` is "kernel".
     """
-    if options.implementation == "kernel":
-      raise NotImplementedError(
-        f"{self.name} has no kernel for {platform_names(ctx)}, only for CUDA;"
-        " use options(implementation='auto') or"
-        " options(implementation='reference') to compute it with jax.numpy"
-      )
+    check_reference_will_do(self.name, ctx, options)
     return self._lower_reference(ctx, *operands, **params)
 
   def cuda(
@@ -86,22 +85,11 @@ class Lowering:
     function = functools.partial(
       self.kernel, options=options, device=device, **params
     )
-    try:
+    with reference_as_way_out():
       return lower_grouped(function)(ctx, *operands)
-    except NotImplementedError as error:
-      raise NotImplementedError(
-        f"{error}; options(implementation='reference') computes it with"
-        " jax.numpy"
-      ) from error
 
   def _lower_reference(
     self, ctx: mlir.LoweringRuleContext, *operands: mlir.ir.Value, **params: Any
   ) -> Any:
     function = functools.partial(self.reference, **params)
     return lower_grouped(function)(ctx, *operands)
-
-
-def platform_names(ctx: mlir.LoweringRuleContext) -> str:
-  """Returns the platforms that a rule lowers for, for messages."""
-  platforms = ctx.platforms or ctx.module_context.platforms
-  return " and ".join(platforms)

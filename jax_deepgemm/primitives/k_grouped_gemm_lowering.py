@@ -10,7 +10,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.gemm_lowering import platform_names
+from jax_deepgemm.primitives.missing_kernel import (
+  check_reference_will_do,
+  reference_as_way_out,
+)
 from jax_deepgemm.primitives.target import target_device, use_kernel
 
 
@@ -46,12 +49,7 @@ def _lower_default(
   *operands: mlir.ir.Value,
   options: Options,
 ) -> Any:
-  if options.implementation == "kernel":
-    raise NotImplementedError(
-      f"{name} has no kernel for {platform_names(ctx)}, only for CUDA; use"
-      " options(implementation='auto') or"
-      " options(implementation='reference') to compute it with jax.numpy"
-    )
+  check_reference_will_do(name, ctx, options)
   return _lower(rules.reference, ctx, operands)
 
 
@@ -66,12 +64,8 @@ def _lower_cuda(
   if not (is_wanted and use_kernel(options, device)):
     return _lower(rules.reference, ctx, operands)
   kernel = functools.partial(rules.kernel, options=options, device=device)
-  try:
+  with reference_as_way_out():
     return _lower(kernel, ctx, operands)
-  except NotImplementedError as error:
-    raise NotImplementedError(
-      f"{error}; options(implementation='reference') computes it with jax.numpy"
-    ) from error
 
 
 def _lower(

@@ -97,16 +97,16 @@ def dequantize(
   """Returns values * scales, each scale spread over its block.
 
   Args:
-    values: `[rows, k]` float8_e4m3fn.
-    scales: `[ceil(rows / gran_mn), ceil(k / gran_k)]` float32.
+    values: `[..., rows, k]` float8_e4m3fn.
+    scales: `[..., ceil(rows / gran_mn), ceil(k / gran_k)]` float32.
     recipe: (gran_mn, gran_k).
 
   Returns:
-    `[rows, k]` float32.
+    `[..., rows, k]` float32.
   """
-  rows, k = values.shape
-  spread = jnp.repeat(scales, recipe[0], axis=0)[:rows]
-  spread = jnp.repeat(spread, recipe[1], axis=1)[:, :k]
+  rows, k = values.shape[-2:]
+  spread = jnp.repeat(scales, recipe[0], axis=-2)[..., :rows, :]
+  spread = jnp.repeat(spread, recipe[1], axis=-1)[..., :k]
   return values.astype(jnp.float32) * spread
 
 

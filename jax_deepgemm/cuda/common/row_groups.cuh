@@ -40,6 +40,16 @@ __device__ __forceinline__ u32 prefix_sum(u32 value, u32 lane, u32 most) {
   return value;
 }
 
+// The largest of a warp's lanes up to and including its own.
+__device__ __forceinline__ u32 prefix_max(u32 value, u32 lane) {
+#pragma unroll
+  for (u32 delta = 1; delta < 32; delta *= 2) {
+    const u32 before = ptx::shuffle(value, lane - delta);
+    if (lane >= delta) value = max(value, before);
+  }
+  return value;
+}
+
 // In shared memory: the rows of each group, and which tiles are its own.
 template <int kMaxGroups>
 struct GroupTable {
@@ -107,7 +117,8 @@ struct GroupTable {
       end = sum;
       row = ptx::shuffle(sum, 31);
     } else if (groups.layout == GroupLayout::kPsum) {
-      end = begin;
+      // Ends that fall make empty groups, not groups that overlap.
+      end = max(prefix_max(begin, lane), row);
       const u32 before = ptx::shuffle(end, lane - 1);
       const u32 last = lane == 0 ? row : before;
       begin =

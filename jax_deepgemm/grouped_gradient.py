@@ -1,0 +1,254 @@
+"""The m-grouped GEMM with gradients: plain operands, straight through.
+
+As in the dense GEMM the gradient is that of the unquantised product, computed
+in fp8: dA = dY B with dY 1 x 128 along n and B 128 x 128, which is m-grouped
+again; dB = dY^T A for each group, both 1 x 128 along its rows. bfloat16
+products have bfloat16 gradients.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jax_deepgemm import straight_through
+from jax_deepgemm.gemm_operands import Operand, values_of
+from jax_deepgemm.grouped_weight_gradient import weight_gradient
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.grouped_layout import Layout, group_of_rows
+from jax_deepgemm.primitives.m_grouped_gemm import (
+  m_grouped_bf16_gemm,
+  m_grouped_fp8_gemm,
+)
+from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.recipes import Granularity
+from jax_deepgemm.scaled_array import ScaledArray
+from jax_deepgemm.straight_through import PER_BLOCK, PER_TOKEN
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedParams:
+  """What an m-grouped GEMM is told besides its operands; hashable.
+
+  Attributes:
+    out_dtype: dtype of the result.
+    recipe_a: (gran_m, gran_k) of a; None for a product in bfloat16.
+    recipe_b: (gran_n, gran_k) of b; None likewise.
+    layout: how the layout array is to be read.
+    alignment: row multiple that groups start at; 1 if the layout has none.
+    expected_m: rows that a group is expected to have; only a hint.
+    zero_padding: rows past the end of a masked group are zero.
+    options: in force at the call; the backward pass uses them too.
+  """
+
+  out_dtype: jnp.dtype
+  recipe_a: Granularity | None
+  recipe_b: Granularity | None
+  layout: Layout
+  alignment: int
+  expected_m: int | None
+  zero_padding: bool
+  options: Options
+
+
+def grouped_gemm(
+  a: Operand, b: Operand, group_layout: jax.Array, params: GroupedParams
+) -> jax.Array:
+  """Returns a[i] @ b[g].T in row i of group g, with gradients to plain a and b.
+
+  Args:
+    a: `[m, k]`, or `[g, m, k]` if masked: with scales, or plain.
+    b: `[g, n, k]`, likewise.
+    group_layout: int32, see `grouped_layout.group_of_rows`.
+    params: as above.
+
+  Raises:
+    TypeError: while differentiating: a quantised operand was to have a
+      gradient.
+  """
+  a, b, group_layout = to_common_varying((a, b, group_layout))
+  if isinstance(a, ScaledArray) and isinstance(b, ScaledArray):
+    return _multiply(a, b, group_layout, params)
+  gradients = _Gradients(
+    straight_through.plain_dtype(a), straight_through.plain_dtype(b)
+  )
+  return _jitted_straight_through(params, gradients, a, b, group_layout)
+
+
+class _Gradients(NamedTuple):
+  """dtypes of the gradients of a and b, None for quantised."""
+
+  a: jnp.dtype | None
+  b: jnp.dtype | None
+
+
+class _Residuals(NamedTuple):
+  """What the backward pass needs: for_a is None unless a is perturbed."""
+
+  for_a: Operand | None
+  for_b: Operand | None
+  b_groups: jax.Array | None
+  group_layout: jax.Array
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _straight_through(
+  params: GroupedParams,
+  gradients: _Gradients,
+  a: Operand,
+  b: Operand,
+  group_layout: jax.Array,
+) -> jax.Array:
+  del gradients
+  return _multiply(
+    *_quantized_operands(a, b, group_layout, params), group_layout, params
+  )
+
+
+def _forward(
+  params: GroupedParams, gradients: _Gradients, a: Any, b: Any, layout: Any
+) -> tuple[jax.Array, _Residuals]:
+  """Returns the result, and what the perturbed operands' gradients need."""
+  del gradients
+  a, a_is_perturbed = straight_through.primal("a", a)
+  b, b_is_perturbed = straight_through.primal("b", b)
+  layout = layout.value
+  quantized_a, quantized_b = _quantized_operands(a, b, layout, params)
+  result = _multiply(quantized_a, quantized_b, layout, params)
+  for_a = for_b = groups = None
+  if a_is_perturbed:
+    for_a = straight_through.saved(b, quantized_b, params.recipe_b)
+  if b_is_perturbed:
+    for_b = straight_through.saved(a, quantized_a, params.recipe_a)
+    # Its shape tells how many groups there are.
+    groups = jnp.zeros(values_of(b).shape[0], bool)
+  return result, _Residuals(for_a, for_b, groups, layout)
+
+
+def _backward(
+  params: GroupedParams,
+  gradients: _Gradients,
+  residuals: _Residuals,
+  dy: jax.Array,
+) -> tuple[jax.Array | None, jax.Array | None, None]:
+  """Returns the cotangents of a and b; the layout has none."""
+  da = db = None
+  if residuals.for_a is not None:
+    da = _gradient_of_a(
+      dy, residuals.for_a, residuals.group_layout, params, gradients.a
+    )
+  if residuals.for_b is not None:
+    a = straight_through.restored(residuals.for_b, params.recipe_a)
+    num_groups = residuals.b_groups.shape[0]
+    db = weight_gradient(
+      _rows(_in_product_dtype(dy, params)),
+      _rows(a),
+      _group_of_row(a, residuals.group_layout, num_groups, params),
+      num_groups,
+      gradients.b,
+      quantize=params.recipe_a is not None,
+    )
+  return da, db, None
+
+
+_straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
+
+# shard_map without jit around it takes no custom_vjp with symbolic zeros.
+_jitted_straight_through = jax.jit(
+  _straight_through, static_argnums=(0, 1), inline=True
+)
+
+
+def _gradient_of_a(
+  dy: jax.Array,
+  b: Operand,
+  group_layout: jax.Array,
+  params: GroupedParams,
+  dtype: Any,
+) -> jax.Array:
+  """Returns dy[i] @ b[g] in row i of group g, zero in rows of no group."""
+  is_fp8 = params.recipe_b is not None
+  recipe_dy = PER_TOKEN if is_fp8 else None
+  transposed, recipe = straight_through.transposed(
+    b, params.recipe_b, PER_BLOCK if is_fp8 else None, params.options
+  )
+  changed = dataclasses.replace(
+    params,
+    out_dtype=dtype,
+    recipe_a=recipe_dy,
+    recipe_b=recipe,
+    zero_padding=True,
+  )
+  dy = straight_through.quantized(
+    _in_product_dtype(dy, params), recipe_dy, params.options
+  )
+  return _multiply(dy, transposed, group_layout, changed)
+
+
+def _in_product_dtype(x: jax.Array, params: GroupedParams) -> jax.Array:
+  return x if params.recipe_a is not None else x.astype(jnp.bfloat16)
+
+
+def _quantized_operands(
+  a: Operand, b: Operand, group_layout: jax.Array, params: GroupedParams
+) -> tuple[Operand, Operand]:
+  """Returns both operands with scales, or as they are if there are none."""
+  shares_scales = params.recipe_a is not None and params.recipe_a[0] > 1
+  if shares_scales and not isinstance(a, ScaledArray):
+    # What a row of no group holds must not reach the scale of its neighbours.
+    groups = _group_of_row(a, group_layout, values_of(b).shape[0], params)
+    is_live = (groups >= 0).reshape(*a.shape[:-1], 1)
+    a = jnp.where(is_live, a, jnp.zeros_like(a))
+  return (
+    straight_through.quantized(a, params.recipe_a, params.options),
+    straight_through.quantized(b, params.recipe_b, params.options),
+  )
+
+
+def _group_of_row(
+  a: jax.Array,
+  group_layout: jax.Array,
+  num_groups: int,
+  params: GroupedParams,
+) -> jax.Array:
+  """Returns `[m]`, or `[g * m]` if masked: the group of each row."""
+  return group_of_rows(
+    group_layout,
+    layout=params.layout,
+    alignment=params.alignment,
+    num_groups=num_groups,
+    num_rows=_rows(a).shape[0],
+  )
+
+
+def _rows(x: jax.Array) -> jax.Array:
+  return x.reshape(-1, x.shape[-1])
+
+
+def _multiply(
+  a: Operand, b: Operand, group_layout: jax.Array, params: GroupedParams
+) -> jax.Array:
+  """Returns the product of operands that are as the primitives take them."""
+  static = {
+    name: getattr(params, name)
+    for name in (
+      "out_dtype",
+      "layout",
+      "alignment",
+      "expected_m",
+      "zero_padding",
+      "options",
+    )
+  }
+  if params.recipe_a is None:
+    return m_grouped_bf16_gemm(a, b, group_layout, **static)
+  return m_grouped_fp8_gemm(
+    *a,
+    *b,
+    group_layout,
+    recipe_a=params.recipe_a,
+    recipe_b=params.recipe_b,
+    **static,
+  )
