@@ -15,7 +15,10 @@ import jax.numpy as jnp
 
 from jax_deepgemm import straight_through
 from jax_deepgemm.gemm_operands import Operand, values_of
-from jax_deepgemm.grouped_weight_gradient import weight_gradient
+from jax_deepgemm.grouped_weight_gradient import (
+  rows_by_group,
+  weight_gradient,
+)
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives.grouped_layout import Layout, group_of_rows
 from jax_deepgemm.primitives.m_grouped_gemm import (
@@ -140,16 +143,7 @@ def _backward(
       dy, residuals.for_a, residuals.group_layout, params, gradients.a
     )
   if residuals.for_b is not None:
-    a = straight_through.restored(residuals.for_b, params.recipe_a)
-    num_groups = residuals.b_groups.shape[0]
-    db = weight_gradient(
-      _rows(_in_product_dtype(dy, params)),
-      _rows(a),
-      _group_of_row(a, residuals.group_layout, num_groups, params),
-      num_groups,
-      gradients.b,
-      quantize=params.recipe_a is not None,
-    )
+    db = _gradient_of_b(dy, residuals, params, gradients.b)
   return da, db, None
 
 
@@ -185,6 +179,26 @@ def _gradient_of_a(
     _in_product_dtype(dy, params), recipe_dy, params.options
   )
   return _multiply(dy, transposed, group_layout, changed)
+
+
+def _gradient_of_b(
+  dy: jax.Array, residuals: _Residuals, params: GroupedParams, dtype: Any
+) -> jax.Array:
+  """Returns the sum of dy[i].T a[i] over the rows i of each group."""
+  a = straight_through.restored(residuals.for_b, params.recipe_a)
+  rows = _rows(_in_product_dtype(dy, params)), _rows(a)
+  sizes = residuals.group_layout
+  if params.layout != "ragged":
+    num_groups = residuals.b_groups.shape[0]
+    groups = _group_of_row(a, residuals.group_layout, num_groups, params)
+    sizes, *rows = rows_by_group(groups, num_groups, *rows)
+  return weight_gradient(
+    *rows,
+    sizes,
+    dtype,
+    quantize=params.recipe_a is not None,
+    options=params.options,
+  )
 
 
 def _in_product_dtype(x: jax.Array, params: GroupedParams) -> jax.Array:

@@ -2,68 +2,55 @@
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from jax_deepgemm.primitives.row_tiles import RowTiles
-from jax_deepgemm.quantize import per_channel_cast_to_fp8
-
-_BLOCK = 128
+from jax_deepgemm.k_grouped_gemm import bf16_product, fp8_product
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.varying import to_common_varying
 
 
 def weight_gradient(
   dy: jax.Array,
   a: jax.Array,
-  group_of_row: jax.Array,
-  num_groups: int,
+  group_sizes: jax.Array,
   dtype: jax.typing.DTypeLike,
+  *,
   quantize: bool,
+  options: Options,
 ) -> jax.Array:
-  """Returns dB[g] = sum over rows i of group g of dy[i].T a[i], in jax.numpy.
+  """Returns dB[g] = sum over rows i of group g of dy[i].T a[i].
 
   With `quantize` both are cast to fp8 with one scale per column and 128 rows,
-  counted from the first row of each group. Rows that belong to no group are
-  never read, so they may hold anything.
+  counted from the first row of each group. Rows past the last group are never
+  read, so they may hold anything.
 
   Args:
-    dy: `[m, n]`.
-    a: `[m, k]`.
-    group_of_row: `[m]` int32, -1 for none.
-    num_groups: g.
+    dy: `[m, n]`, groups of rows one after the other.
+    a: `[m, k]`, likewise.
+    group_sizes: `[g]` int32.
     dtype: of the result; sums are float32.
     quantize: multiply in fp8, else in bfloat16.
+    options: of the forward pass.
 
   Returns:
     `[g, n, k]`.
   """
-
-  def step(group: jax.Array, rows: jax.Array, total: jax.Array) -> jax.Array:
-    dy_tile, a_tile = (
-      x.at[rows].get(mode="fill", fill_value=0) for x in (dy, a)
-    )
-    multiply = _quantized_product if quantize else _product
-    return total.at[group].add(multiply(dy_tile, a_tile))
-
-  zeros = jnp.zeros((num_groups, dy.shape[1], a.shape[1]), jnp.float32)
-  tiles = RowTiles.of(group_of_row, num_groups, _BLOCK)
-  return tiles.fold(step, zeros).astype(dtype)
+  product = fp8_product if quantize else bf16_product
+  return product(dy, a, group_sizes, options).astype(dtype)
 
 
-def _quantized_product(x: jax.Array, y: jax.Array) -> jax.Array:
-  """Returns x.T @ y of one block of rows that shares its scales."""
-  x_values, x_scales = per_channel_cast_to_fp8(x, gran_k=_BLOCK)
-  y_values, y_scales = per_channel_cast_to_fp8(y, gran_k=_BLOCK)
-  codes = (x_values.astype(jnp.float32), y_values.astype(jnp.float32))
-  # The default precision of a GPU would round these operands to TF32.
-  return _product(*codes, lax.Precision.HIGHEST) * x_scales.T * y_scales
+def rows_by_group(
+  group_of_row: jax.Array, num_groups: int, *arrays: jax.Array
+) -> tuple[jax.Array, ...]:
+  """Returns how many rows each group has, and the arrays in groups' order.
 
-
-def _product(
-  x: jax.Array, y: jax.Array, precision: lax.Precision | None = None
-) -> jax.Array:
-  return lax.dot_general(
-    x,
-    y,
-    (((0,), (0,)), ((), ())),
-    precision=precision,
-    preferred_element_type=jnp.float32,
-  )
+  Args:
+    group_of_row: `[m]` int32, -1 for none: those rows go last.
+    num_groups: g.
+    *arrays: `[m, ...]` each.
+  """
+  sort_key = jnp.where(group_of_row < 0, num_groups, group_of_row)
+  # argsort forgets over which mesh axes its operand varies in shard_map.
+  order, _ = to_common_varying((jnp.argsort(sort_key, stable=True), sort_key))
+  groups = jnp.arange(num_groups, dtype=jnp.int32)[:, None]
+  sizes = jnp.sum(group_of_row == groups, axis=1, dtype=jnp.int32)
+  return sizes, *(jnp.take(x, order, axis=0) for x in arrays)

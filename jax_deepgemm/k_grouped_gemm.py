@@ -28,7 +28,9 @@ from jax_deepgemm.k_grouped_packing import (
   pack_values,
   packed_sources,
 )
-from jax_deepgemm.options import current
+from jax_deepgemm.options import Options, current
+from jax_deepgemm.primitives.cast import cast
+from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.k_grouped_gemm import (
   k_grouped_bf16_gemm,
   k_grouped_fp8_gemm,
@@ -190,9 +192,44 @@ def _fp8_gemm(
   ranges, c = _checked_groups(a, b, group_sizes, c, use_psum_layout)
   if 0 in (ranges.sizes.size, a.rows, b.rows, a.sum_k):
     return _of_nothing(ranges, a, b, c)
-  packed_a, packed_b = _packed(a, ranges), _packed(b, ranges)
+  packed = [
+    part
+    for operand in (a, b)
+    for part in _packed(operand, ranges, has_gaps=use_psum_layout)
+  ]
+  return k_grouped_fp8_gemm(*packed, ranges.sizes, c, options=current())
+
+
+def fp8_product(
+  a: jax.Array, b: jax.Array, group_sizes: jax.Array, options: Options
+) -> jax.Array:
+  """Returns a_g.T @ b_g of plain `[sum_k, m]` and `[sum_k, n]`, quantised."""
+  shape = (group_sizes.size, a.shape[1], b.shape[1])
+  if 0 in (*shape, a.shape[0]):
+    return jnp.zeros(shape, jnp.float32)
   return k_grouped_fp8_gemm(
-    *packed_a, *packed_b, ranges.sizes, c, options=current()
+    *_cast(a, group_sizes, options),
+    *_cast(b, group_sizes, options),
+    group_sizes,
+    options=options,
+  )
+
+
+def bf16_product(
+  a: jax.Array, b: jax.Array, group_sizes: jax.Array, options: Options
+) -> jax.Array:
+  """Returns a_g.T @ b_g of `[sum_k, m]` and `[sum_k, n]` in bfloat16."""
+  shape = (group_sizes.size, a.shape[1], b.shape[1])
+  if 0 in (*shape, a.shape[0]):
+    return jnp.zeros(shape, jnp.float32)
+  ranges = group_ranges(group_sizes, a.shape[0], False)
+  sources = packed_sources(ranges, a.shape[0])
+  return k_grouped_bf16_gemm(
+    pack_values(a, sources, 0),
+    pack_values(b, sources, 0),
+    ranges.sizes,
+    None,
+    options=options,
   )
 
 
@@ -212,9 +249,14 @@ def _bf16_gemm(
   )
 
 
-def _packed(operand: KGroupedOperand, ranges: GroupRanges) -> ScaledArray:
+def _packed(
+  operand: KGroupedOperand, ranges: GroupRanges, *, has_gaps: bool
+) -> ScaledArray:
   """Returns the operand as the kernel reads it."""
   sum_k = operand.sum_k
+  if operand.scales is None and not has_gaps:
+    x = operand.values if operand.k_axis == 0 else operand.values.T
+    return _cast(x, ranges.sizes, current())
   sources = packed_sources(ranges, sum_k)
   if operand.scales is None:
     return pack_quantized(operand.values, sources, operand.k_axis)
@@ -223,6 +265,14 @@ def _packed(operand: KGroupedOperand, ranges: GroupRanges) -> ScaledArray:
   else:
     values = pack_values(operand.values, sources, operand.k_axis)
   return ScaledArray(values, pack_scales(operand.scales, ranges, sum_k))
+
+
+def _cast(
+  x: jax.Array, group_sizes: jax.Array, options: Options
+) -> ScaledArray:
+  """Returns what `k_grouped_cast_to_fp8` does."""
+  form = CastForm("grouped")
+  return ScaledArray(*cast(x, group_sizes, form=form, options=options))
 
 
 def _checked_groups(
