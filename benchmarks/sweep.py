@@ -51,7 +51,7 @@ from jax_deepgemm.testing.cache_flush import CacheFlush
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
-_TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
+TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
 # Long enough for the clock to recover from the power limit of the run before.
 _PAUSE_SECONDS = 0.1
 METHOD = (
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows += time_case(case, configs, device, arguments.num_tests)
   fields = provenance.collect(METHOD, arguments.commit)
   results.write(results.RESULTS / "sweep_fp8.json", fields, rows)
-  write_table(rows, _TABLE, _name_of)
+  write_table(rows, TABLE, name_of)
   return 0
 
 
@@ -220,7 +220,8 @@ def profile_times(
   return [times[start : start + num_tests] for start in starts]
 
 
-def _name_of(row: dict[str, Any]) -> str:
+def name_of(row: dict[str, Any]) -> str:
+  """Returns the row's name in the table."""
   return tuned.problem_name(problem_of(results.case_of(row)))
 
 

@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   fields = provenance.collect(_METHOD, arguments.commit)
   results.write(results.RESULTS / "sweep_fp8_swapped.json", fields, rows)
   if arguments.write_table:
-    sweep.write_table(rows)
+    sweep.write_table(rows, sweep.TABLE, sweep.name_of)
   return 0
 
 

@@ -250,7 +250,13 @@ def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
 
 
 def _stores_fit(config: Sm90Fp8GemmConfig) -> bool:
-  """Whether there are boxes for the slots, and early ones of the first slab."""
+  """Whether there are boxes for the slots, and early ones of the first slab.
+
+  TMA adds float32 results to C, which a column must not meet twice.
+  """
+  columns = config.num_main_boxes * config.store_box_columns
+  if config.with_c and config.float32_out and columns != config.main_columns:
+    return False
   boxes = config.num_store_boxes
   if config.num_store_slots > config.num_slabs * config.num_main_boxes:
     return False

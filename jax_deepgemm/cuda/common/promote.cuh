@@ -63,12 +63,13 @@ __device__ __forceinline__ void promote_group(float (&sum)[kCount], const float 
   scale_add(sum[4 * group + 3], acc[4 * group + 3], rows.lower * columns.y, first);
 }
 
-// A scale for each of a thread's columns; `first` is that of its first one.
+// A scale for each of a thread's columns.
 template <int kCount>
 struct ColumnScales {
   float2 of_group[kCount / 4];
 
-  __device__ __forceinline__ explicit ColumnScales(const float* first) {
+  // `first` is that of its first column.
+  __device__ __forceinline__ void load(const float* first) {
 #pragma unroll
     for (int group = 0; group < kCount / 4; ++group) {
       of_group[group] = *reinterpret_cast<const float2*>(first + 8 * group);
