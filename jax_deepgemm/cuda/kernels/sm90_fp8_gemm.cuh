@@ -243,9 +243,12 @@ struct Sm90Fp8Gemm {
       const float* sfb = stage.sfb[kBlock];
       const RowScales rows = {sfa[0], sfa[8]};
       if constexpr (kConfig.sfb_per_row) {
+        // While the tensor cores work: afterwards all of these loads would wait for those of the
+        // other warpgroups' products, which come first at the shared memory.
+        ColumnScales<kAccumulators> columns(sfb + worker.lane % 4 * 2);
         wait_block_mma<kPending>(acc[kBlock]);
-        promote_columns(sum, acc[kBlock], rows, sfb + worker.lane % 4 * 2, kFirst && kBlock == 0);
         if (last) finish_stage(worker, ring, stage, ready);
+        promote_columns(sum, acc[kBlock], rows, columns, kFirst && kBlock == 0);
       } else {
         const RowScales left = {rows.upper * sfb[0], rows.lower * sfb[0]};
         const RowScales right = {rows.upper * sfb[1], rows.lower * sfb[1]};
