@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       of_case = [row for row in rows if row["case"] == rows[-1]["case"]]
       print(title(of_case[0]))
       print(m_grouped_sweep.report(of_case), flush=True)
-  if not arguments.sweep:
+  if not arguments.sweep and not arguments.end_to_end:
     print("\n".join(means(rows)))
   print(f"written to {path}")
   return 0

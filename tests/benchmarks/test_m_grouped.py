@@ -157,6 +157,11 @@ def test_lowered_programs_hold_the_kernel_of_the_problem(case):
   assert launch["smem_bytes"] == config.smem_bytes
   recipe = m_grouped_sweep.sm90_m_grouped_fp8_gemm.recipe(config)
   assert launch["source"] == recipe.source
+  # A row of results describes it as a sweep does.
+  shown = kernel_programs.config_of(launch)
+  fields = m_grouped.dataclasses.asdict(config)
+  describe = m_grouped_sweep.describe
+  assert describe(shown) == describe(fields)
 
 
 def test_a_sweep_runs_each_of_its_configurations():
