@@ -69,7 +69,7 @@ def operand(case):
     flat[random.integers(min(columns, flat.size - 1), flat.size, count)] = (
       special
     )
-  if flat.size > 4096 and case.form.kind != "grouped":
+  if rows > 1 and flat.size > 4096 and case.form.kind != "grouped":
     # In a corner that leaves most blocks without them.
     flat[3], flat[columns + 140 % columns] = np.nan, -np.inf
   if case.sizes:
