@@ -42,6 +42,19 @@ class CastCase:
     flags += ["sizes=" + ",".join(map(str, self.sizes))] * bool(self.sizes)
     return "-".join([name, *flags])
 
+  def run(self, emulator, seed):
+    return flat(run_cast(self, emulator, seed))
+
+  def expected(self):
+    exact = flat(expected_cast(self))
+    return exact, np.zeros_like(exact)
+
+  def wrong_elements(self, result):
+    return np.argwhere(_bits(result) != _bits(self.expected()[0]))
+
+  def roles(self, kernel):
+    return [f"casts {i}" for i in range(kernel.threads // 32)]
+
 
 def cast_case(kind, *shape, **fields):
   names = {field.name for field in dataclasses.fields(CastForm)}
@@ -107,6 +120,11 @@ def expected_cast(case):
   cast = jax.jit(cast_reference.cast, static_argnames="form")
   results = cast(*operands(case), form=case.form)
   return [np.asarray(result) for result in results]
+
+
+def flat(results):
+  """Returns values and scales as one float32 vector; no bit is lost but NaN's."""
+  return np.concatenate([x.astype(np.float32).ravel() for x in results])
 
 
 def wrong_results(results, expected):
