@@ -16,7 +16,6 @@ import json
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -46,14 +45,11 @@ from jax_deepgemm.primitives import (
   sm90_fp8_gemm_swapped,
 )
 from jax_deepgemm.primitives.target import process_device
-from jax_deepgemm.testing import profile
-from jax_deepgemm.testing.cache_flush import CacheFlush
+from jax_deepgemm.testing.kernel_times import PAUSE_SECONDS, profile_times
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
 TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
-# Long enough for the clock to recover from the power limit of the run before.
-_PAUSE_SECONDS = 0.1
 METHOD = (
   "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
   " before each run, a pause before each configuration; normal random operands"
@@ -142,7 +138,7 @@ def time_case(
   configs: Sequence[Config],
   device: Device,
   num_tests: int,
-  pause_seconds: float = _PAUSE_SECONDS,
+  pause_seconds: float = PAUSE_SECONDS,
 ) -> list[dict[str, Any]]:
   """Returns one row a configuration, the fastest first."""
   x, weight = dense.operands(case)
@@ -187,37 +183,6 @@ def program(
     call = sm90_fp8_gemm.kernel_call(problem, config, device, Options())
   result = jax.ShapeDtypeStruct((1, problem.m, problem.n), jnp.bfloat16)
   return jax.jit(lambda *operands: launch.call((call,), operands, [result])[0])
-
-
-def profile_times(
-  programs: Sequence[Callable[..., jax.Array]],
-  operands: Sequence[jax.Array],
-  num_tests: int,
-  pause_seconds: float = _PAUSE_SECONDS,
-) -> list[list[float]]:
-  """Returns `num_tests` kernel times of each program in microseconds."""
-  gpu = jax.local_devices()[0]
-  flush = CacheFlush(gpu)
-  flush()
-  with profile.record(gpu) as recording:
-    for run in programs:
-      time.sleep(pause_seconds)
-      for _ in range(num_tests):
-        flush()
-        result = run(*operands)
-      jax.block_until_ready(result)
-  times = [
-    event.duration_ns / 1e3
-    for event in recording.events
-    if "sm90_" in event.name
-  ]
-  if len(times) != len(programs) * num_tests:
-    raise RuntimeError(
-      f"the profile holds {len(times)} kernels, expected"
-      f" {len(programs) * num_tests}; try fewer --num-tests"
-    )
-  starts = range(0, len(times), num_tests)
-  return [times[start : start + num_tests] for start in starts]
 
 
 def name_of(row: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_bf16_gemm
 from jax_deepgemm.primitives.target import process_device
+from jax_deepgemm.testing.kernel_times import profile_times
 
 _TABLE = pathlib.Path(tuned_bf16.__file__).parent / tuned_bf16.TABLE
 
@@ -90,7 +91,7 @@ def time_problem(
   programs = [program(problem, config, device) for config in configs]
   for run in programs:
     jax.block_until_ready(run(*arrays))
-  times = sweep.profile_times(programs, arrays, num_tests)
+  times = profile_times(programs, arrays, num_tests)
   rows = [
     {
       "case": {"m": problem.m, "n": problem.n, "k": problem.k},

@@ -118,6 +118,9 @@ from jax_deepgemm.setters import (
 from jax_deepgemm.setters import set_num_sms as set_num_sms
 from jax_deepgemm.setters import set_pdl as set_pdl
 from jax_deepgemm.setters import set_tc_util as set_tc_util
+from jax_deepgemm.skip_head_mid import (
+  fp8_gemm_nt_skip_head_mid as fp8_gemm_nt_skip_head_mid,
+)
 from jax_deepgemm.ue8m0 import ceil_to_ue8m0 as ceil_to_ue8m0
 from jax_deepgemm.ue8m0 import pack_ue8m0_to_int as pack_ue8m0_to_int
 from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int as unpack_ue8m0_from_int

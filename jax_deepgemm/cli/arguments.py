@@ -11,6 +11,7 @@ _DESCRIPTION = """\
 Shows what jax_deepgemm found, multiplies in FP8 over some shapes of models or
 over the weights of a checkpoint, and compares with the float32 product. Exit
 code 1: an error is out of bounds. Exit code 2: the command could not be run.
+`python -m jax_deepgemm tune --help` is about finding the fastest kernels.
 """
 
 
@@ -53,13 +54,13 @@ def parse(argv: Sequence[str] | None) -> Arguments:
   parser.add_argument(
     "--layers",
     metavar="REGEX",
-    type=_pattern,
+    type=pattern,
     help="with --weights: only layers whose name it matches somewhere",
   )
   parser.add_argument(
     "--rows",
     metavar="M",
-    type=_positive,
+    type=positive,
     help=f"with --weights: rows of the activations (default {_DEFAULT_ROWS})",
   )
   given = parser.parse_args(argv)
@@ -73,7 +74,8 @@ def parse(argv: Sequence[str] | None) -> Arguments:
   )
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def pattern(text: str) -> re.Pattern[str]:
+  """Returns the regular expression that an argument is."""
   try:
     return re.compile(text)
   except re.error as error:
@@ -82,7 +84,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     ) from error
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+  """Returns the integer above 0 that an argument is."""
   if not text.isdecimal() or int(text) < 1:
     raise argparse.ArgumentTypeError(f"{text!r} is no integer above 0")
   return int(text)

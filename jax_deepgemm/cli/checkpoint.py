@@ -58,6 +58,18 @@ def scan(path: str, pattern: re.Pattern[str] | None) -> Contents:
   return Contents(tuple(layers), dict(skipped))
 
 
+def shapes(path: str, layers: tuple[str, ...]) -> list[tuple[int, int]]:
+  """Returns (n, k) of each matrix once, in the order of the file.
+
+  Args:
+    path: of a safetensors file.
+    layers: names of matrices in it, `[n, k]`.
+  """
+  with _open(path) as file:
+    found = [tuple(file.get_slice(name).get_shape()) for name in layers]
+  return list(dict.fromkeys(found))
+
+
 def run(
   path: str,
   layers: tuple[str, ...],

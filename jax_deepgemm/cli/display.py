@@ -11,6 +11,8 @@ from rich.table import Table
 
 from jax_deepgemm.cli.environment_report import EnvironmentReport
 from jax_deepgemm.cli.measurement import ERROR_BOUND, Measurement
+from jax_deepgemm.cli.tuning import Outcome, Task
+from jax_deepgemm.heuristics.user_table import Key
 
 _WORST = 5
 _COLUMNS = (
@@ -109,6 +111,45 @@ def verdict(rows: Sequence[Measurement]) -> str:
       f" {ERROR_BOUND:g}[/red]"
     )
   return f"[green]all {len(rows)} errors are below {ERROR_BOUND:g}[/green]"
+
+
+def outcomes(rows: Sequence[tuple[Task, Outcome]]) -> Table:
+  """Returns the table of what was tuned."""
+  table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+  for title in ("family", "problem"):
+    table.add_column(title, overflow="fold")
+  for title in ("timed", "default us", "fastest us", "gain"):
+    table.add_column(title, justify="right", no_wrap=True)
+  table.add_column("configuration", overflow="fold")
+  for task, outcome in rows:
+    same = outcome.key == outcome.default_key
+    table.add_row(
+      task.family.name,
+      _plain(task.name),
+      str(outcome.num_timed),
+      f"{outcome.default_us:.2f}",
+      f"{outcome.us:.2f}",
+      "" if same else f"{outcome.default_us / outcome.us - 1:.1%}",
+      " ".join(map(str, outcome.key)),
+    )
+  return table
+
+
+def plans(rows: Sequence[tuple[Task, int, Key]]) -> Table:
+  """Returns the table of what would be tuned, with the defaults."""
+  table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+  for title in ("family", "problem"):
+    table.add_column(title, overflow="fold")
+  table.add_column("to time", justify="right", no_wrap=True)
+  table.add_column("default", overflow="fold")
+  for task, count, default in rows:
+    table.add_row(
+      task.family.name,
+      _plain(task.name),
+      str(count),
+      " ".join(map(str, default)),
+    )
+  return table
 
 
 def _error(row: Measurement) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax_deepgemm.cli import checkpoint, demo, environment_report
+from jax_deepgemm.cli import checkpoint, demo, environment_report, tune
 from jax_deepgemm.cli.arguments import Arguments, parse
 from jax_deepgemm.cli.errors import CommandLineError, require
 from jax_deepgemm.cli.measurement import ERROR_BOUND, Measurement
@@ -23,8 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   Args:
     argv: arguments without the program's name; None takes the process's.
   """
-  arguments = parse(argv)
+  argv = list(sys.argv[1:] if argv is None else argv)
   try:
+    if argv[:1] == ["tune"]:
+      tune.run(argv[1:])
+      return _PASSED
+    arguments = parse(argv)
     rows = _run_json(arguments) if arguments.json else _run_tables(arguments)
   except (CommandLineError, CompilerNotFoundError) as error:
     print(f"jax_deepgemm: error: {error}", file=sys.stderr)

@@ -13,6 +13,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 
 def choose(
@@ -21,6 +22,7 @@ def choose(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
+  user: UserTable = EMPTY,
 ) -> Sm90Bf16GemmConfig:
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
@@ -31,6 +33,7 @@ def choose(
     device: what computes it.
     num_sms: multiprocessors to use; all of the device's if None.
     block_size_multiple_of: what block_m and block_n must be multiples of.
+    user: what was measured on the user's GPU; it goes before all else.
 
   Raises:
     ValueError: no configuration is legal.
@@ -40,7 +43,10 @@ def choose(
   legal = legal_configs(problem, device)
   return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),
-    tuned_bf16.lookup(problem, device),
+    (
+      user.key(tuned_bf16.FAMILY, tuned_bf16.problem_name(problem), device),
+      tuned_bf16.lookup(problem, device),
+    ),
     tuned_bf16.key_of,
     lambda config: estimate_seconds(problem, config, device),
   )

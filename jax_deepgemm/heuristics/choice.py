@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from jax_deepgemm.heuristics.user_table import Key
+
 
 class _Tile(Protocol):
   """What the choice reads of a configuration."""
@@ -52,12 +54,21 @@ def of_block_sizes(
 
 def tuned_or_cheapest(
   configs: Sequence[_Config],
-  key: tuple[int, ...] | None,
-  key_of: Callable[[_Config], tuple[int, ...]],
-  cost: Callable[[_Config], float],
+  keys: Iterable[Key | None],
+  key_of: Callable[[_Config], Key],
+  cost: Callable[[_Config], Any],
 ) -> _Config:
-  """Returns the configuration with the key, if any, else that of least cost."""
-  for config in configs:
-    if key_of(config) == key:
-      return config
+  """Returns the configuration of the first key that fits, else the cheapest.
+
+  Args:
+    configs: those that are legal, at least one.
+    keys: of what was measured to be fastest, the user's before the package's;
+      None where nothing was measured.
+    key_of: what tells configurations from each other.
+    cost: of a configuration; it is asked for only if no key fits.
+  """
+  for key in keys:
+    for config in configs:
+      if key is not None and key_of(config) == key:
+        return config
   return min(configs, key=cost)

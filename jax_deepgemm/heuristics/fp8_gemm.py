@@ -23,6 +23,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
   num_ctas,
 )
+from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
@@ -35,6 +36,7 @@ def choose(
   block_size_multiple_of: tuple[int, int] = (1, 1),
   batch_invariant: bool = False,
   prefetch_weights: bool = False,
+  user: UserTable = EMPTY,
 ) -> Config:
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
@@ -48,6 +50,7 @@ def choose(
     batch_invariant: K is summed up in one order whatever the problem's sizes.
     prefetch_weights: B is fetched to L2 before the previous kernel ends, where
       the kernel can.
+    user: what was measured on the user's GPU; it goes before all else.
 
   Raises:
     ValueError: no configuration is legal.
@@ -66,7 +69,10 @@ def choose(
   )
   return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),
-    tuned.lookup(problem, device),
+    (
+      user.key(tuned.FAMILY, tuned.problem_name(problem), device),
+      tuned.lookup(problem, device),
+    ),
     tuned.key_of,
     lambda config: estimate(problem, config, device),
   )

@@ -7,7 +7,8 @@ many are expected; every configuration is right for any number.
 import dataclasses
 from collections.abc import Iterator
 
-from jax_deepgemm.heuristics.choice import of_block_sizes
+from jax_deepgemm.heuristics import tuned, tuned_grouped
+from jax_deepgemm.heuristics.choice import of_block_sizes, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
   estimate_grouped_seconds,
@@ -20,6 +21,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   legal_configs,
   max_num_stages,
 )
+from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 MAX_GROUPS = 1024  # Their table takes 12 KB of shared memory.
 
@@ -50,8 +52,9 @@ def choose_grouped(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
+  user: UserTable = EMPTY,
 ) -> Sm90Fp8GemmConfig:
-  """Returns the legal configuration with the least estimated time.
+  """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job.
 
@@ -60,6 +63,7 @@ def choose_grouped(
     device: what computes it.
     num_sms: multiprocessors to use; all of the device's if None.
     block_size_multiple_of: what block_m and block_n must be multiples of.
+    user: what was measured on the user's GPU; it goes before all else.
 
   Raises:
     ValueError: no configuration is legal.
@@ -67,7 +71,9 @@ def choose_grouped(
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
   legal = legal_grouped_configs(problem, device)
-  return min(
+  return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),
-    key=lambda config: estimate_grouped_seconds(problem, config, device),
+    tuned_grouped.m_grouped_keys(problem, device, user),
+    tuned.key_of,
+    lambda config: estimate_grouped_seconds(problem, config, device),
   )

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Iterator
 
+from jax_deepgemm.heuristics import tuned, tuned_grouped
+from jax_deepgemm.heuristics.choice import tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
@@ -12,7 +14,9 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.user_table import EMPTY, Key, UserTable
 
+FAMILY = "k_grouped_fp8_gemm"
 # Room in a kernel's table of groups; one kernel serves all counts up to it.
 _TABLE_SIZES = (64, 256, 1024)
 MAX_GROUPS = _TABLE_SIZES[-1]
@@ -65,8 +69,9 @@ def choose(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
+  user: UserTable = EMPTY,
 ) -> Sm90KGroupedFp8GemmConfig:
-  """Returns the configuration with the least estimated time.
+  """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   How K is distributed over the groups is not known here. The estimate is for
   groups of equal size, and for one group that has all of K, whichever is worse.
@@ -76,6 +81,7 @@ def choose(
     device: what computes it.
     num_sms: multiprocessors to use; all of the device's if None.
     block_size_multiple_of: what block_m and block_n must be multiples of.
+    user: what was measured on the user's GPU; it goes before all else.
 
   Raises:
     ValueError: no configuration is legal.
@@ -94,13 +100,28 @@ def choose(
       f" are multiples of {block_size_multiple_of}"
     )
   # Among equals one whose CTAs share an operand: fewer bytes, less power.
-  return min(
+  return tuned_or_cheapest(
     configs,
-    key=lambda config: (
-      _seconds(problem, config, device),
+    tuned_grouped.keys(FAMILY, problem_name(problem), device, user),
+    key_of,
+    lambda config: (
+      estimate_k_grouped_seconds(problem, config, device),
       -config.gemm.cluster_size,
     ),
   )
+
+
+def key_of(config: Sm90KGroupedFp8GemmConfig) -> Key:
+  """Returns what tells `config` from the others that are legal."""
+  return (*tuned.key_of(config.gemm), config.num_parts)
+
+
+def problem_name(problem: KGroupedFp8GemmProblem) -> str:
+  """Returns the name in the tables of problems about as long as `problem`."""
+  k = tuned_grouped.bucket(problem.num_k_blocks) * BLOCK_K
+  c = " c" if problem.with_c else ""
+  size = f"{problem.m}x{problem.n}"
+  return f"f32{c} {problem.num_groups} x {size}, packed k to {k}"
 
 
 def legal_k_grouped_configs(
@@ -156,11 +177,12 @@ def _dense(problem: KGroupedFp8GemmProblem, num_parts: int) -> Fp8GemmProblem:
   )
 
 
-def _seconds(
+def estimate_k_grouped_seconds(
   problem: KGroupedFp8GemmProblem,
   config: Sm90KGroupedFp8GemmConfig,
   device: Device,
 ) -> float:
+  """Returns the estimated run time of `config` on `device`."""
   even = _dense(problem, config.num_parts)
   single = dataclasses.replace(
     even,

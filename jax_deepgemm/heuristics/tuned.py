@@ -12,10 +12,9 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
+from jax_deepgemm.heuristics.user_table import Key
 
-# What of a configuration is a choice; the rest follows from the problem. Keys
-# of swapped operands begin with that word.
-Key = tuple[int | str, ...]
+FAMILY = "fp8_gemm"
 
 
 def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
@@ -56,9 +55,11 @@ def lookup(problem: Fp8GemmProblem, device: Device) -> Key | None:
 
 
 def problem_name(problem: Fp8GemmProblem) -> str:
-  """Returns the name of `problem` in the table."""
+  """Returns the name of `problem` in the tables."""
   kind = "1d1d" if problem.sfb_per_row else "1d2d"
   out = "f32" if problem.float32_out else "bf16"
+  out += " c" if problem.with_c else ""
+  out += f" {problem.num_groups} x" if problem.num_groups != 1 else ""
   return f"{kind} {out} {problem.m}x{problem.n}x{problem.k}"
 
 

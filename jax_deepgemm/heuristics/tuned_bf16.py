@@ -5,8 +5,10 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
 )
-from jax_deepgemm.heuristics.tuned import Key, table
+from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.user_table import Key
 
+FAMILY = "bf16_gemm"
 TABLE = "tuned_sm90_bf16.json"
 
 
@@ -37,9 +39,10 @@ def lookup(problem: Bf16GemmProblem, device: Device) -> Key | None:
 
 
 def problem_name(problem: Bf16GemmProblem) -> str:
-  """Returns the name of `problem` in the table."""
+  """Returns the name of `problem` in the tables."""
   layout = "t" if problem.a_mn_major else "n"
   layout += "n" if problem.b_mn_major else "t"
   out = "f32" if problem.float32_out else "bf16"
   out += " c" if problem.with_c else ""
+  out += f" {problem.num_groups} x" if problem.num_groups != 1 else ""
   return f"{layout} {out} {problem.m}x{problem.n}x{problem.k}"

@@ -98,7 +98,7 @@ def _walk(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
 @functools.cache
 def headers_fingerprint() -> str:
   """Returns sha256(package version, names and contents of headers()), hex."""
-  return fingerprint_of(headers(), _package_version())
+  return fingerprint_of(headers(), package_version())
 
 
 def fingerprint_of(texts: dict[str, str], version: str) -> str:
@@ -114,7 +114,7 @@ def fingerprint_of(texts: dict[str, str], version: str) -> str:
   return digest.hexdigest()
 
 
-def _package_version() -> str:
+def package_version() -> str:
   """Returns the installed version, "0" for a source tree on sys.path."""
   try:
     return importlib.metadata.version(_PACKAGE)

@@ -18,7 +18,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 )
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import launch, tuning_file
 from jax_deepgemm.primitives.padding import pad_last
 
 _STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
@@ -78,6 +78,7 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    user=tuning_file.user_table(device),
   )
   if ENVIRONMENT.print_configs:
     _print_once(problem, config)

@@ -21,7 +21,11 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_fp8_gemm_swapped
+from jax_deepgemm.primitives import (
+  launch,
+  sm90_fp8_gemm_swapped,
+  tuning_file,
+)
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   operand_map,
   result_map,
@@ -99,6 +103,7 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    user=tuning_file.user_table(device),
     batch_invariant=options.batch_invariant,
     prefetch_weights=options.pdl,
   )

@@ -79,7 +79,7 @@ def summarize(
   Raises:
     RuntimeError: the events are not those of `num_tests` equal calls.
   """
-  runs = _split_at_flushes(events) if flush_l2 else [list(events)]
+  runs = split_at_flushes(events) if flush_l2 else [list(events)]
   runs = [[e for e in run if kernel_name in e.name] for run in runs]
   if not any(runs):
     seen = ", ".join(sorted({e.name for e in events if not _is_flush(e)}))
@@ -156,7 +156,7 @@ def _is_flush(event: KernelEvent) -> bool:
   return flush_caches.__name__ in event.module
 
 
-def _split_at_flushes(
+def split_at_flushes(
   events: Sequence[KernelEvent],
 ) -> list[list[KernelEvent]]:
   """Returns the events between flushes; a run may be empty."""

@@ -1,0 +1,59 @@
+"""Grouped configurations that were fastest when measured, by problem.
+
+How long groups are is not known, so problems about as long share an entry.
+"""
+
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
+  MGroupedFp8GemmProblem,
+)
+from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.user_table import Key, UserTable
+
+M_GROUPED = "m_grouped_fp8_gemm"
+_TABLE = "tuned_sm90_grouped.json"
+_BOX_ROWS = 4  # What rows are counted in where TMA loads scales of A.
+
+
+def bucket(size: int) -> int:
+  """Returns the least of 1, 2, 3, 4, 6, 8, 12, 16, ... that is not less."""
+  power = 1
+  while power < size:
+    if 2 * size <= 3 * power:  # Between two powers of two there is one more.
+      return 3 * power // 2
+    power *= 2
+  return power
+
+
+def m_grouped_keys(
+  problem: MGroupedFp8GemmProblem, device: Device, user: UserTable
+) -> tuple[Key | None, Key | None]:
+  """Returns the user's key and the package's, each None if there is none."""
+  return keys(M_GROUPED, m_grouped_name(problem), device, user)
+
+
+def keys(
+  family: str, name: str, device: Device, user: UserTable
+) -> tuple[Key | None, Key | None]:
+  """Returns the user's key and the package's, each None if there is none.
+
+  The package's table holds for full Hopper chips with 132 multiprocessors.
+  """
+  ours = None
+  if device.is_hopper and device.num_sms == 132:
+    ours = table(_TABLE).get(f"{family} {name}")
+  return user.key(family, name, device), ours
+
+
+def m_grouped_name(problem: MGroupedFp8GemmProblem) -> str:
+  """Returns the name in the tables of problems about as long as `problem`.
+
+  Groups that begin at any row have tiles of their own.
+  """
+  out = "f32" if problem.float32_out else "bf16"
+  begins = "ragged" if problem.row_alignment % _BOX_ROWS else "aligned"
+  rows = bucket(problem.expected_m)
+  return (
+    f"{begins} {out} {problem.num_groups} x {problem.n}x{problem.k},"
+    f" expected_m to {rows}"
+  )
