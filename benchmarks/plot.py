@@ -1,4 +1,4 @@
-"""Draws docs/figures/*.png from results and shows them in README.md.
+"""Draws docs/figures/*.png from results and shows them in the documents.
 
 python -m benchmarks.plot
 """
@@ -10,13 +10,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import compare, results
+from benchmarks import compare, panels, plot_grouped, results
 from benchmarks.compare import Comparison
+from benchmarks.panels import Bar
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _BEGIN = "<!-- figures: begin (written by python -m benchmarks.plot) -->"
 _END = "<!-- figures: end -->"
-_OURS, _THEIRS = "#2a6f97", "#c9ada7"
+_BEGIN_TABLE = (
+  "<!-- m-grouped: begin (written by python -m benchmarks.plot) -->"
+)
+_END_TABLE = "<!-- m-grouped: end -->"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,56 +43,39 @@ def main(argv: Sequence[str] | None = None) -> int:
   figure = folder / f"{arguments.results.stem}.png"
   draw(both, document["gpu"], figure)
   image = figure.relative_to(arguments.readme.parent).as_posix()
-  write_section(arguments.readme, section(both, document, baseline, image))
+  text = section(both, document, baseline, image)
+  text += _grouped_section(arguments.results.parent, folder)
+  write_section(arguments.readme, text)
   print(f"written: {figure} and the section of {arguments.readme}")
+  table = plot_grouped.m_grouped_table(arguments.results.parent)
+  if table is not None:
+    page = arguments.readme.parent / "docs" / "performance.md"
+    write_section(page, table, _BEGIN_TABLE, _END_TABLE)
+    print(f"written: the table of {page}")
   return 0
+
+
+def _grouped_section(folder: pathlib.Path, figures: pathlib.Path) -> str:
+  """Returns what follows the dense GEMM's table: lines of it, and a figure."""
+  text = "".join(f"\n{line}" for line in plot_grouped.lines(folder))
+  figure = figures / f"{plot_grouped.M_GROUPED}.png"
+  if plot_grouped.draw_m_grouped(folder, figure):
+    image = figure.relative_to(figures.parent.parent).as_posix()
+    text += f"\n\n![Kernel time of m_grouped_fp8_gemm_nt]({image})"
+  return text
 
 
 def draw(
   comparisons: Sequence[Comparison], gpu: str, path: pathlib.Path
 ) -> None:
   """Writes one panel of bars for each m: microseconds, ours and DeepGEMM's."""
-  import matplotlib as mpl
-
-  mpl.use("Agg")
-  from matplotlib import pyplot as plt
-
-  sizes = sorted({item.case[0] for item in comparisons})
-  figure, panels = plt.subplots(
-    1, len(sizes), figsize=(5 * len(sizes), 5), squeeze=False
-  )
-  for m, panel in zip(sizes, panels[0], strict=True):
-    items = [item for item in comparisons if item.case[0] == m]
-    _draw_panel(panel, m, items)
-  panels[0][0].legend(loc="best", frameon=False)
-  figure.suptitle(f"fp8_gemm_nt, kernel time on {gpu}: shorter is better")
-  figure.tight_layout()
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Without the date and version that matplotlib adds, equal data give an
-  # equal file.
-  figure.savefig(path, dpi=110, metadata={"Software": None})
-  plt.close(figure)
-
-
-def _draw_panel(panel: Any, m: int, items: Sequence[Comparison]) -> None:
-  rows = range(len(items))
-  panel.barh([y - 0.2 for y in rows], [item.us for item in items], 0.4,
-             color=_OURS, label="jax_deepgemm")  # fmt: skip
-  panel.barh([y + 0.2 for y in rows], [item.baseline_us for item in items],
-             0.4, color=_THEIRS, label="DeepGEMM")  # fmt: skip
-  for y, item in zip(rows, items, strict=True):
-    panel.annotate(
-      f" {item.ratio:.2f} x",
-      (max(item.us, item.baseline_us), y),
-      va="center",
-      fontsize=8,
-    )
-  panel.set_yticks(rows, [f"{item.case[1]} x {item.case[2]}" for item in items])
-  panel.invert_yaxis()
-  panel.margins(x=0.18)
-  panel.spines[["top", "right"]].set_visible(False)
-  panel.set_xlabel("us")
-  panel.set_title(f"m = {m} (n x k)")
+  bars: dict[str, list[Bar]] = {}
+  for item in sorted(comparisons, key=lambda item: item.case[0]):
+    m, n, k = item.case
+    bar = Bar(f"{n} x {k}", item.us, item.baseline_us)
+    bars.setdefault(f"m = {m} (n x k)", []).append(bar)
+  title = f"fp8_gemm_nt, kernel time on {gpu}: shorter is better"
+  panels.draw(bars, title, path)
 
 
 def section(
@@ -99,7 +86,7 @@ def section(
 ) -> str:
   """Returns the Markdown between the markers of README.md."""
   rows = [
-    f"| {name} | {mean:.2f} |"
+    f"| dense FP8, {name} | {mean:.2f} |"
     for name, mean in compare.geometric_means(comparisons).items()
   ]
   return "\n".join(
@@ -118,18 +105,20 @@ def section(
   )
 
 
-def write_section(readme: pathlib.Path, text: str) -> None:
-  """Replaces what stands between the markers of `readme`.
+def write_section(
+  page: pathlib.Path, text: str, begin_mark: str = _BEGIN, end_mark: str = _END
+) -> None:
+  """Replaces what stands between the markers of `page`.
 
   Raises:
     ValueError: the markers are not there once each, in order.
   """
-  before, begin, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
-  _, end, after = rest.partition(_END)
+  before, begin, rest = page.read_text(encoding="utf-8").partition(begin_mark)
+  _, end, after = rest.partition(end_mark)
   if not begin or not end:
-    raise ValueError(f"{readme} must hold the lines {_BEGIN!r} and {_END!r}")
-  readme.write_text(
-    f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8"
+    raise ValueError(f"{page} must hold the lines {begin_mark!r}, {end_mark!r}")
+  page.write_text(
+    f"{before}{begin_mark}\n{text}\n{end_mark}{after}", encoding="utf-8"
   )
 
 

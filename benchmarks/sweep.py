@@ -186,6 +186,7 @@ def program(
 
 
 def name_of(row: dict[str, Any]) -> str:
+  """Returns the row's name in the table."""
   return tuned.problem_name(problem_of(results.case_of(row)))
 
 

@@ -42,8 +42,8 @@ def m_grouped_fp8_gemm_nt_contiguous(
   Operands are pairs (values, scales) or plain arrays, as in `fp8_gemm_nt`;
   plain ones are quantised here, and gradients flow to them alone. dA is
   m-grouped in fp8, dY 1 x 128 times B 128 x 128; dB multiplies dY and A in fp8,
-  1 x 128 along the rows of a group, and is computed in `jax.numpy` on every
-  platform. Rows that belong to no group have gradient zero and give none.
+  1 x 128 along the rows of a group, as `k_grouped_fp8_gemm_tn_contiguous`
+  does. Rows that belong to no group have gradient zero and give none.
 
   Any size and any number of groups may be zero. The layout is a value of the
   device: sizes below 0 count as 0, ends past the last row as that row, ids that

@@ -84,12 +84,11 @@ def _stage_cycles(config: Sm90Fp8GemmConfig, live_rows: float) -> float:
 
 def _exposed_cycles(config: Sm90Fp8GemmConfig) -> float:
   """Cycles per K block in which promotion leaves the tensor cores idle."""
-  # A scale per column takes a multiplication more for every multiply-add.
-  instructions = 2 if config.sfb_per_row else 1
-  return instructions * _exposed_cycles_per_instruction(config)
-
-
-def _exposed_cycles_per_instruction(config: Sm90Fp8GemmConfig) -> float:
+  if config.sfb_per_row:
+    # The scales of columns come through shared memory, beside wgmma's operands.
+    if config.num_slabs == 2:
+      return 780
+    return 560 if config.num_math_warpgroups == 3 else 500
   if config.num_slabs == 2:
     return 127
   if config.num_math_warpgroups == 3:

@@ -250,7 +250,13 @@ def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
 
 
 def _stores_fit(config: Sm90Fp8GemmConfig) -> bool:
-  """Whether there are boxes for the slots, and early ones of the first slab."""
+  """Whether there are boxes for the slots, and early ones of the first slab.
+
+  TMA adds float32 results to C, which a column must not meet twice.
+  """
+  columns = config.num_main_boxes * config.store_box_columns
+  if config.with_c and config.float32_out and columns != config.main_columns:
+    return False
   boxes = config.num_store_boxes
   if config.num_store_slots > config.num_slabs * config.num_main_boxes:
     return False
@@ -262,12 +268,16 @@ def _registers_fit(config: Sm90Fp8GemmConfig) -> bool:
   """Whether the kernel compiles without spills; the limits come from trying."""
   tile = config.block_n // 2
   values = (config.num_slabs + config.stage_k_blocks) * tile
+  if config.sfb_per_row:
+    # The scales of a thread's columns are kept as well.
+    values += config.block_n // 4
+    return values <= (140 if config.num_math_warpgroups == 3 else 224)
   if config.num_math_warpgroups == 3:
-    limit = 128 if config.with_c or config.sfb_per_row else 144
+    limit = 128 if config.with_c else 144
   elif config.num_slabs == 2:
-    limit = 192 if config.with_c or config.sfb_per_row else 204
+    limit = 192 if config.with_c else 204
   else:
-    limit = 192 if config.with_c or config.sfb_per_row else 224
+    limit = 192 if config.with_c else 224
   return values <= limit
 
 

@@ -85,7 +85,7 @@ def test_the_plot_draws_a_figure_and_fills_the_readme(
   assert figure.read_bytes().startswith(b"\x89PNG")
   text = readme.read_text()
   assert "](docs/figures/dense_fp8.png)" in text
-  assert "| m = 1 | 2.00 |" in text
+  assert "| dense FP8, m = 1 | 2.00 |" in text
   assert "NVIDIA H200, driver 580.159" in text
   assert "old" not in text
   assert text.endswith(f"{plot._END}\n\nrest\n")

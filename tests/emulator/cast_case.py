@@ -42,6 +42,19 @@ class CastCase:
     flags += ["sizes=" + ",".join(map(str, self.sizes))] * bool(self.sizes)
     return "-".join([name, *flags])
 
+  def run(self, emulator, seed):
+    return flat(run_cast(self, emulator, seed))
+
+  def expected(self):
+    exact = flat(expected_cast(self))
+    return exact, np.zeros_like(exact)
+
+  def wrong_elements(self, result):
+    return np.argwhere(_bits(result) != _bits(self.expected()[0]))
+
+  def roles(self, kernel):
+    return [f"casts {i}" for i in range(kernel.threads // 32)]
+
 
 def cast_case(kind, *shape, **fields):
   names = {field.name for field in dataclasses.fields(CastForm)}
@@ -69,7 +82,7 @@ def operand(case):
     flat[random.integers(min(columns, flat.size - 1), flat.size, count)] = (
       special
     )
-  if flat.size > 4096 and case.form.kind != "grouped":
+  if rows > 1 and flat.size > 4096 and case.form.kind != "grouped":
     # In a corner that leaves most blocks without them.
     flat[3], flat[columns + 140 % columns] = np.nan, -np.inf
   if case.sizes:
@@ -107,6 +120,11 @@ def expected_cast(case):
   cast = jax.jit(cast_reference.cast, static_argnames="form")
   results = cast(*operands(case), form=case.form)
   return [np.asarray(result) for result in results]
+
+
+def flat(results):
+  """Returns values and scales as one float32 vector: all bits but NaN's."""
+  return np.concatenate([x.astype(np.float32).ravel() for x in results])
 
 
 def wrong_results(results, expected):

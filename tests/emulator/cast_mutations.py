@@ -1,8 +1,7 @@
 """Mistakes in the casts' kernels, each a change of one place."""
 
-import dataclasses
-
-from tests.emulator.cast_case import CastCase, cast_case
+from tests.emulator.cast_case import cast_case
+from tests.emulator.mutations import Mutation
 
 _ROWS = "kernels/sm90_cast_rows.cuh"
 _TILE = "kernels/sm90_cast_tile.cuh"
@@ -21,152 +20,145 @@ _GROUPED = cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
 
-@dataclasses.dataclass(frozen=True)
-class CastMutation:
-  """`old`, which `path` has once, becomes `new`; `case` shows the mistake."""
-
-  name: str
-  path: str
-  old: str
-  new: str
-  case: CastCase
-
-
 CAST_MUTATIONS = (
-  CastMutation(
-    "rows_read_early",
+  Mutation(
+    "cast_rows_read_early",
     _ROWS,
     "    ptx::wait_for_previous_kernel();\n",
     "",
     _ROW,
   ),
-  CastMutation(
-    "tile_read_early",
+  Mutation(
+    "cast_tile_read_early",
     _TILE,
     "    ptx::wait_for_previous_kernel();\n",
     "",
     _TURNED,
   ),
-  CastMutation(
-    "row_past_the_last_is_read",
+  Mutation(
+    "cast_row_past_the_last_is_read",
     _ROWS,
     "return row < params.num_rows ? count_of_eight",
     "return true ? count_of_eight",
     _ROW,
   ),
-  CastMutation(
-    "row_past_the_last_has_a_scale",
+  Mutation(
+    "cast_row_past_the_last_has_a_scale",
     _ROWS,
     "row < params.num_rows ? scale : 0.0f",
     "scale",
     _ROW,
   ),
-  CastMutation(
-    "half_a_block_has_its_own_scale",
+  Mutation(
+    "cast_half_a_block_has_its_own_scale",
     _ROWS,
     "low = high = max(low, high)",
     "low = low",
     _ROW,
   ),
-  CastMutation(
-    "narrow_blocks_share_lanes",
+  Mutation(
+    "cast_narrow_blocks_share_lanes",
     _ROWS,
     "kLanes = kGran == 128 ? 8 : 4",
     "kLanes = 8",
     _NARROW,
   ),
-  CastMutation(
-    "scale_is_rounded_down",
+  Mutation(
+    "cast_scale_is_rounded_down",
     _SCALE,
     "__float_as_uint(scale) + kMantissa",
     "__float_as_uint(scale)",
     _NARROW,
   ),
-  CastMutation(
-    "nan_is_rounded_up",
+  Mutation(
+    "cast_nan_is_rounded_up",
     _SCALE,
     "if (amax >= kInfinity)",
     "if (amax == kInfinity)",
     _BAD,
   ),
-  CastMutation(
-    "amax_is_not_clamped",
+  Mutation(
+    "cast_amax_is_not_clamped",
     _SCALE,
     "max(amax, kSmallestAmax)",
     "max(amax, 0u)",
     _ROW,
   ),
-  CastMutation(
-    "sign_is_not_removed", _VALUES, "bits(i) & 0x7FFFFFFF", "bits(i)", _ROW
+  Mutation(
+    "cast_sign_is_not_removed", _VALUES, "bits(i) & 0x7FFFFFFF", "bits(i)", _ROW
   ),
-  CastMutation(
-    "odd_tail_is_read_whole", _VALUES, "if (i >= count) continue;", "", _TURNED
+  Mutation(
+    "cast_odd_tail_is_read_whole",
+    _VALUES,
+    "if (i >= count) continue;",
+    "",
+    _TURNED,
   ),
-  CastMutation(
-    "amax_not_awaited",
+  Mutation(
+    "cast_amax_not_awaited",
     _TILE,
     "    share_amax(smem, at, x);\n    __syncthreads();\n",
     "    share_amax(smem, at, x);\n",
     _BLOCK,
   ),
-  CastMutation(
-    "scales_not_awaited",
+  Mutation(
+    "cast_scales_not_awaited",
     _TILE,
     "      __syncthreads();\n      if constexpr (kConfig.in_place())",
     "      if constexpr (kConfig.in_place())",
     _BOTH,
   ),
-  CastMutation(
-    "tile_not_awaited",
+  Mutation(
+    "cast_tile_not_awaited",
     _TILE,
     "        __syncthreads();\n        store_transposed",
     "        store_transposed",
     _TURNED,
   ),
-  CastMutation(
-    "other_half_of_the_rows_is_not_seen",
+  Mutation(
+    "cast_other_half_of_the_rows_is_not_seen",
     _TILE,
     "        largest = max_of_lanes<2, 16>(largest);\n",
     "",
     _TURNED,
   ),
-  CastMutation(
-    "chunks_are_not_swapped",
+  Mutation(
+    "cast_chunks_are_not_swapped",
     _TRANSPOSED,
     "return index % 2 == 0 ? both",
     "return true ? both",
     _BOTH,
   ),
-  CastMutation(
-    "transpose_past_its_last_row",
+  Mutation(
+    "cast_transpose_past_its_last_row",
     _TILE,
     "first < end ? min(end - first, 16u) : 0",
     "16u",
     _TURNED,
   ),
-  CastMutation(
-    "padding_of_scales_is_not_zero",
+  Mutation(
+    "cast_padding_of_scales_is_not_zero",
     _TILE,
     "is_live ? scale.scale : 0.0f",
     "scale.scale",
     _GROUPED,
   ),
-  CastMutation(
-    "group_ends_with_its_block",
+  Mutation(
+    "cast_group_ends_with_its_block",
     _GROUPS,
     "min(ptx::shuffle(end, owner) - row, kGroupBlock)",
     "kGroupBlock",
     _GROUPED,
   ),
-  CastMutation(
-    "groups_past_the_last_row",
+  Mutation(
+    "cast_groups_past_the_last_row",
     _GROUPS,
     "const u32 end = min(sum, num_rows);",
     "const u32 end = sum;",
     _TOO_MANY,
   ),
-  CastMutation(
-    "negative_sizes_count",
+  Mutation(
+    "cast_negative_sizes_count",
     _GROUPS,
     "size > 0 ? min(static_cast<u32>(size), num_rows) : 0",
     "min(static_cast<u32>(size), num_rows)",

@@ -12,19 +12,42 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
-from tests.emulator import test_bf16_gemm, test_fp8_gemm
+from tests.emulator import (
+  test_bf16_gemm,
+  test_casts,
+  test_fp8_gemm,
+  test_k_grouped_fp8_gemm,
+  test_m_grouped_fp8_gemm,
+)
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
+from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
+from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
+from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
 
-CASES = (*test_fp8_gemm.CASES, *test_bf16_gemm.CASES, *SWAPPED_CASES)
-_ALL = (*MUTATIONS, *SWAPPED_MUTATIONS, *BF16_MUTATIONS)
-_MUTATIONS = {mutation.name: mutation for mutation in _ALL}
+CASES = (
+  *test_fp8_gemm.CASES,
+  *SWAPPED_CASES,
+  *test_bf16_gemm.CASES,
+  *test_m_grouped_fp8_gemm.CASES,
+  *test_k_grouped_fp8_gemm.CASES,
+  *test_casts.CASES,
+)
+ALL_MUTATIONS = (
+  *MUTATIONS,
+  *SWAPPED_MUTATIONS,
+  *BF16_MUTATIONS,
+  *M_GROUPED_MUTATIONS,
+  *K_GROUPED_MUTATIONS,
+  *CAST_MUTATIONS,
+)
+_MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}
 # Libraries of earlier calls, so that a second look takes no compiler.
 _FOLDER = HERE.parent.parent / "build" / "emulator"
 
@@ -74,7 +97,7 @@ def _thread(text: str) -> Thread:
 
 def _print_names() -> None:
   print("cases")
-  for case in (*CASES, *SWAPPED_CASES):
+  for case in CASES:
     print(f"  {case.id()}")
   print("mutations (a case of their own, unless one is named)")
   for name in (*_MUTATIONS, *LAUNCH_MUTATIONS):
@@ -86,7 +109,7 @@ def _cases(text: str | None, mutation: str | None) -> list[AnyCase]:
     return [_MUTATIONS.get(mutation, MUTATIONS[0]).case]
   # Those of mutations too: a report names them.
   known = {case.id(): case for case in CASES}
-  known |= {entry.case.id(): entry.case for entry in _ALL}
+  known |= {entry.case.id(): entry.case for entry in ALL_MUTATIONS}
   if text in known:
     return [known[text]]
   return [case for name, case in known.items() if (text or "") in name]
@@ -143,7 +166,9 @@ def _check(
 
 def _largest_error(case: AnyCase, result: np.ndarray) -> float:
   exact, bound = case.expected()
-  return float(np.max(np.abs(result.astype(np.float64) - exact) / bound))
+  error = np.abs(result.astype(np.float64) - exact)
+  # Without a bound are zeros, which were compared.
+  return float(np.max(error[bound > 0] / bound[bound > 0], initial=0))
 
 
 def _command(case: AnyCase, seed: int, mutation: str | None) -> str:

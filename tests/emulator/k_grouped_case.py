@@ -14,7 +14,7 @@ from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_k_grouped_fp8_gemm
-from tests.emulator.emulator import Emulator, EmulatorError
+from tests.emulator.fp8_gemm_case import roles
 from tests.k_grouped_data import (
   blocks_of,
   dense_groups,
@@ -69,7 +69,19 @@ class KCase:
     more = ["with_c"] if self.with_c else []
     more += [f"parts={self.num_parts}"] if self.num_parts > 1 else []
     more += ["wrong_sizes"] if self.claimed else []
-    return "-".join([f"{self.m}x{self.n}", sizes, *wanted, *more])
+    return "-".join(["k", f"{self.m}x{self.n}", sizes, *wanted, *more])
+
+  def run(self, emulator, seed):
+    return run(self, emulator, seed)
+
+  def expected(self):
+    return expected(self)
+
+  def wrong_elements(self, result):
+    return wrong_elements(self, result)
+
+  def roles(self, kernel):
+    return roles(kernel)
 
 
 def k_case(m, n, sizes, **fields):
@@ -122,12 +134,3 @@ def wrong_elements(case, result):
   """Returns indices of the elements that are too far off; NaN always is."""
   exact, bound = expected(case)
   return np.argwhere(~(np.abs(result.astype(np.float64) - exact) <= bound))
-
-
-def verdict(case: KCase, emulator: Emulator, seed: int) -> str | None:
-  """Returns what is wrong with a run, or None."""
-  try:
-    wrong = wrong_elements(case, run(case, emulator, seed))
-  except EmulatorError as error:
-    return str(error)
-  return f"{len(wrong)} wrong, first at {wrong[0]}" if len(wrong) else None

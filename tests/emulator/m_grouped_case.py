@@ -11,7 +11,7 @@ from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
 from jax_deepgemm.heuristics.sm90_fp8_gemm import Sm90Fp8GemmConfig
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_m_grouped_fp8_gemm
-from tests.emulator.fp8_gemm_case import SUM_ERROR
+from tests.emulator import fp8_gemm_case
 from tests.gpu.m_grouped_data import RowGroups, operands, out_dtype, product
 
 _operands = functools.cache(operands)
@@ -30,6 +30,8 @@ class GroupedCase:
     zero_padding: rows of no group are zero though masked.
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
+    claimed: what the kernel is told in place of what `groups` says, of which
+      it must make the same.
   """
 
   groups: RowGroups
@@ -40,6 +42,13 @@ class GroupedCase:
   zero_padding: bool = True
   num_sms: int = 2
   num_stages: int = 2
+  claimed: tuple[int, ...] | None = None
+
+  def numbers(self) -> np.ndarray:
+    """Returns what the layout passes to the kernel."""
+    if self.claimed is None:
+      return self.groups.array()
+    return np.array(self.claimed, np.int32)
 
   def pick(self, problem, device, **options) -> Sm90Fp8GemmConfig:
     """Returns the configuration, in the place of choose_grouped."""
@@ -57,7 +66,20 @@ class GroupedCase:
     sizes = "_".join(str(size) for size in self.groups.sizes)
     wanted = [f"{name}={value}" for name, value in self.wanted]
     shape = f"{sizes}x{self.n}x{self.k}"
+    wanted += ["claimed"] if self.claimed else []
     return "-".join([self.groups.layout, shape, *wanted])
+
+  def run(self, emulator, seed):
+    return run(self, emulator, seed)
+
+  def expected(self):
+    return expected(self)
+
+  def wrong_elements(self, result):
+    return wrong_elements(self, result)
+
+  def roles(self, kernel):
+    return roles(kernel)
 
 
 def grouped_case(layout, sizes, n, k, *, m, alignment=1, **fields):
@@ -77,7 +99,7 @@ def run(case, emulator, seed):
   try:
     result = module.run(
       *(jnp.asarray(x) for x in _operands(groups, case.n, case.k)),
-      jnp.asarray(groups.array()),
+      jnp.asarray(case.numbers()),
       layout=groups.layout,
       alignment=groups.alignment,
       expected_m=None,
@@ -93,13 +115,24 @@ def run(case, emulator, seed):
   return np.asarray(result).reshape(groups.num_rows, case.n)
 
 
-def wrong_elements(case, result):
-  """Returns indices of the elements that are too far off; NaN always is."""
+@functools.cache
+def expected(case):
+  """Returns D and the largest error that each element may have."""
   exact, size = product(case.groups, *_operands(case.groups, case.n, case.k))
   rounding = 2.0**-24 if case.float32_out else 2.0**-8
-  bound = SUM_ERROR * size + rounding * np.abs(exact)
+  return exact, fp8_gemm_case.SUM_ERROR * size + rounding * np.abs(exact)
+
+
+def wrong_elements(case, result):
+  """Returns indices of the elements that are too far off; NaN always is."""
+  exact, bound = expected(case)
   error = np.abs(result.astype(np.float64) - exact)
   wrong = ~(error <= bound)
   if not case.zero_padding:
     wrong &= case.groups.ids()[:, None] >= 0
   return np.argwhere(wrong)
+
+
+def roles(kernel):
+  """Returns what each warp of a launch does."""
+  return [*fp8_gemm_case.roles(kernel)[:-2], "zeros", "zeros"]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jax_deepgemm.primitives.kernel_call import KernelCall
-from tests.emulator.cast_mutations import CastMutation
 from tests.emulator.emulator import Emulator, EmulatorError
 from tests.emulator.mutations import AnyCase, Mutation
 from tests.emulator.toolchain import CUDA, Toolchain
@@ -32,14 +31,12 @@ def examine(
   num_nan = np.isnan(result[tuple(wrong.T)].astype(np.float32)).sum()
   text = (
     f"seed {seed}: {len(wrong)} elements are wrong, {num_nan} of them NaN, the "
-    f"first at [group, row, column] = {wrong[0].tolist()}"
+    f"first at {wrong[0].tolist()}"
   )
   return text, result
 
 
-def mutated(
-  mutation: Mutation | CastMutation, folder: pathlib.Path
-) -> pathlib.Path:
+def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:
   """Returns a copy of the headers with one change."""
   shutil.copytree(CUDA, folder)
   path = folder / mutation.path

@@ -3,9 +3,12 @@
 import dataclasses
 
 from tests.emulator import bf16_gemm_case
+from tests.emulator.cast_case import CastCase
 from tests.emulator.fp8_gemm_case import Case, case
+from tests.emulator.k_grouped_case import KCase
+from tests.emulator.m_grouped_case import GroupedCase
 
-AnyCase = Case | bf16_gemm_case.Case
+AnyCase = Case | bf16_gemm_case.Case | GroupedCase | KCase | CastCase
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
@@ -42,7 +45,7 @@ class Mutation:
   case: AnyCase = _SPLIT
 
 
-_ARRIVE_BYTES = "        ptx::mbarrier_arrive_expect_tx("
+_AFTER_WAIT = "        if (!Traits::kGroupsRows || "
 _WAIT_EMPTY = "wait(stage.empty, ring.parity() ^ 1);\n"
 _WAIT_MMA = "        wait_block_mma<kPending>(acc[kBlock]);\n"
 _WHY_EARLY = (
@@ -56,20 +59,20 @@ MUTATIONS = (
   Mutation(
     "producer_waits_for_the_other_phase",
     _LOAD,
-    _WAIT_EMPTY + _ARRIVE_BYTES,
-    "wait(stage.empty, ring.parity());\n" + _ARRIVE_BYTES,
+    _WAIT_EMPTY + _AFTER_WAIT,
+    "wait(stage.empty, ring.parity());\n" + _AFTER_WAIT,
   ),
   Mutation(
     "producer_does_not_wait",
     _LOAD,
-    _WAIT_EMPTY + _ARRIVE_BYTES,
-    _ARRIVE_BYTES,
+    _WAIT_EMPTY + _AFTER_WAIT,
+    _AFTER_WAIT,
   ),
   Mutation(
     "consumer_waits_for_the_other_phase",
     _GEMM,
-    "wait(stage.full, ring.parity())",
-    "wait(stage.full, ring.parity() ^ 1)",
+    "slab == 0 && !ready) wait(stage.full, ring.parity())",
+    "slab == 0 && !ready) wait(stage.full, ring.parity() ^ 1)",
   ),
   Mutation("parity_stays", "common/pipeline.cuh", "parity_ ^= wraps;", ""),
   Mutation(
@@ -85,8 +88,13 @@ MUTATIONS = (
     "if constexpr (kConfig.cluster_size() == 1)",
     _PER_ROW,
   ),
-  Mutation("too_few_bytes", _TYPES, " + kBlockM * 4 +", " +"),
-  Mutation("too_many_bytes", _TYPES, " + kBlockM * 4 +", " + kBlockM * 8 +"),
+  Mutation("too_few_bytes", _TYPES, " + kScaleRows * 4 +", " +"),
+  Mutation(
+    "too_many_bytes",
+    _TYPES,
+    " + kScaleRows * 4 +",
+    " + kScaleRows * 8 +",
+  ),
   Mutation(
     "arrival_does_not_wait_for_copies",
     _LOAD,
@@ -134,8 +142,8 @@ MUTATIONS = (
   Mutation(
     "more_registers_than_there_are",
     _GEMM,
-    "acquire_registers<240>",
-    "acquire_registers<248>",
+    "kGroupsRows ? 232 : 240",
+    "kGroupsRows ? 232 : 248",
     _TWO_GROUPS,
   ),
   # Products.

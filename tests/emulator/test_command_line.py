@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.emulator.command_line import CASES, main
+from tests.emulator.command_line import ALL_MUTATIONS, CASES, main
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.mutations import MUTATIONS
 
@@ -58,7 +58,7 @@ def test_all_cases_and_mutations_are_listed(capsys, toolchain):
   status, out = run(capsys, toolchain, "--list")
   assert status == 0
   assert all(f"  {case.id()}\n" in out for case in CASES)
-  assert all(f"  {mutation.name}\n" in out for mutation in MUTATIONS)
+  assert all(f"  {mutation.name}\n" in out for mutation in ALL_MUTATIONS)
   assert all(f"  {name}\n" in out for name in LAUNCH_MUTATIONS)
 
 

@@ -9,11 +9,10 @@ from tests.emulator.k_grouped_case import (
   KCase,
   k_case,
   run,
-  verdict,
   wrong_elements,
 )
-from tests.emulator.k_grouped_mutations import MUTATIONS
-from tests.emulator.mutated import mutated
+from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
+from tests.emulator.mutated import mutated, verdict
 
 NUM_SEEDS = 5
 
@@ -68,7 +67,7 @@ def test_wrong_sizes_touch_nothing_outside_the_arrays(
   np.testing.assert_array_equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
+@pytest.mark.parametrize("mutation", K_GROUPED_MUTATIONS, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
   right = Emulator(toolchain, roles=roles)
   assert verdict(mutation.case, right, 0) is None

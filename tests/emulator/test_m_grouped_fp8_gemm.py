@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from jax_deepgemm.primitives.grouped_layout import group_of_rows
 from tests.emulator.emulator import Emulator
-from tests.emulator.fp8_gemm_case import roles
 from tests.emulator.m_grouped_case import (
   GroupedCase,
   grouped_case,
   run,
   wrong_elements,
 )
+from tests.emulator.wrong_groups import WRONG_GROUPS
 
 NUM_SEEDS = 5
 
@@ -73,15 +74,47 @@ CASES = [
   ),
   # More groups than a warp has lanes.
   grouped_case("ragged", (1, 0, 2) * 15, 40, 128, m=50, block_n=32),
+  *WRONG_GROUPS,
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=GroupedCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
+  emulator = Emulator(toolchain, roles=case.roles)
   defined = (case.groups.ids() >= 0) | case.zero_padding
   first = run(case, emulator, seed=0)
   assert wrong_elements(case, first).size == 0
   for seed in range(1, NUM_SEEDS):
     result = run(case, emulator, seed)
     np.testing.assert_array_equal(result[defined], first[defined])
+
+
+@pytest.mark.parametrize("case", WRONG_GROUPS, ids=GroupedCase.id)
+def test_the_reference_makes_the_same_of_wrong_numbers(case):
+  groups = case.groups
+  ids = group_of_rows(
+    case.numbers(),
+    layout=groups.layout,
+    alignment=groups.alignment,
+    num_groups=len(groups.sizes),
+    num_rows=groups.num_rows,
+  )
+  np.testing.assert_array_equal(ids, groups.ids())
+
+
+def test_ids_in_any_order_touch_nothing_outside_the_arrays(toolchain):
+  ids = np.random.default_rng(0).integers(-3, 6, 140)
+  case = grouped_case(
+    "index",
+    (10, 20, 30),
+    72,
+    256,
+    m=140,
+    alignment=64,
+    block_n=64,
+    claimed=tuple(ids.tolist()),
+  )
+  emulator = Emulator(toolchain, roles=case.roles)
+  # It reports accesses outside; what the rows get is open.
+  for seed in range(3):
+    run(case, emulator, seed)

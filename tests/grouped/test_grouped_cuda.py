@@ -1,5 +1,7 @@
 """What the m-grouped GEMMs lower to for a GPU; jit's cache and export."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,7 +110,7 @@ def test_a_bf16_product_is_one_launch(calls, layout):
   assert "recipe_a" not in params
 
 
-def test_a_product_and_the_gradient_of_a_are_two_launches(calls):
+def test_a_product_and_its_gradients_are_three_products_and_five_casts():
   for layout in LAYOUTS:
     p = P[layout]
     a, b = bf16_operands(p, 130, 300)
@@ -117,8 +119,30 @@ def test_a_product_and_the_gradient_of_a_are_two_launches(calls):
       return (multiply(FP8, p, a, b).astype(jnp.float32) ** 2).sum()
 
     text = lowered_for_cuda(jax.grad(loss, (0, 1)), a, b)
-    assert len(launches(text)) == 2
-  assert calls[-1][1]["zero_padding"]
+    kernels = collections.Counter(
+      attribute(line, "kernel").strip('"') for line in launches(text)
+    )
+    # A and B; then dY by rows, and by groups along M with A, and B transposed.
+    assert kernels == {
+      "sm90_m_grouped_fp8_gemm": 2,
+      "sm90_k_grouped_fp8_gemm": 1,
+      "sm90_cast_rows": 2,
+      "sm90_cast_tile": 3,
+    }
+
+
+def test_the_gradient_of_a_has_no_undefined_rows(calls):
+  for layout in LAYOUTS:
+    p = P[layout]
+    a, b = bf16_operands(p, 130, 300)
+
+    def loss(a, b, p=p):
+      return (multiply(FP8, p, a, b).astype(jnp.float32) ** 2).sum()
+
+    lowered_for_cuda(jax.grad(loss), a, b)
+    assert len(calls) == 2
+    assert calls.pop()[1]["zero_padding"]
+    calls.clear()
 
 
 def test_a_batch_of_masked_products_that_share_b_is_one_launch(calls):

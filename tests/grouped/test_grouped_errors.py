@@ -159,12 +159,16 @@ def test_nn_names_the_layout_that_it_takes():
 
 def test_the_cpu_has_no_kernel_to_insist_on():
   with dg.options(implementation="kernel"):
-    for f, kind in (
-      (dg.m_grouped_fp8_gemm_nt_ragged, "fp8"),
-      (dg.m_grouped_bf16_gemm_nt_ragged, "bf16"),
+    for f, operands, name in (
+      (dg.m_grouped_fp8_gemm_nt_ragged, (A, B), "m_grouped_fp8_gemm has"),
+      (dg.m_grouped_fp8_gemm_nt_ragged, (A_BF16, B_BF16), "casts have"),
+      (
+        dg.m_grouped_bf16_gemm_nt_ragged,
+        (A_BF16, B_BF16),
+        "m_grouped_bf16_gemm has",
+      ),
     ):
       with pytest.raises(
-        NotImplementedError,
-        match=f"m_grouped_{kind}_gemm has no kernel for cpu.*'auto'",
+        NotImplementedError, match=f"{name} no kernel for cpu.*'auto'"
       ):
-        f(A_BF16, B_BF16, SIZES)
+        f(*operands, SIZES)

@@ -92,7 +92,7 @@ def test_weights_are_prefetched_when_asked():
 def test_the_table_can_name_it(monkeypatch):
   wanted = list(legal_swapped_configs(_DECODE, H200))[-1]
   table = {tuned.problem_name(_DECODE): tuned.key_of(wanted)}
-  monkeypatch.setattr(tuned, "_table", lambda: table)
+  monkeypatch.setattr(tuned, "table", {"tuned_sm90.json": table}.get)
   assert choose(_DECODE, H200) == wanted
 
 

@@ -16,6 +16,12 @@ def launches(text: str) -> list[str]:
   return [line for line in text.splitlines() if "@jax_deepgemm_launch" in line]
 
 
+def product_launches(text: str) -> list[str]:
+  """Returns the lines that launch kernels other than casts."""
+  lines = launches(text)
+  return [line for line in lines if 'kernel = "sm90_cast_' not in line]
+
+
 def attribute(text: str, name: str) -> str:
   """Returns the value of the first attribute of that name."""
   pattern = rf"\b{name} = (dense<.*?>|\"[^\"]*\"|[^ ,}}]+)"

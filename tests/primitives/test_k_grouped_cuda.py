@@ -7,7 +7,12 @@ import pytest
 
 import jax_deepgemm as dg
 from benchmarks import kernel_programs
-from tests.primitives.cuda_lowering import launches, lowered_for_cuda
+from tests.k_grouped_data import quantised
+from tests.primitives.cuda_lowering import (
+  launches,
+  lowered_for_cuda,
+  product_launches,
+)
 
 SIZES = jax.ShapeDtypeStruct((3,), jnp.int32)
 
@@ -71,7 +76,7 @@ def test_c_shares_the_memory_of_the_result():
   text = lowered_for_cuda(
     dg.k_grouped_fp8_gemm_tn_contiguous, *operands, donate_argnums=3
   )
-  (line,) = launches(text)
+  (line,) = product_launches(text)
   assert "output_operand_alias<" in line
   assert "tf.aliasing_output = 0" in text or "jax.buffer_donor" in text
 
@@ -104,12 +109,12 @@ def test_options_reach_the_launch():
   operands = (plain(4096, 4096), plain(4096, 4096), SIZES)
   with dg.options(num_sms=20, pdl=True):
     text = lowered_for_cuda(dg.k_grouped_fp8_gemm_tn_contiguous, *operands)
-  (line,) = launches(text)
+  (line,) = product_launches(text)
   assert "pdl = true" in line
   assert "grid = dense<[20, 1, 1]>" in line
   with dg.options(block_size_multiple_of=(128, 64)):
     text = lowered_for_cuda(dg.k_grouped_fp8_gemm_tn_contiguous, *operands)
-  assert len(launches(text)) == 1
+  assert len(product_launches(text)) == 1
 
 
 def test_the_reference_can_be_forced():
@@ -123,20 +128,25 @@ def test_a_vmap_launches_in_a_loop():
   operands = (plain(2, 512, 64), plain(2, 512, 64), SIZES)
   f = jax.vmap(dg.k_grouped_fp8_gemm_tn_contiguous, (0, 0, None))
   text = lowered_for_cuda(f, *operands)
-  assert len(launches(text)) == 1
+  assert len(product_launches(text)) == 1
   assert "stablehlo.while" in text
 
 
 def test_the_cpu_has_no_kernel_to_insist_on():
-  a = np.ones((256, 8), jnp.bfloat16)
+  bf16 = np.ones((256, 8), jnp.bfloat16)
   sizes = np.array([256], np.int32)
-  for f in (
-    dg.k_grouped_fp8_gemm_tn_contiguous,
-    dg.k_grouped_bf16_gemm_tn_contiguous,
+  for f, a, name in (
+    (dg.k_grouped_fp8_gemm_tn_contiguous, bf16, "casts have"),
+    (
+      dg.k_grouped_fp8_gemm_tn_contiguous,
+      quantised(8, (256,), 256, 1),
+      "k_grouped_fp8_gemm has",
+    ),
+    (dg.k_grouped_bf16_gemm_tn_contiguous, bf16, "k_grouped_bf16_gemm has"),
   ):
     with (
       dg.options(implementation="kernel"),
-      pytest.raises(NotImplementedError, match=r"has no kernel for cpu"),
+      pytest.raises(NotImplementedError, match=f"{name} no kernel for cpu"),
     ):
       f(a, a, sizes)
 

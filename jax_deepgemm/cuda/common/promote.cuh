@@ -63,15 +63,28 @@ __device__ __forceinline__ void promote_group(float (&sum)[kCount], const float 
   scale_add(sum[4 * group + 3], acc[4 * group + 3], rows.lower * columns.y, first);
 }
 
-// All column groups: `column_scales` are those of the thread's first column.
+// A scale for each of a thread's columns.
+template <int kCount>
+struct ColumnScales {
+  float2 of_group[kCount / 4];
+
+  // `first` is that of its first column.
+  __device__ __forceinline__ void load(const float* first) {
+#pragma unroll
+    for (int group = 0; group < kCount / 4; ++group) {
+      of_group[group] = *reinterpret_cast<const float2*>(first + 8 * group);
+    }
+  }
+};
+
+// All column groups.
 template <int kCount>
 __device__ __forceinline__ void promote_columns(float (&sum)[kCount], const float (&acc)[kCount],
-                                                RowScales rows, const float* column_scales,
+                                                RowScales rows, const ColumnScales<kCount>& columns,
                                                 bool first) {
 #pragma unroll
   for (int group = 0; group < kCount / 4; ++group) {
-    const float2 columns = *reinterpret_cast<const float2*>(column_scales + 8 * group);
-    promote_group(sum, acc, group, rows, columns, first);
+    promote_group(sum, acc, group, rows, columns.of_group[group], first);
   }
 }
 

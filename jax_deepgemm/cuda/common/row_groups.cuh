@@ -6,7 +6,8 @@
 
 namespace jdg {
 
-// Mirrors `_LAYOUTS` in primitives/m_grouped_kernel.py: what `RowGroups::numbers` says of group g.
+// Mirrors `_LAYOUTS` in primitives/sm90_m_grouped_fp8_gemm.py: what `RowGroups::numbers` says of
+// group g.
 enum class GroupLayout : u32 {
   kRagged = 0,  // Its size; groups follow each other.
   kPsum = 1,    // Its end; it begins at the end of the one before, rounded up to `alignment`.

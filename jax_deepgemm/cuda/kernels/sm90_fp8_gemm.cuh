@@ -211,6 +211,7 @@ struct Sm90Fp8Gemm {
                                                         bool& ready, int split, Sums& sum,
                                                         Before before, During during) {
     Stage& stage = ring.stage();
+    ColumnScales<kAccumulators> columns;
 #pragma unroll
     for (int slab = 0; slab < kSlabs; ++slab) {
       const u32 first_row = Traits::slab_row(worker.warp, slab);
@@ -225,8 +226,8 @@ struct Sm90Fp8Gemm {
       }
       during(slab);
       if constexpr (kSlabs < kNumSlabs) during(kSlabs);
-      finish_blocks<kSlabs, kFirst, kSplit, 0>(worker, ring, stage, ready, split, slab, acc,
-                                               sum[slab]);
+      finish_blocks<kSlabs, kFirst, kSplit, 0>(worker, ring, stage, ready, split, slab, columns,
+                                               acc, sum[slab]);
     }
   }
 
@@ -234,7 +235,8 @@ struct Sm90Fp8Gemm {
   template <int kSlabs, bool kFirst, int kSplit, int kBlock>
   __device__ static __forceinline__ void finish_blocks(
       const Worker& worker, Ring& ring, Stage& stage, bool& ready, int split, int slab,
-      float (&acc)[kConfig.stage_k_blocks][kAccumulators], float (&sum)[kAccumulators]) {
+      ColumnScales<kAccumulators>& columns, float (&acc)[kConfig.stage_k_blocks][kAccumulators],
+      float (&sum)[kAccumulators]) {
     if constexpr (kBlock < kConfig.stage_k_blocks) {
       constexpr int kPending = kConfig.stage_k_blocks - 1 - kBlock;
       const bool last = kPending == 0 && slab + 1 == kSlabs;
@@ -243,9 +245,12 @@ struct Sm90Fp8Gemm {
       const float* sfb = stage.sfb[kBlock];
       const RowScales rows = {sfa[0], sfa[8]};
       if constexpr (kConfig.sfb_per_row) {
+        // Both slabs have the same columns: shared memory fills 32 registers a cycle, and beside
+        // wgmma a quarter of that.
+        if (slab == 0 || kConfig.stage_k_blocks > 1) columns.load(sfb + worker.lane % 4 * 2);
         wait_block_mma<kPending>(acc[kBlock]);
-        promote_columns(sum, acc[kBlock], rows, sfb + worker.lane % 4 * 2, kFirst && kBlock == 0);
         if (last) finish_stage(worker, ring, stage, ready);
+        promote_columns(sum, acc[kBlock], rows, columns, kFirst && kBlock == 0);
       } else {
         const RowScales left = {rows.upper * sfb[0], rows.lower * sfb[0]};
         const RowScales right = {rows.upper * sfb[1], rows.lower * sfb[1]};
@@ -255,7 +260,7 @@ struct Sm90Fp8Gemm {
         promote_blocks<kSplit>(sum, acc[kBlock], left, right, split, kFirst && kBlock == 0);
       }
       finish_blocks<kSlabs, kFirst, kSplit, kBlock + 1>(worker, ring, stage, ready, split, slab,
-                                                        acc, sum);
+                                                        columns, acc, sum);
     }
   }
 

@@ -27,8 +27,9 @@ class Sm90Fp8GemmStore {
       kConfig.num_slabs == 1 ? kNumBoxes : Boxes::kCount + Boxes::kCount / 2;
   static_assert(kNumEarly <= kConfig.num_store_slots && kNumEarly <= kMiddle,
                 "boxes that are written at one time need a staging buffer each");
-  static constexpr bool kAddsInMemory = kConfig.with_c && Work::kAddsInMemory;
-  static_assert(!kAddsInMemory || Traits::kBlockN % Boxes::kMainColumns == 0,
+  // C is in D's memory. Only float32 sums may be rounded before it is added.
+  static constexpr bool kAddsInMemory = kConfig.with_c && kConfig.float32_out;
+  static_assert(!kAddsInMemory || Traits::Columns::kMain % Boxes::kMainColumns == 0,
                 "columns that two boxes have would be added twice");
 
   __device__ __forceinline__ Sm90Fp8GemmStore(const Sm90Fp8GemmParams& params,

@@ -212,7 +212,9 @@ struct Sm90Fp8GemmSwapped {
           promote_group(sum, acc[kBlock], group, rows, scales.columns[kBlock][group], sets);
         }
       } else {
-        promote_columns(sum, acc[kBlock], rows, &stage.sfa[k_block][lane % 4 * 2], sets);
+        ColumnScales<Traits::kAccumulators> columns;
+        columns.load(&stage.sfa[k_block][lane % 4 * 2]);
+        promote_columns(sum, acc[kBlock], rows, columns, sets);
       }
       finish<kFirst, kBlock + 1>(stage, scales, first, block_scales, warp, lane, acc, sum);
     }

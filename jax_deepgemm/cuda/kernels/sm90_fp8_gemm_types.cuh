@@ -62,8 +62,7 @@ struct DenseWork {
   using Params = Sm90Fp8GemmParams;
   using Tile = TileIndex;
   using Scheduler = TileScheduler;
-  struct Table {};                              // What a CTA looks up in shared memory.
-  static constexpr bool kAddsInMemory = false;  // C is in D's memory, where TMA adds to it.
+  struct Table {};  // What a CTA looks up in shared memory.
 
   __device__ static __forceinline__ void prepare(const Params&, Table&) {}
 
