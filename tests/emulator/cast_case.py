@@ -123,7 +123,7 @@ def expected_cast(case):
 
 
 def flat(results):
-  """Returns values and scales as one float32 vector; no bit is lost but NaN's."""
+  """Returns values and scales as one float32 vector, which loses no bit."""
   return np.concatenate([x.astype(np.float32).ravel() for x in results])
 
 

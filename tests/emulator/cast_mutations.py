@@ -88,7 +88,11 @@ CAST_MUTATIONS = (
     "cast_sign_is_not_removed", _VALUES, "bits(i) & 0x7FFFFFFF", "bits(i)", _ROW
   ),
   Mutation(
-    "cast_odd_tail_is_read_whole", _VALUES, "if (i >= count) continue;", "", _TURNED
+    "cast_odd_tail_is_read_whole",
+    _VALUES,
+    "if (i >= count) continue;",
+    "",
+    _TURNED,
   ),
   Mutation(
     "cast_amax_not_awaited",

@@ -106,7 +106,7 @@ M_GROUPED_MUTATIONS = (
     _LOAD,
     "(kNumSlabs - live_slabs) * kConfig",
     "(kNumSlabs - live_slabs - 1) * kConfig",
-    _RAGGED,
+    _SLABS,
   ),
   Mutation(
     "m_grouped_skipped_stage_not_awaited",
@@ -146,11 +146,11 @@ M_GROUPED_MUTATIONS = (
     _RAGGED,
   ),
   Mutation(
-    "m_grouped_zeros_in_a_group",
+    "m_grouped_rows_between_groups",
     _ZEROS,
-    "fill(ranges[g].end, end);",
-    "fill(ranges[g].end - 1, end);",
-    _RAGGED,
+    "ranges[g + 1].begin;",
+    "ranges[g].end;",
+    _SLABS,
   ),
   Mutation(
     "m_grouped_ids_past_the_last_group",

@@ -89,7 +89,12 @@ MUTATIONS = (
     _PER_ROW,
   ),
   Mutation("too_few_bytes", _TYPES, " + kScaleRows * 4 +", " +"),
-  Mutation("too_many_bytes", _TYPES, " + kScaleRows * 4 +", " + kScaleRows * 8 +"),
+  Mutation(
+    "too_many_bytes",
+    _TYPES,
+    " + kScaleRows * 4 +",
+    " + kScaleRows * 8 +",
+  ),
   Mutation(
     "arrival_does_not_wait_for_copies",
     _LOAD,

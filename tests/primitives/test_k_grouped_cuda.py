@@ -7,12 +7,12 @@ import pytest
 
 import jax_deepgemm as dg
 from benchmarks import kernel_programs
+from tests.k_grouped_data import quantised
 from tests.primitives.cuda_lowering import (
   launches,
   lowered_for_cuda,
   product_launches,
 )
-from tests.k_grouped_data import quantised
 
 SIZES = jax.ShapeDtypeStruct((3,), jnp.int32)
 
