@@ -14,6 +14,7 @@ _ZEROS = "common/zero_rows.cuh"
 
 _RAGGED = grouped_case("ragged", (3, 0, 70, 1, 17), 100, 256, m=101, block_n=64)
 _MANY = grouped_case("ragged", (1, 0, 2) * 15, 40, 128, m=50, block_n=32)
+_HUNDREDS = grouped_case("ragged", (1, 0) * 150, 40, 128, m=150, block_n=32)
 # Of the last tile some warpgroups have no row, of the first some slabs.
 _SLABS = grouped_case(
   "psum", (70, 200), 72, 256, m=330, alignment=64, num_slabs=2, block_n=64
@@ -26,7 +27,7 @@ M_GROUPED_MUTATIONS = (
     _GROUPS,
     "    __syncthreads();\n    if (threadIdx.x < 32) scan",
     "    if (threadIdx.x < 32) scan",
-    _MANY,
+    _HUNDREDS,
   ),
   Mutation(
     "m_grouped_table_not_awaited",
@@ -38,8 +39,8 @@ M_GROUPED_MUTATIONS = (
   Mutation(
     "m_grouped_numbers_not_limited",
     _GROUPS,
-    "min(static_cast<u32>(max(groups.numbers[i], 0)), groups.num_rows)",
-    "static_cast<u32>(max(groups.numbers[i], 0))",
+    "max(groups.numbers[i], 0)), groups.num_rows)",
+    "max(groups.numbers[i], 0)), groups.num_rows + 64)",
     PSUM_ENDS,
   ),
   Mutation(
@@ -105,7 +106,7 @@ M_GROUPED_MUTATIONS = (
     _LOAD,
     "(kNumSlabs - live_slabs) * kConfig",
     "(kNumSlabs - live_slabs - 1) * kConfig",
-    _RAGGED,
+    _SLABS,
   ),
   Mutation(
     "m_grouped_skipped_stage_not_awaited",
@@ -145,11 +146,11 @@ M_GROUPED_MUTATIONS = (
     _RAGGED,
   ),
   Mutation(
-    "m_grouped_zeros_in_a_group",
+    "m_grouped_rows_between_groups",
     _ZEROS,
-    "fill(ranges[g].end, end);",
-    "fill(ranges[g].end - 1, end);",
-    _RAGGED,
+    "ranges[g + 1].begin;",
+    "ranges[g].end;",
+    _SLABS,
   ),
   Mutation(
     "m_grouped_ids_past_the_last_group",
