@@ -12,18 +12,35 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
-from tests.emulator import test_bf16_gemm, test_fp8_gemm
+from tests.emulator import (
+  test_bf16_gemm,
+  test_fp8_gemm,
+  test_m_grouped_bf16_gemm,
+  test_m_grouped_fp8_gemm,
+)
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
+from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
 
-CASES = (*test_fp8_gemm.CASES, *test_bf16_gemm.CASES, *SWAPPED_CASES)
-_ALL = (*MUTATIONS, *SWAPPED_MUTATIONS, *BF16_MUTATIONS)
+CASES = (
+  *test_fp8_gemm.CASES,
+  *test_bf16_gemm.CASES,
+  *test_m_grouped_fp8_gemm.CASES,
+  *test_m_grouped_bf16_gemm.CASES,
+  *SWAPPED_CASES,
+)
+_ALL = (
+  *MUTATIONS,
+  *SWAPPED_MUTATIONS,
+  *BF16_MUTATIONS,
+  *M_GROUPED_MUTATIONS,
+)
 _MUTATIONS = {mutation.name: mutation for mutation in _ALL}
 # Libraries of earlier calls, so that a second look takes no compiler.
 _FOLDER = HERE.parent.parent / "build" / "emulator"

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from tests.emulator import bf16_gemm_case
+from tests.emulator import bf16_gemm_case, m_grouped_case
 from tests.emulator.fp8_gemm_case import Case, case
 
-AnyCase = Case | bf16_gemm_case.Case
+AnyCase = Case | bf16_gemm_case.Case | m_grouped_case.GroupedCase
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
