@@ -21,7 +21,7 @@ from tests.emulator import (
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
-from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
+from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
@@ -39,7 +39,7 @@ _ALL = (
   *MUTATIONS,
   *SWAPPED_MUTATIONS,
   *BF16_MUTATIONS,
-  *M_GROUPED_MUTATIONS,
+  *M_GROUPED_BF16_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in _ALL}
 # Libraries of earlier calls, so that a second look takes no compiler.

@@ -33,7 +33,7 @@ _IDLE = bf16_case(
   block_n=64,
 )
 
-M_GROUPED_MUTATIONS = (
+M_GROUPED_BF16_MUTATIONS = (
   Mutation(
     "grouped_stores_not_counted",
     _STORE,
