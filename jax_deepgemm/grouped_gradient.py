@@ -44,6 +44,7 @@ class GroupedParams:
     expected_m: rows that a group is expected to have; only a hint.
     zero_padding: rows past the end of a masked group are zero.
     options: in force at the call; the backward pass uses them too.
+    b_mn_major: b is `[g, k, n]`; for products in bfloat16 only.
   """
 
   out_dtype: jnp.dtype
@@ -54,6 +55,7 @@ class GroupedParams:
   expected_m: int | None
   zero_padding: bool
   options: Options
+  b_mn_major: bool = False
 
 
 def grouped_gemm(
@@ -63,7 +65,7 @@ def grouped_gemm(
 
   Args:
     a: `[m, k]`, or `[g, m, k]` if masked: with scales, or plain.
-    b: `[g, n, k]`, likewise.
+    b: `[g, n, k]`, or `[g, k, n]` if `params.b_mn_major`, likewise.
     group_layout: int32, see `grouped_layout.group_of_rows`.
     params: as above.
 
@@ -163,21 +165,17 @@ def _gradient_of_a(
   dtype: Any,
 ) -> jax.Array:
   """Returns dy[i] @ b[g] in row i of group g, zero in rows of no group."""
-  is_fp8 = params.recipe_b is not None
-  recipe_dy = PER_TOKEN if is_fp8 else None
+  changed = dataclasses.replace(params, out_dtype=dtype, zero_padding=True)
+  if params.recipe_b is None:
+    # The kernel reads b either way, so that nothing is transposed.
+    changed = dataclasses.replace(changed, b_mn_major=not params.b_mn_major)
+    return _multiply(_in_product_dtype(dy, params), b, group_layout, changed)
+  recipe_dy = PER_TOKEN
   transposed, recipe = straight_through.transposed(
-    b, params.recipe_b, PER_BLOCK if is_fp8 else None, params.options
+    b, params.recipe_b, PER_BLOCK, params.options
   )
-  changed = dataclasses.replace(
-    params,
-    out_dtype=dtype,
-    recipe_a=recipe_dy,
-    recipe_b=recipe,
-    zero_padding=True,
-  )
-  dy = straight_through.quantized(
-    _in_product_dtype(dy, params), recipe_dy, params.options
-  )
+  changed = dataclasses.replace(changed, recipe_a=recipe_dy, recipe_b=recipe)
+  dy = straight_through.quantized(dy, recipe_dy, params.options)
   return _multiply(dy, transposed, group_layout, changed)
 
 
@@ -192,6 +190,8 @@ def _gradient_of_b(
     num_groups = residuals.b_groups.shape[0]
     groups = _group_of_row(a, residuals.group_layout, num_groups, params)
     sizes, *rows = rows_by_group(groups, num_groups, *rows)
+  if params.b_mn_major:
+    rows = rows[::-1]
   return weight_gradient(
     *rows,
     sizes,
@@ -257,7 +257,9 @@ def _multiply(
     )
   }
   if params.recipe_a is None:
-    return m_grouped_bf16_gemm(a, b, group_layout, **static)
+    return m_grouped_bf16_gemm(
+      a, b, group_layout, b_mn_major=params.b_mn_major, **static
+    )
   return m_grouped_fp8_gemm(
     *a,
     *b,

@@ -58,9 +58,9 @@ def bf16_product(
   """Returns the checked bf16 product; `settings` are those of `_product`."""
   a = bf16_operand("a", a, "[g, m, k]" if layout == "masked" else "[m, k]")
   b = bf16_operand("b", b, "[g, k, n]" if transposed_b else "[g, n, k]")
-  if transposed_b:
-    b = b.mT
-  return _product(layout, a, b, group_layout, None, None, **settings)
+  return _product(
+    layout, a, b, group_layout, None, None, b_mn_major=transposed_b, **settings
+  )
 
 
 def _product(
@@ -74,10 +74,13 @@ def _product(
   out_dtype: jax.typing.DTypeLike | None,
   expected_m: int | None,
   zero_padding: bool = False,
+  b_mn_major: bool = False,
 ) -> jax.Array:
-  """Returns the product of operands in their one form."""
+  """Returns the product of operands as the primitives take them."""
   *groups_of_a, m, k = values_of(a).shape
   num_groups, n, k_of_b = values_of(b).shape
+  if b_mn_major:
+    n, k_of_b = k_of_b, n
   if k != k_of_b:
     raise ValueError(f"a and b must have the same k, got {k} and {k_of_b}")
   if groups_of_a and groups_of_a[0] != num_groups:
@@ -97,6 +100,7 @@ def _product(
     expected_m=checked_expected_m(expected_m),
     zero_padding=checked_flag("zero_padding", zero_padding),
     options=options,
+    b_mn_major=b_mn_major,
   )
   if 0 in (m, n, k, num_groups):
     return jnp.zeros((*groups_of_a, m, n), params.out_dtype)

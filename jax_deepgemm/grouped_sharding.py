@@ -28,20 +28,23 @@ def grouped_gemm_over_mesh(
   Args:
     mesh: the mesh with explicit axes that an operand is on.
     a: `[m, k]`, or `[g, m, k]` if masked.
-    b: `[g, n, k]`.
+    b: `[g, n, k]`, or `[g, k, n]` if `params.b_mn_major`.
     group_layout: int32.
     params: of the product.
   """
-  num_groups, n, _ = values_of(b).shape
-  spec = jax.typeof(values_of(b)).sharding.spec
-  g_entry, n_entry = (*spec, None, None)[:2]
+  n_axis = 2 if params.b_mn_major else 1
+  num_groups, n = (values_of(b).shape[axis] for axis in (0, n_axis))
+  spec = (*jax.typeof(values_of(b)).sharding.spec, None, None, None)
+  g_entry, n_entry = spec[0], spec[n_axis]
   gran_n = params.recipe_b[0] if params.recipe_b else 1
   if not _divides(mesh, n_entry, n, gran_n):
     n_entry = None
   if params.layout != "masked" or not _divides(mesh, g_entry, num_groups, 1):
     g_entry = None
   rows = (g_entry, None) if params.layout == "masked" else (None,)
-  specs = (P(*rows, None), P(g_entry, n_entry, None), P(rows[0]))
+  b_entries = [g_entry, None, None]
+  b_entries[n_axis] = n_entry
+  specs = (P(*rows, None), P(*b_entries), P(rows[0]))
   placed = [
     _placed(x, NamedSharding(mesh, spec))
     for x, spec in zip((a, b, group_layout), specs, strict=True)

@@ -43,15 +43,19 @@ def estimate_seconds(
   clusters = device.num_sms // config.cluster_size
   num_clusters = tiles_m * tiles_n * problem.num_groups
   waves = -(-num_clusters // clusters)
-  tile = _tile_cycles(problem, config)
-  clock = _CLOCK * (1 - _CLOCK_LOSS * _l2_rate(config))
+  tile = tile_cycles(problem, config)
   # Nothing is multiplied while the last tile is stored.
-  compute = (waves * tile + _store_cycles(config) / 2) / clock
+  compute = (waves * tile + _store_cycles(config) / 2) / clock(config)
   busy = min(num_clusters, clusters) * config.cluster_size / device.num_sms
   bandwidth = _bandwidth(config, busy) * device.memory_bandwidth
   memory = _bytes(problem) / bandwidth
   shorter, longer = sorted((compute, memory))
   return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
+
+
+def clock(config: Sm90Bf16GemmConfig) -> float:
+  """Returns the cycles a second that power allows."""
+  return _CLOCK * (1 - _CLOCK_LOSS * _l2_rate(config))
 
 
 def _bytes(problem: Bf16GemmProblem) -> int:
@@ -67,13 +71,25 @@ def _bandwidth(config: Sm90Bf16GemmConfig, busy: float) -> float:
   return _BANDWIDTH_SHARE * min(1, busy * in_flight / _BYTES_IN_FLIGHT)
 
 
-def _tile_cycles(problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig) -> float:
+def tile_cycles(
+  problem: Bf16GemmProblem,
+  config: Sm90Bf16GemmConfig,
+  *,
+  live_rows: float = 1.0,
+) -> float:
+  """Returns the cycles that a multiprocessor takes for a tile.
+
+  Args:
+    problem: what is computed.
+    config: how.
+    live_rows: share of the tile's rows that is multiplied.
+  """
   stages = -(-problem.num_k_blocks // config.stage_k_blocks)
-  stage = _stage_cycles(config)
+  stage = _stage_cycles(config, live_rows)
   sums = config.num_slabs * config.block_n / 2
   # Each of a multiprocessor's four parts has one warp of each warpgroup.
   switch = _TILE_CYCLES + _CYCLES_PER_SUM * sums * config.num_math_warpgroups
-  store = _store_cycles(config)
+  store = live_rows * _store_cycles(config)
   exposed = max(0, store - min(stages, 2) * stage)
   if config.with_c:
     exposed += max(0, _C_CYCLES - max(0, stages - 2) * stage)
@@ -85,12 +101,13 @@ def _store_cycles(config: Sm90Bf16GemmConfig) -> float:
   return tile_bytes / _STORE_BYTES_PER_CYCLE[config.num_store_slots]
 
 
-def _stage_cycles(config: Sm90Bf16GemmConfig) -> float:
+def _stage_cycles(config: Sm90Bf16GemmConfig, live_rows: float) -> float:
   """Cycles between two stages of the main loop."""
+  rows = live_rows * config.a_rows + config.block_n
   block = max(
-    _block_mma_cycles(config),
-    (config.a_rows + config.block_n) * LINE_BYTES / _INGEST_BYTES_PER_CYCLE,
-    _sent_bytes(config) / _L2_BYTES_PER_CYCLE,
+    live_rows * _block_mma_cycles(config),
+    rows * LINE_BYTES / _INGEST_BYTES_PER_CYCLE,
+    _sent_bytes(config, live_rows) / _L2_BYTES_PER_CYCLE,
   )
   # Two stages are held by the tensor cores, the one that runs and the next.
   load = _LOAD_CYCLES / (config.num_stages - 2)
@@ -103,9 +120,10 @@ def _block_mma_cycles(config: Sm90Bf16GemmConfig) -> float:
   return config.block_m * config.block_n * BLOCK_K / 2048
 
 
-def _sent_bytes(config: Sm90Bf16GemmConfig) -> float:
+def _sent_bytes(config: Sm90Bf16GemmConfig, live_rows: float = 1.0) -> float:
   """Bytes that L2 sends for a block of K of a tile."""
-  rows = config.a_rows / config.cluster_n + config.block_n / config.cluster_m
+  a_rows = live_rows * config.a_rows
+  rows = a_rows / config.cluster_n + config.block_n / config.cluster_m
   return rows * LINE_BYTES
 
 

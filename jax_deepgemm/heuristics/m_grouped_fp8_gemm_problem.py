@@ -2,37 +2,18 @@
 
 import dataclasses
 
+from jax_deepgemm.heuristics.m_grouped_problem import MGroupedProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 
 
 @dataclasses.dataclass(frozen=True)
-class MGroupedFp8GemmProblem:
-  """Rows `[m, k]`, each times the `[n, k]` of its group.
-
-  Attributes:
-    m: rows of all groups, and of none.
-    expected_m: rows that a group is expected to have.
-    row_alignment: what rows at which groups begin are multiples of.
-    float32_out: the result is float32 instead of bfloat16.
-  """
-
-  m: int
-  n: int
-  k: int
-  num_groups: int
-  expected_m: int
-  row_alignment: int = 1
-  float32_out: bool = False
+class MGroupedFp8GemmProblem(MGroupedProblem):
+  """As `MGroupedProblem`, of scaled float8_e4m3fn operands."""
 
   @property
   def num_k_blocks(self) -> int:
     """Blocks of K that have a scale of their own."""
     return -(-self.k // BLOCK_K)
-
-  @property
-  def out_bytes(self) -> int:
-    """Bytes of an element of D."""
-    return 4 if self.float32_out else 2
 
   @property
   def expected(self) -> Fp8GemmProblem:

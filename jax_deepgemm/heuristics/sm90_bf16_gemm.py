@@ -61,6 +61,7 @@ class Sm90Bf16GemmConfig:
   b_mn_major: bool
   float32_out: bool
   with_c: bool
+  max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
 
   @property
   def block_m(self) -> int:
@@ -113,8 +114,13 @@ class Sm90Bf16GemmConfig:
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     stages = self.num_stages * (self.stage_bytes + 16)  # With two barriers.
-    total = stages + self.store_bytes + self.overrun_bytes
-    return -(-total // 1024) * 1024
+    plain = _align(stages + self.store_bytes + self.overrun_bytes, 1024)
+    return _align(plain + self.table_bytes, 1024)
+
+  @property
+  def table_bytes(self) -> int:
+    """Bytes of the table of row groups (cuda/common/row_groups.cuh)."""
+    return 12 * self.max_groups + 4 if self.max_groups else 0
 
 
 def num_tiles(
@@ -159,12 +165,22 @@ def legal_configs(
       continue
     if not (_is_useful(config, problem) and _fits_kernel(config)):
       continue
-    free = device.smem_bytes - config.store_bytes - config.overrun_bytes
-    # More than 32 K blocks ahead hide no more latency.
-    num_stages = min(free // (config.stage_bytes + 16), 32 // stage_k_blocks)
+    num_stages = max_num_stages(config, device)
     # One stage is being added, one is next, one is loaded.
     if num_stages >= 3:
       yield dataclasses.replace(config, num_stages=num_stages)
+
+
+def max_num_stages(config: Sm90Bf16GemmConfig, device: Device) -> int:
+  """Returns how many stages of `config` are of use and fit on `device`."""
+  taken = config.store_bytes + config.overrun_bytes
+  free = device.smem_bytes - taken
+  if config.max_groups:
+    # The table begins at a multiple of 1024.
+    free = _align(free - config.table_bytes - 1023, 1024)
+  # More than 32 K blocks ahead hide no more latency.
+  most = 32 // config.stage_k_blocks
+  return min(free // (config.stage_bytes + 16), most)
 
 
 def _is_useful(config: Sm90Bf16GemmConfig, problem: Bf16GemmProblem) -> bool:
@@ -196,3 +212,7 @@ def _registers_fit(config: Sm90Bf16GemmConfig) -> bool:
   sums = config.num_slabs * config.block_n // 2
   results = sums * config.out_bytes // 4
   return sums + results <= (128 if config.num_math_warpgroups == 3 else 192)
+
+
+def _align(x: int, multiple: int) -> int:
+  return -(-x // multiple) * multiple

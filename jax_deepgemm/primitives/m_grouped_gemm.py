@@ -90,11 +90,16 @@ def m_grouped_bf16_gemm(
   expected_m: int | None,
   zero_padding: bool,
   options: Options,
+  b_mn_major: bool = False,
 ) -> jax.Array:
-  """Returns a[i] @ b[g].T in row i of group g; see `m_grouped_fp8_gemm`."""
+  """Returns a[i] @ b[g].T in row i of group g; see `m_grouped_fp8_gemm`.
+
+  With `b_mn_major` b is `[g, k, n]`, and the result a[i] @ b[g].
+  """
   return _bind(
     m_grouped_bf16_gemm_p,
     (a, b, group_layout),
+    b_mn_major=b_mn_major,
     out_dtype=jnp.dtype(out_dtype),
     layout=layout,
     alignment=alignment,
@@ -110,7 +115,7 @@ def _bind(
   """Binds, except for empty products: no kernel is launched for those."""
   a, b = _a_and_b(operands)
   if 0 in (*a.shape, *b.shape):
-    return jnp.zeros((*a.shape[:-1], b.shape[-2]), params["out_dtype"])
+    return jnp.zeros(_result_shape(a, b, params), params["out_dtype"])
   return primitive.bind(*operands, **params)
 
 
@@ -119,13 +124,17 @@ def _a_and_b(operands: Sequence[Any]) -> tuple[Any, Any]:
   return operands[0], operands[len(operands) // 2]
 
 
+def _result_shape(a: Any, b: Any, params: dict[str, Any]) -> tuple[int, ...]:
+  n = b.shape[-1 if params.get("b_mn_major", False) else -2]
+  return (*a.shape[:-1], n)
+
+
 def _abstract_eval(
   *operands: ShapedArray, out_dtype: jnp.dtype, **params: Any
 ) -> ShapedArray:
-  del params
   a, b = _a_and_b(operands)
   # From an operand, so that inside shard_map the result varies as it does.
-  shape = (*a.shape[:-1], b.shape[-2])
+  shape = _result_shape(a, b, params)
   spec = jax.sharding.PartitionSpec(*(None,) * len(shape))
   return a.update(
     shape=shape,

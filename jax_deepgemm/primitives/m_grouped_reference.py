@@ -69,7 +69,13 @@ def m_grouped_fp8_gemm(
     return tile[0]
 
   return _over_tiles(
-    product, (a, row_scales), b, group_layout, layout, alignment, out_dtype
+    product,
+    (a, row_scales),
+    b.shape[:2],
+    group_layout,
+    layout,
+    alignment,
+    out_dtype,
   )
 
 
@@ -81,36 +87,40 @@ def m_grouped_bf16_gemm(
   layout: Layout,
   alignment: int,
   out_dtype: jax.typing.DTypeLike,
+  b_mn_major: bool = False,
 ) -> jax.Array:
   """Returns a[i] @ b[g].T in row i of group g, else zero.
 
   Args:
     a: `[m, k]`, or `[g, m, k]` if masked, bfloat16.
-    b: `[g, n, k]` bfloat16.
+    b: `[g, n, k]` bfloat16, or `[g, k, n]` if `b_mn_major`.
     group_layout: int32, see `group_of_rows`.
     layout: how `group_layout` is to be read.
     alignment: row multiple that groups start at.
     out_dtype: dtype of the result; sums are float32.
+    b_mn_major: how `b` lies.
   """
+  k_axis = 0 if b_mn_major else 1
 
   def product(rows: tuple[jax.Array, ...], group: jax.Array) -> jax.Array:
     total = lax.dot_general(
       rows[0],
       b[group],
-      (((1,), (1,)), ((), ())),
+      (((1,), (k_axis,)), ((), ())),
       preferred_element_type=jnp.float32,
     )
     return total.astype(out_dtype)
 
+  b_shape = (b.shape[0], b.shape[2 - k_axis])
   return _over_tiles(
-    product, (a,), b, group_layout, layout, alignment, out_dtype
+    product, (a,), b_shape, group_layout, layout, alignment, out_dtype
   )
 
 
 def _over_tiles(
   product: Callable[[tuple[jax.Array, ...], jax.Array], jax.Array],
   row_operands: tuple[jax.Array, ...],
-  b: jax.Array,
+  groups_and_n: tuple[int, int],
   group_layout: jax.Array,
   layout: Layout,
   alignment: int,
@@ -119,7 +129,7 @@ def _over_tiles(
   """Returns the rows that `product` computes, tile by tile; others are zero."""
   rows_shape = row_operands[0].shape[:-1]
   flat = [x.reshape(-1, x.shape[-1]) for x in row_operands]
-  num_groups, n = b.shape[:2]
+  num_groups, n = groups_and_n
   num_rows = flat[0].shape[0]
   group_of_row = group_of_rows(
     group_layout,

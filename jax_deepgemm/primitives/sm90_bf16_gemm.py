@@ -1,17 +1,16 @@
 """The Hopper BF16 GEMM as a custom call."""
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import align, get_tma_aligned_size
+from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.bf16_gemm import choose, raster_width
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
-  ATOM_ROWS,
-  BLOCK_K,
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
   num_tiles,
@@ -19,11 +18,9 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, tuning_file
+from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
+from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.padding import pad_last
-
-_STORE_ROWS = 16  # kStoreRows in cuda/common/tile_store.cuh.
-_BYTES = 2  # Of an element of A or B.
-_PITCH = 8  # Elements whose bytes TMA's pitches are multiples of.
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
 _A, _B, _C = range(3)
@@ -70,7 +67,7 @@ def run(
     with_c=c is not None,
   )
   pitch = _d_pitch(problem)
-  operands = [pad_last(a, _PITCH), pad_last(b, _PITCH)]
+  operands = [pad_last(a, PITCH), pad_last(b, PITCH)]
   if c is not None:
     operands.append(pad_last(c, pitch))
   config = choose(
@@ -81,7 +78,7 @@ def run(
     user=tuning_file.user_table(device),
   )
   if ENVIRONMENT.print_configs:
-    _print_once(problem, config)
+    print_once(problem, config)
   call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {_C: 0}
@@ -96,7 +93,7 @@ def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:
 
 
 @functools.cache
-def _print_once(problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig) -> None:
+def print_once(problem: Any, config: Sm90Bf16GemmConfig) -> None:
   """What DG_PRINT_CONFIGS asks for."""
   print(f"{problem}: {config}", flush=True)
 
@@ -130,9 +127,7 @@ def kernel_call(
     smem_bytes=config.smem_bytes,
     pdl=options.pdl,
     params=(
-      _operand_map(_A, problem, config),
-      _operand_map(_B, problem, config),
-      _result_map(problem, config),
+      *_tensor_maps(problem, config),
       # Without C the kernel gets a pointer that it never uses.
       launch.Buffer(_C if problem.with_c else _A),
       *(launch.Scalar(number) for number in numbers),
@@ -143,19 +138,24 @@ def kernel_call(
 
 def recipe(config: Sm90Bf16GemmConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
+  return recipe_of("sm90_bf16_gemm", config)
+
+
+def recipe_of(kernel: str, config: Sm90Bf16GemmConfig) -> Recipe:
+  """Returns the same of a kernel whose header is `kernel`_entry.cuh."""
   majors = f"{int(config.a_mn_major)}, {int(config.b_mn_major)}"
   source = f"""\
-#include "kernels/sm90_bf16_gemm_entry.cuh"
+#include "kernels/{kernel}_entry.cuh"
 
 JDG_DEFINE_WGMMA_BF16({config.block_n}, {majors})
 
 using Kernel = jdg::Sm90Bf16Gemm<jdg::{render_struct(config)}>;
 static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
 
-JDG_SM90_BF16_GEMM_ENTRY(Kernel)
+JDG_{kernel.upper()}_ENTRY(Kernel)
 """
   return Recipe(
-    kernel="sm90_bf16_gemm",
+    kernel=kernel,
     source=source,
     arch="sm_90a",
     # Lets ptxas trade compile time for registers: the sums need them all.
@@ -164,51 +164,33 @@ JDG_SM90_BF16_GEMM_ENTRY(Kernel)
   )
 
 
-def _operand_map(
-  index: int, problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig
-) -> launch.TensorMap:
-  """Returns the map of A or B, whose boxes have rows of 128 bytes."""
-  is_a = index == _A
-  rows = problem.m if is_a else problem.n
-  box_rows = config.a_rows if is_a else config.block_n
-  mn_major = problem.a_mn_major if is_a else problem.b_mn_major
-  k = problem.k
-  pitch = align(rows if mn_major else k, _PITCH) * _BYTES
-  dims: tuple[int, ...]
-  strides: tuple[int, ...]
-  box: tuple[int, ...]
-  if mn_major:
-    dims = (rows, k, problem.num_groups)
-    strides = (pitch, k * pitch)
-    box = (ATOM_ROWS, BLOCK_K, 1)
-  elif config.stage_k_blocks == 1:
-    dims = (k, rows, problem.num_groups)
-    strides = (pitch, rows * pitch)
-    box = (BLOCK_K, box_rows, 1)
-  else:
-    # K in blocks, so that one box holds several in the order that they have
-    # in shared memory.
-    dims = (BLOCK_K, rows, problem.num_k_blocks, problem.num_groups)
-    strides = (pitch, BLOCK_K * _BYTES, rows * pitch)
-    box = (BLOCK_K, box_rows, config.stage_k_blocks, 1)
-  return launch.TensorMap(
-    index=index, dtype="bf16", dims=dims, strides=strides, box=box, swizzle=128
-  )
-
-
-def _result_map(
+def _tensor_maps(
   problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig
-) -> launch.TensorMap:
-  size = problem.out_bytes
-  pitch = _d_pitch(problem)
-  columns = config.store_box_columns
-  return launch.TensorMap(
-    index=3 if problem.with_c else 2,
-    dtype="f32" if problem.float32_out else "bf16",
-    dims=(pitch, problem.m, problem.num_groups),
-    strides=(pitch * size, problem.m * pitch * size),
-    box=(columns, _STORE_ROWS, 1),
-    swizzle=128 if columns * size == 128 else 0,
+) -> tuple[launch.TensorMap, ...]:
+  """Maps as the kernel's entry lists them."""
+  blocks = config.stage_k_blocks
+
+  def operand(
+    index: int, rows: int, box_rows: int, mn_major: bool
+  ) -> launch.TensorMap:
+    return operand_map(
+      index,
+      (problem.num_groups, rows, problem.k),
+      mn_major=mn_major,
+      box_rows=box_rows,
+      box_k_blocks=blocks,
+      splits_k=blocks > 1,
+    )
+
+  return (
+    operand(_A, problem.m, config.a_rows, problem.a_mn_major),
+    operand(_B, problem.n, config.block_n, problem.b_mn_major),
+    result_map(
+      3 if problem.with_c else 2,
+      (problem.num_groups, problem.m, _d_pitch(problem)),
+      float32_out=problem.float32_out,
+      columns=config.store_box_columns,
+    ),
   )
 
 

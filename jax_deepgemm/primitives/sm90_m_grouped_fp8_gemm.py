@@ -1,17 +1,15 @@
 """The Hopper FP8 GEMM of groups of rows as a custom call."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
+from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import raster_width
-from jax_deepgemm.heuristics.m_grouped_fp8_gemm import (
-  MAX_GROUPS,
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm import choose_grouped
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
-  choose_grouped,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   BLOCK_K,
@@ -21,7 +19,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, tuning_file
+from jax_deepgemm.primitives import launch, m_grouped_kernel, tuning_file
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   operand_map,
   result_map,
@@ -32,11 +30,8 @@ from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
 
 _SLAB_ROWS = 64
 
-# GroupLayout in cuda/common/row_groups.cuh. The index layout comes as ranges.
-_LAYOUTS = {"ragged": 0, "psum": 1, "masked": 2, "index": 3}
-
 # The buffers of the custom call, in order; the last is D.
-_A, _SFA, _B, _SFB, _NUMBERS, _ROW_IDS = range(6)
+_A, _SFA, _B, _SFB, _NUMBERS = range(5)
 
 
 def run(
@@ -78,21 +73,19 @@ def run(
   Raises:
     NotImplementedError: the kernel has no such recipe, or too many groups.
   """
-  _check(b.shape[0], recipe_a, recipe_b)
-  *lead, m, k = a.shape
   num_groups, n, _ = b.shape
-  if layout == "masked":
-    alignment = m
-  num_rows = num_groups * m if lead else m
-  problem = MGroupedFp8GemmProblem(
-    m=num_rows,
-    n=n,
-    k=k,
-    num_groups=num_groups,
-    expected_m=min(expected_m or ceil_div(num_rows, num_groups), num_rows),
-    row_alignment=1 if layout == "ragged" else alignment,
+  _check_recipes(recipe_a, recipe_b)
+  m_grouped_kernel.check_num_groups("m_grouped_fp8_gemm", num_groups)
+  fields = m_grouped_kernel.problem_fields(
+    a,
+    n,
+    num_groups,
+    layout=layout,
+    alignment=alignment,
+    expected_m=expected_m,
     float32_out=np.dtype(out_dtype) == np.float32,
   )
+  problem = MGroupedFp8GemmProblem(**fields)
   config = choose_grouped(
     problem,
     device,
@@ -102,30 +95,18 @@ def run(
   )
   if ENVIRONMENT.print_configs:
     print_once(problem, config)
-  scales = sfa.reshape(1, num_rows, sfa.shape[-1])
   operands = [
-    pad_last(a.reshape(1, num_rows, k), 16),
-    get_mn_major_tma_aligned_tensor(scales),
+    pad_last(m_grouped_kernel.rows_of(a), 16),
+    get_mn_major_tma_aligned_tensor(m_grouped_kernel.rows_of(sfa)),
     pad_last(b, 16),
     sfb,
+    *m_grouped_kernel.layout_operands(group_layout, layout, num_groups),
   ]
-  if layout == "index":
-    operands += [_ranges(group_layout, num_groups), group_layout]
-  else:
-    operands.append(group_layout)
+  fills = layout != "masked" or zero_padding
   call = kernel_call(
-    problem,
-    config,
-    device,
-    options,
-    layout=layout,
-    alignment=alignment,
-    fills=layout != "masked" or zero_padding,
+    problem, config, device, options, layout=layout, fills=fills
   )
-  pitch = _d_pitch(problem)
-  result = jax.ShapeDtypeStruct((num_rows, pitch), out_dtype)
-  (d,) = launch.call((call,), operands, [result])
-  return d.reshape(*lead, m, pitch)[..., :n]
+  return m_grouped_kernel.launched(call, operands, problem, a.shape)
 
 
 def kernel_call(
@@ -135,29 +116,20 @@ def kernel_call(
   options: Options,
   *,
   layout: str,
-  alignment: int,
   fills: bool,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   _, tiles_n = num_tiles(problem.expected, config)
-  num_sms = options.num_sms or device.num_sms
-  # However the rows are spread over groups, there are no more tiles.
-  block_rows = config.block_m * config.cluster_m
-  most_tiles = (problem.m // block_rows + problem.num_groups) * tiles_n
-  num_clusters = min(num_sms // config.cluster_size, most_tiles)
-  pitch = _d_pitch(problem)
-  numbers = (
-    _LAYOUTS[layout],
-    alignment,
-    int(fills),
-    problem.m,
-    pitch,
-    pitch * problem.out_bytes // 16,
-    problem.num_k_blocks,
-    ceil_div(problem.n, BLOCK_K),
-    tiles_n,
-    problem.num_groups,
-    raster_width(problem.expected, config, num_clusters),
+  num_clusters = m_grouped_kernel.num_clusters(
+    problem, config, device, options, tiles_n
+  )
+  groups = m_grouped_kernel.parameters(
+    problem,
+    layout=layout,
+    fills=fills,
+    first=_NUMBERS,
+    tiles_n=tiles_n,
+    raster_width=raster_width(problem.expected, config, num_clusters),
   )
   return launch.KernelCall(
     recipe=recipe(config),
@@ -167,12 +139,13 @@ def kernel_call(
     smem_bytes=config.smem_bytes,
     pdl=options.pdl,
     params=(
-      *_tensor_maps(problem, config, _ROW_IDS + (layout == "index")),
+      *_tensor_maps(
+        problem, config, m_grouped_kernel.d_index(layout, _NUMBERS)
+      ),
       launch.Buffer(_SFB),
-      launch.Buffer(_ROW_IDS + (layout == "index")),
-      launch.Buffer(_NUMBERS),
-      launch.Buffer(_ROW_IDS if layout == "index" else _NUMBERS),
-      *(launch.Scalar(number) for number in numbers),
+      launch.Scalar(problem.num_k_blocks),
+      launch.Scalar(ceil_div(problem.n, BLOCK_K)),
+      *groups,
     ),
     embed_cubin=options.embed_cubin,
   )
@@ -200,29 +173,14 @@ JDG_SM90_M_GROUPED_FP8_GEMM_ENTRY(Kernel)
   )
 
 
-def _check(
-  num_groups: int, recipe_a: tuple[int, int], recipe_b: tuple[int, int]
+def _check_recipes(
+  recipe_a: tuple[int, int], recipe_b: tuple[int, int]
 ) -> None:
   if recipe_a != (1, BLOCK_K) or recipe_b != (BLOCK_K, BLOCK_K):
     raise NotImplementedError(
       f"m_grouped_fp8_gemm has no Hopper kernel for recipes {recipe_a} and"
       f" {recipe_b}, only for (1, 128) with (128, 128)"
     )
-  if num_groups > MAX_GROUPS:
-    raise NotImplementedError(
-      f"m_grouped_fp8_gemm takes at most {MAX_GROUPS} groups on Hopper, got"
-      f" {num_groups}; split the groups over several calls"
-    )
-
-
-def _ranges(row_ids: jax.Array, num_groups: int) -> jax.Array:
-  """Returns `[2 g]`: each group's first row, and behind them each one's end."""
-  rows = jnp.arange(row_ids.size, dtype=jnp.int32)
-  groups = jnp.arange(num_groups, dtype=jnp.int32)[:, None]
-  has = row_ids[None] == groups
-  begins = jnp.min(jnp.where(has, rows, row_ids.size), axis=1)
-  ends = jnp.max(jnp.where(has, rows + 1, 0), axis=1)
-  return jnp.concatenate([begins, ends])
 
 
 def _tensor_maps(
@@ -231,7 +189,7 @@ def _tensor_maps(
   """Maps as the kernel's entry lists them."""
   a_shape = (1, problem.m, problem.k)
   b_shape = (problem.num_groups, problem.n, problem.k)
-  d_shape = (1, problem.m, _d_pitch(problem))
+  d_shape = (1, problem.m, m_grouped_kernel.d_pitch(problem))
   blocks = config.stage_k_blocks
 
   def operand(
@@ -261,8 +219,3 @@ def _tensor_maps(
     result(config.store_box_columns),
     result(config.rest_box_columns or config.store_box_columns),
   )
-
-
-def _d_pitch(problem: MGroupedFp8GemmProblem) -> int:
-  """Returns the elements from one row of D to the next."""
-  return get_tma_aligned_size(problem.n, problem.out_bytes)

@@ -17,6 +17,7 @@ from tests.emulator import (
   test_casts,
   test_fp8_gemm,
   test_k_grouped_fp8_gemm,
+  test_m_grouped_bf16_gemm,
   test_m_grouped_fp8_gemm,
 )
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
@@ -24,6 +25,7 @@ from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
+from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
@@ -36,6 +38,7 @@ CASES = (
   *SWAPPED_CASES,
   *test_bf16_gemm.CASES,
   *test_m_grouped_fp8_gemm.CASES,
+  *test_m_grouped_bf16_gemm.CASES,
   *test_k_grouped_fp8_gemm.CASES,
   *test_casts.CASES,
 )
@@ -44,6 +47,7 @@ ALL_MUTATIONS = (
   *SWAPPED_MUTATIONS,
   *BF16_MUTATIONS,
   *M_GROUPED_MUTATIONS,
+  *M_GROUPED_BF16_MUTATIONS,
   *K_GROUPED_MUTATIONS,
   *CAST_MUTATIONS,
 )

@@ -1,4 +1,4 @@
-"""Small problems for forms of the M-grouped FP8 GEMM, and how to run them."""
+"""Small problems for forms of the M-grouped GEMMs, and how to run them."""
 
 import dataclasses
 import functools
@@ -8,7 +8,6 @@ import numpy as np
 
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
-from jax_deepgemm.heuristics.sm90_fp8_gemm import Sm90Fp8GemmConfig
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_m_grouped_fp8_gemm
 from tests.emulator import fp8_gemm_case
@@ -19,7 +18,7 @@ _operands = functools.cache(operands)
 
 @dataclasses.dataclass(frozen=True)
 class GroupedCase:
-  """Groups of rows and what is wanted of the configuration.
+  """Groups of rows and what is wanted of the configuration; of FP8 operands.
 
   Attributes:
     groups: the rows.
@@ -50,14 +49,41 @@ class GroupedCase:
       return self.groups.array()
     return np.array(self.claimed, np.int32)
 
-  def pick(self, problem, device, **options) -> Sm90Fp8GemmConfig:
+  module = sm90_m_grouped_fp8_gemm
+  legal = staticmethod(legal_grouped_configs)
+
+  def settings(self):
+    """Returns what `module.run` is told beyond groups and launch."""
+    return {"recipe_a": (1, 128), "recipe_b": (128, 128)}
+
+  def operands(self):
+    """Returns what `module.run` multiplies."""
+    return _operands(self.groups, self.n, self.k)
+
+  def product(self):
+    """Returns D and the sum of its terms' sizes, in float64."""
+    return product(self.groups, *self.operands())
+
+  def run(self, emulator, seed):
+    return run(self, emulator, seed)
+
+  def wrong_elements(self, result):
+    return wrong_elements(self, result)
+
+  def expected(self):
+    return expected(self)
+
+  def roles(self, kernel):
+    return roles(kernel)
+
+  def pick(self, problem, device, **options):
     """Returns the configuration, in the place of choose_grouped."""
     del device, options
     # Wide enough that clusters along M are legal.
     problem = dataclasses.replace(problem, expected_m=problem.m)
     fits = [
       config
-      for config in sorted(legal_grouped_configs(problem, H200), key=str)
+      for config in sorted(self.legal(problem, H200), key=str)
       if all(getattr(config, name) == value for name, value in self.wanted)
     ]
     return dataclasses.replace(fits[0], num_stages=self.num_stages)
@@ -69,44 +95,36 @@ class GroupedCase:
     wanted += ["claimed"] if self.claimed else []
     return "-".join([self.groups.layout, shape, *wanted])
 
-  def run(self, emulator, seed):
-    return run(self, emulator, seed)
-
-  def expected(self):
-    return expected(self)
-
-  def wrong_elements(self, result):
-    return wrong_elements(self, result)
-
-  def roles(self, kernel):
-    return roles(kernel)
-
 
 def grouped_case(layout, sizes, n, k, *, m, alignment=1, **fields):
-  names = {field.name for field in dataclasses.fields(GroupedCase)}
+  return make(GroupedCase, layout, sizes, n, k, m, alignment, fields)
+
+
+def make(kind, layout, sizes, n, k, m, alignment, fields):
+  """Returns a `kind` of case; fields that it lacks are the configuration's."""
+  names = {field.name for field in dataclasses.fields(kind)}
   others = {name: fields.pop(name) for name in names & fields.keys()}
   groups = RowGroups(layout, tuple(sizes), m, alignment)
-  return GroupedCase(groups, n, k, tuple(fields.items()), **others)
+  return kind(groups, n, k, tuple(fields.items()), **others)
 
 
 def run(case, emulator, seed):
   """Returns D as the emulator computes it."""
   groups = case.groups
-  module = sm90_m_grouped_fp8_gemm
+  module = case.module
   choose, call = module.choose_grouped, launch.call
   module.choose_grouped = case.pick
   launch.call = emulator.launcher(seed)
   try:
     result = module.run(
-      *(jnp.asarray(x) for x in _operands(groups, case.n, case.k)),
+      *(jnp.asarray(x) for x in case.operands()),
       jnp.asarray(case.numbers()),
       layout=groups.layout,
       alignment=groups.alignment,
       expected_m=None,
       zero_padding=case.zero_padding,
       out_dtype=out_dtype(case.float32_out),
-      recipe_a=(1, 128),
-      recipe_b=(128, 128),
+      **case.settings(),
       options=Options(num_sms=case.num_sms),
       device=H200,
     )
@@ -118,7 +136,7 @@ def run(case, emulator, seed):
 @functools.cache
 def expected(case):
   """Returns D and the largest error that each element may have."""
-  exact, size = product(case.groups, *_operands(case.groups, case.n, case.k))
+  exact, size = case.product()
   rounding = 2.0**-24 if case.float32_out else 2.0**-8
   return exact, fp8_gemm_case.SUM_ERROR * size + rounding * np.abs(exact)
 

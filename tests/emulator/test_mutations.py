@@ -5,6 +5,7 @@ import pytest
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.emulator import Emulator
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
+from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, mutated, verdict
 from tests.emulator.mutations import MUTATIONS
@@ -16,6 +17,7 @@ ALL = (
   *SWAPPED_MUTATIONS,
   *BF16_MUTATIONS,
   *M_GROUPED_MUTATIONS,
+  *M_GROUPED_BF16_MUTATIONS,
 )
 CASES = sorted({mutation.case for mutation in ALL}, key=lambda case: case.id())
 

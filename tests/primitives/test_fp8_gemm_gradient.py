@@ -234,4 +234,5 @@ def test_the_backward_pass_keeps_the_options_of_the_forward_pass():
   with dg.options(num_sms=64):
     d, vjp = jax.vjp(dg.fp8_gemm_nt, a, b)
   text = str(jax.make_jaxpr(vjp)(d))
-  assert text.count("num_sms=64") == 2
+  # In both products and in the casts of what they multiply.
+  assert text.count("num_sms=64") == text.count("num_sms=") > 2

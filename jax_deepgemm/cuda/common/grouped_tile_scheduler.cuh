@@ -13,6 +13,11 @@ struct GroupedTile {
   u32 group;
 };
 
+// Slabs that have rows of the tile's group, of the 64-row slabs from `first_row` on.
+__device__ __forceinline__ u32 live_slabs(const GroupedTile& tile, u32 first_row) {
+  return tile.end > first_row ? (tile.end - first_row + 63) / 64 : 0;
+}
+
 // Walks tiles `cluster`, `cluster + num_clusters`, ... of all groups, one group after the other;
 // the order within a group is that of TileScheduler.
 template <int kMaxGroups>

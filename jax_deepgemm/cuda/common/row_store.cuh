@@ -7,13 +7,23 @@
 
 namespace jdg {
 
-__device__ __forceinline__ void store_pair(float* pointer, float x, float y) {
-  *reinterpret_cast<float2*>(pointer) = {x, y};
+__device__ __forceinline__ void store_pair(float* pointer, const float* sums) {
+  *reinterpret_cast<float2*>(pointer) = {sums[0], sums[1]};
 }
 
-__device__ __forceinline__ void store_pair(u16* bfloat16, float x, float y) {
-  *reinterpret_cast<u32*>(bfloat16) = ptx::pack_bfloat16(x, y);
+__device__ __forceinline__ void store_pair(u16* bfloat16, const float* sums) {
+  *reinterpret_cast<u32*>(bfloat16) = ptx::pack_bfloat16(sums[0], sums[1]);
 }
+
+__device__ __forceinline__ void store_pair(u16* bfloat16, const u32* packed) {
+  *reinterpret_cast<u32*>(bfloat16) = *packed;
+}
+
+// Registers of a pair of columns.
+template <typename Value>
+constexpr int kPairRegisters = 2;
+template <>
+inline constexpr int kPairRegisters<u32> = 1;
 
 // Where kColumns consecutive columns of a matrix begin.
 template <typename Element>
@@ -23,9 +33,10 @@ struct ColumnTarget {
   u32 column;
 };
 
-// Writes rows `row` to `end` - 1, at most 16. `sum` is laid out as in write_bfloat16.
-template <int kColumns, typename Element>
-__device__ __forceinline__ void store_rows(const float* sum, const ColumnTarget<Element>& target,
+// Writes rows `row` to `end` - 1, at most 16. `values` are laid out as in write_bfloat16, or as in
+// write_packed.
+template <int kColumns, typename Element, typename Value>
+__device__ __forceinline__ void store_rows(const Value* values, const ColumnTarget<Element>& target,
                                            u32 row, u32 end, u32 lane) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -34,8 +45,8 @@ __device__ __forceinline__ void store_rows(const float* sum, const ColumnTarget<
 #pragma unroll
     for (int group = 0; group < kColumns / 8; ++group) {
       const u32 column = target.column + group * 8 + lane % 4 * 2;
-      const float* x = sum + group * 4 + half * 2;
-      if (r < end && column < target.pitch) store_pair(line + column, x[0], x[1]);
+      const Value* pair = values + (2 * group + half) * kPairRegisters<Value>;
+      if (r < end && column < target.pitch) store_pair(line + column, pair);
     }
   }
 }

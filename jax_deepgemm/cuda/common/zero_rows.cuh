@@ -17,6 +17,18 @@ class ZeroRows {
   __device__ __forceinline__ ZeroRows(const WordRows& rows, u32 warp, u32 num_warps, u32 lane)
       : rows_(rows), warp_(warp), num_warps_(num_warps), lane_(lane) {}
 
+  // Rows of no group, if those are to be zero. `ranges` are those of a table of `groups`.
+  __device__ __forceinline__ void fill_unowned(const RowGroups& groups,
+                                               const RowRange* ranges) const {
+    if (!groups.fills) return;
+    if (groups.layout == GroupLayout::kRanges) {
+      fill_unnamed(groups);
+    } else {
+      fill_gaps(groups, ranges);
+    }
+  }
+
+ private:
   // Rows between one group's end and the next one's begin, and behind the last.
   __device__ __forceinline__ void fill_gaps(const RowGroups& groups, const RowRange* ranges) const {
 #pragma unroll 1
@@ -40,7 +52,6 @@ class ZeroRows {
     }
   }
 
- private:
   __device__ static __forceinline__ bool is_unnamed(const RowGroups& groups, u32 row) {
     return groups.row_ids[row] < 0 || groups.row_ids[row] >= static_cast<int>(groups.num_groups);
   }

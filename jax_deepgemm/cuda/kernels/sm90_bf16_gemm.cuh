@@ -31,14 +31,22 @@ struct Sm90Bf16Gemm {
     if (threadIdx.x == Traits::kNumMathWarps * 32) Load::prefetch_maps(params);
     sync_cluster();
     ptx::wait_for_previous_kernel();
+    if constexpr (Traits::kGroupsRows) {
+      smem.table.template build<kNumThreads>(params.groups, Traits::kClusterRows,
+                                             params.grid.num_n);
+    }
     if (warp < Traits::kNumMathWarps) {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<240>();
+      // Loads of groups take more than 24 registers.
+      constexpr int kMost = Traits::kGroupsRows ? 232 : 240;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
       multiply_tiles(params, smem, warp, lane);
     } else {
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<24>();
+      constexpr int kFew = Traits::kGroupsRows ? 40 : 24;
+      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
+      if (Traits::kGroupsRows && warp > Traits::kNumMathWarps) fill(params, smem, warp, lane);
       __syncwarp();
     }
     // A CTA must not end while its peer may still signal it or write to it.
@@ -48,6 +56,17 @@ struct Sm90Bf16Gemm {
  private:
   using Sums = typename Traits::Sums;
   using Results = typename Traits::Results;
+  using Tile = typename Traits::Tile;
+
+  // Writes zeros to the rows of D that belong to no group; the three warps that load nothing.
+  __device__ static __forceinline__ void fill(const Sm90Bf16GemmParams& params, const Smem& smem,
+                                              u32 warp, u32 lane) {
+    if constexpr (Traits::kGroupsRows) {
+      const u32 index = blockIdx.x * 3 + warp - Traits::kNumMathWarps - 1;
+      const ZeroRows zeros(params.d_rows, index, gridDim.x * 3, lane);
+      zeros.fill_unowned(params.groups, smem.table.ranges);
+    }
+  }
 
   __device__ static __forceinline__ void sync_cluster() {
     if constexpr (kConfig.cluster_size() > 1) {
@@ -72,28 +91,41 @@ struct Sm90Bf16Gemm {
     Ring ring(smem.stages, smem.barriers);
     Sums sum;
     Results results;
-    TileIndex finished = {};  // Tile whose results are not stored yet.
+    Tile finished = {};  // Tile whose results are not stored yet.
     bool has_finished = false;
-    TileScheduler tiles = Traits::scheduler(params);
-    TileIndex next = tiles.tile();
+    auto tiles = Traits::scheduler(params, smem);
+    Tile next = tiles.tile();
     while (tiles.valid()) {
-      const TileIndex tile = next;
+      const Tile tile = next;
       const Store store(params, smem, finished, warp, lane);
-      start_stage<true>(ring, warp, sum);
-      if (has_finished) store.first_half(results);
-      if (params.num_k_blocks > kConfig.stage_k_blocks) add_stage(ring, warp, lane, sum);
-      if (has_finished) store.second_half(results);
-      if constexpr (kConfig.with_c) Store(params, smem, tile, warp, lane).load_c(results);
-      tiles.advance();
-      next = tiles.tile();
-#pragma unroll 1
-      for (u32 k_block = 2 * kConfig.stage_k_blocks; k_block < params.num_k_blocks;
-           k_block += kConfig.stage_k_blocks) {
-        add_stage(ring, warp, lane, sum);
+      if constexpr (Traits::kGroupsRows) {
+        const auto advance = [&] {
+          tiles.advance();
+          next = tiles.tile();
+        };
+        const u32 row = Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0);
+        const u32 live_slabs = Traits::num_live_slabs(tile, row);
+        const Finished before = {store, has_finished};
+        if (live_slabs >= kNumSlabs) {
+          multiply_tile<kNumSlabs>(params, ring, warp, lane, sum, results, before, advance);
+        } else if (kNumSlabs > 1 && live_slabs > 0) {
+          multiply_tile<1>(params, ring, warp, lane, sum, results, before, advance);
+        } else {
+          skip_tile(params, ring, lane, results, before, advance);
+        }
+        has_finished = live_slabs > 0;
+      } else {
+        start_stage<kNumSlabs, true>(ring, warp, sum);
+        if (has_finished) store.first_half(results);
+        if (has_second_stage(params)) add_stage<kNumSlabs>(ring, warp, lane, sum);
+        if (has_finished) store.second_half(results);
+        if constexpr (kConfig.with_c) Store(params, smem, tile, warp, lane).load_c(results);
+        tiles.advance();
+        next = tiles.tile();
+        finish_tile<kNumSlabs>(params, ring, warp, lane, sum, results);
+        has_finished = true;
       }
-      finish_tile(ring, lane, sum, results);
       finished = tile;
-      has_finished = true;
     }
     if (has_finished) {
       const Store store(params, smem, finished, warp, lane);
@@ -104,52 +136,115 @@ struct Sm90Bf16Gemm {
     if (lane == 0) ptx::tma_store_wait_read();
   }
 
-  // Gives the ring's stage to the tensor cores; the first of a tile (kFirst) sets the sums.
-  template <bool kFirst>
-  __device__ static __forceinline__ void start_stage(const Ring& ring, u32 warp, Sums& sum) {
-    const Stage& stage = ring.stage();
-    wait(ring.barriers().full, ring.parity());
-#pragma unroll
-    for (int slab = 0; slab < kNumSlabs; ++slab) ptx::fence_registers(sum[slab]);
-    ptx::wgmma_fence();
-    start_blocks<kFirst, 0>(stage, warp, sum);
-    ptx::wgmma_commit();
-#pragma unroll
-    for (int slab = 0; slab < kNumSlabs; ++slab) ptx::fence_registers(sum[slab]);
+  // The results that a tile before has left, if it has.
+  struct Finished {
+    const Store& store;
+    bool exists;
+
+    __device__ __forceinline__ void store_first_half(const Results& results) const {
+      if (exists) store.first_half(results);
+    }
+
+    __device__ __forceinline__ void store_second_half(const Results& results) const {
+      if (exists) store.second_half(results);
+    }
+  };
+
+  // Multiplies the first kSlabs slabs of a tile of a group; `advance()` goes to the next tile. Not
+  // for dense products: with the tile in a function of its own ptxas places the divisions of the
+  // next tile elsewhere, in a program that was not measured.
+  template <int kSlabs, typename Advance>
+  __device__ static __forceinline__ void multiply_tile(const Sm90Bf16GemmParams& params, Ring& ring,
+                                                       u32 warp, u32 lane, Sums& sum,
+                                                       Results& results, Finished before,
+                                                       Advance advance) {
+    start_stage<kSlabs, true>(ring, warp, sum);
+    before.store_first_half(results);
+    if (has_second_stage(params)) add_stage<kSlabs>(ring, warp, lane, sum);
+    before.store_second_half(results);
+    advance();
+    finish_tile<kSlabs>(params, ring, warp, lane, sum, results);
   }
 
-  template <bool kFirst, int kBlock>
+  // Lets a tile pass by of which the warpgroup has no row.
+  template <typename Advance>
+  __device__ static __forceinline__ void skip_tile(const Sm90Bf16GemmParams& params, Ring& ring,
+                                                   u32 lane, const Results& results,
+                                                   Finished before, Advance advance) {
+    before.store_first_half(results);
+    before.store_second_half(results);
+    advance();
+#pragma unroll 1
+    for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+      await_stage(ring);
+      release(ring.barriers(), lane);
+      ring.advance();
+    }
+  }
+
+  __device__ static __forceinline__ bool has_second_stage(const Sm90Bf16GemmParams& params) {
+    return params.num_k_blocks > kConfig.stage_k_blocks;
+  }
+
+  __device__ static __forceinline__ void await_stage(const Ring& ring) {
+    wait(ring.barriers().full, ring.parity());
+  }
+
+  // Gives kSlabs slabs of the ring's stage to the tensor cores; the first of a tile (kFirst) sets
+  // the sums.
+  template <int kSlabs, bool kFirst>
+  __device__ static __forceinline__ void start_stage(const Ring& ring, u32 warp, Sums& sum) {
+    const Stage& stage = ring.stage();
+    await_stage(ring);
+#pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab) ptx::fence_registers(sum[slab]);
+    ptx::wgmma_fence();
+    start_blocks<kSlabs, kFirst, 0>(stage, warp, sum);
+    ptx::wgmma_commit();
+#pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab) ptx::fence_registers(sum[slab]);
+  }
+
+  template <int kSlabs, bool kFirst, int kBlock>
   __device__ static __forceinline__ void start_blocks(const Stage& stage, u32 warp, Sums& sum) {
     if constexpr (kBlock < kConfig.stage_k_blocks) {
 #pragma unroll
-      for (int slab = 0; slab < kNumSlabs; ++slab) {
+      for (int slab = 0; slab < kSlabs; ++slab) {
         const u32 a_row = Traits::slab_row(warp, slab);
         start_bf16_mma<kConfig.block_n, kConfig.a_mn_major, kConfig.b_mn_major,
                        (kFirst && kBlock == 0)>(
             sum[slab], ptx::smem_address(stage.a[kBlock]) + a_row * kBf16LineBytes,
             ptx::smem_address(stage.b[kBlock]));
       }
-      start_blocks<kFirst, kBlock + 1>(stage, warp, sum);
+      start_blocks<kSlabs, kFirst, kBlock + 1>(stage, warp, sum);
     }
   }
 
   // Starts the stage behind the ring's, waits for the ring's, and releases that.
+  template <int kSlabs>
   __device__ static __forceinline__ void add_stage(Ring& ring, u32 warp, u32 lane, Sums& sum) {
     StageBarriers& before = ring.barriers();
     ring.advance();
-    start_stage<false>(ring, warp, sum);
+    start_stage<kSlabs, false>(ring, warp, sum);
     ptx::wgmma_wait<1>();
     release(before, lane);
   }
 
-  // Waits for the tile's last stage, releases it, and rounds the sums.
-  __device__ static __forceinline__ void finish_tile(Ring& ring, u32 lane, Sums& sum,
+  // Adds the stages from the third on, waits for the last, releases it, and rounds the sums.
+  template <int kSlabs>
+  __device__ static __forceinline__ void finish_tile(const Sm90Bf16GemmParams& params, Ring& ring,
+                                                     u32 warp, u32 lane, Sums& sum,
                                                      Results& results) {
+#pragma unroll 1
+    for (u32 k_block = 2 * kConfig.stage_k_blocks; k_block < params.num_k_blocks;
+         k_block += kConfig.stage_k_blocks) {
+      add_stage<kSlabs>(ring, warp, lane, sum);
+    }
     ptx::wgmma_wait<0>();
     release(ring.barriers(), lane);
     ring.advance();
 #pragma unroll
-    for (int slab = 0; slab < kNumSlabs; ++slab) {
+    for (int slab = 0; slab < kSlabs; ++slab) {
       ptx::fence_registers(sum[slab]);
       finish_result<kConfig.with_c>(results[slab], sum[slab]);
     }

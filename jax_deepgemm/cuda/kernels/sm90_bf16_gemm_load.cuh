@@ -17,27 +17,38 @@ struct Sm90Bf16GemmLoad {
     ptx::prefetch_tensor_map(params.a);
     ptx::prefetch_tensor_map(params.b);
     ptx::prefetch_tensor_map(params.d);
+    if constexpr (Traits::kGroupsRows) ptx::prefetch_tensor_map(params.a_slab);
   }
 
   // Streams A and B of every tile; one thread.
   __device__ static __forceinline__ void tiles(const Sm90Bf16GemmParams& params, Smem& smem) {
     Ring ring(smem.stages, smem.barriers);
     const u32 rank = Traits::cta_rank();
-    for (TileScheduler tiles = Traits::scheduler(params); tiles.valid(); tiles.advance()) {
-      const TileIndex tile = tiles.tile();
+    for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
+      const typename Traits::Tile tile = tiles.tile();
       const u32 row = Traits::first_row(tile, rank);
       const u32 column = Traits::columns(tile, rank).main;
+      const u32 live_slabs = Traits::num_live_slabs(tile, row);
+      const u32 row_group = Traits::row_group(tile);
 #pragma unroll 1
       for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
         ptx::Mbarrier& full = ring.barriers().full;
         wait(ring.barriers().empty, ring.parity() ^ 1);
-        ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
         // The CTAs of a cluster take turns in loading what all of them need for all of them.
         const bool my_turn = k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
-        if (kConfig.cluster_n == 1 || my_turn) {
-          operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
-              stage.a[0], params.a, full, row, k_block, tile.group);
+        const bool loads_a = kConfig.cluster_n == 1 || my_turn;
+        if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
+          ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
+          if (loads_a) {
+            operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
+                stage.a[0], params.a, full, row, k_block, row_group);
+          }
+        } else {
+          constexpr u32 kBytes = kConfig.stage_k_blocks * Traits::kSlabBytes;
+          const u32 missing = (Traits::kBlockM / 64 - live_slabs) * kBytes;
+          ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes - missing);
+          if (loads_a) live_rows(params, stage, full, row, k_block, live_slabs);
         }
         if (kConfig.cluster_m == 1 || my_turn) {
           operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
@@ -50,6 +61,20 @@ struct Sm90Bf16GemmLoad {
   }
 
  private:
+  // Loads the slabs of a tile that have rows of its group.
+  __device__ static __forceinline__ void live_rows(const Sm90Bf16GemmParams& params, Stage& stage,
+                                                   ptx::Mbarrier& full, u32 row, u32 k_block,
+                                                   u32 live_slabs) {
+#pragma unroll 1
+    for (u32 i = 0; i < live_slabs * kConfig.stage_k_blocks; ++i) {
+      const u32 slab = i / kConfig.stage_k_blocks;
+      const u32 block = i % kConfig.stage_k_blocks;
+      operand<false, 64, (kConfig.cluster_n > 1)>(stage.a[block] + slab * Traits::kSlabBytes,
+                                                  params.a_slab, full, row + slab * 64,
+                                                  k_block + block, 0);
+    }
+  }
+
   // Loads a stage's K blocks of kRows rows.
   template <bool kMnMajor, int kRows, bool kShared>
   __device__ static __forceinline__ void operand(u8* smem, const ptx::TensorMap* map,

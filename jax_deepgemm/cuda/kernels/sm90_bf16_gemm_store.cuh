@@ -4,6 +4,7 @@
 // tile's products begin: all of the tile is written behind its first two stages.
 #pragma once
 
+#include "common/row_store.cuh"
 #include "kernels/sm90_bf16_gemm_types.cuh"
 
 namespace jdg {
@@ -14,21 +15,25 @@ class Sm90Bf16GemmStore {
   using Traits = Sm90Bf16GemmTraits<kConfig>;
   using Boxes = typename Traits::Boxes;
   using Results = typename Traits::Results;
+  using Result = typename Traits::Result::Value[Traits::Result::kCount];
 
   // Boxes of at most 128 bytes a row, slab after slab, and where the second half of them begins.
   static constexpr int kNumBoxes = kConfig.num_slabs * Boxes::kCount;
   static constexpr int kMiddle = ceil_div(kNumBoxes, 2);
 
   __device__ __forceinline__ Sm90Bf16GemmStore(const Sm90Bf16GemmParams& params,
-                                               typename Traits::Smem& smem, const TileIndex& tile,
-                                               u32 warp, u32 lane)
+                                               typename Traits::Smem& smem,
+                                               const typename Traits::Tile& tile, u32 warp,
+                                               u32 lane)
       : params_(params),
         slots_(smem.store + warp * Traits::kWarpStoreBytes),
         columns_(Traits::columns(tile, Traits::cta_rank())),
         row_(Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) +
              warp % 4 * 16),
-        group_(tile.group),
-        lane_(lane) {}
+        group_(Traits::row_group(tile)),
+        lane_(lane) {
+    if constexpr (Traits::kGroupsRows) end_ = tile.end;
+  }
 
   __device__ __forceinline__ void first_half(const Results& results) const {
     boxes<0, kMiddle>(results);
@@ -54,20 +59,52 @@ class Sm90Bf16GemmStore {
   __device__ __forceinline__ void boxes(const Results& results) const {
     if constexpr (kBox < kEnd) {
       constexpr int kSlab = kBox / Boxes::kCount;
-      constexpr int kInSlab = kBox % Boxes::kCount;
-      u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
-      // The store that had this buffer has read it; those of other buffers may go on.
-      if (lane_ == 0) ptx::tma_store_wait_read<kPending>();
-      __syncwarp();
-      write_result<Boxes, kInSlab>(results[kSlab], slot, lane_);
-      ptx::fence_proxy_async();
-      __syncwarp();
-      if (lane_ == 0) {
-        ptx::tma_store(params_.d, slot, columns_[Boxes::first_column(kInSlab)], row_ + kSlab * 64,
-                       group_);
-        ptx::tma_store_commit();
+      if (is_whole(kSlab)) {
+        send_box<kBox>(results[kSlab]);
+      } else {
+        write_rows<kBox % Boxes::kCount>(kSlab, results[kSlab]);
+        // A group of nothing: staging buffers are awaited by counting groups.
+        if (lane_ == 0) ptx::tma_store_commit();
       }
       boxes<kBox + 1, kEnd>(results);
+    }
+  }
+
+  // Whether all of the warp's rows in `slab` belong to the tile's group.
+  __device__ __forceinline__ bool is_whole(int slab) const {
+    return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
+  }
+
+  // Writes the rows of the group straight to D: a box would reach into the next one's rows.
+  template <int kBox>
+  __device__ __forceinline__ void write_rows(int slab, const Result& result) const {
+    if constexpr (Traits::kGroupsRows) {
+      constexpr int kFirst = Boxes::first_column(kBox);
+      const u32 row = row_ + slab * 64;
+      if (row >= end_) return;
+      using Element = typename ElementType<kConfig.float32_out>::Type;
+      const ColumnTarget<Element> target = {reinterpret_cast<Element*>(params_.d_rows.first),
+                                            params_.pitch, columns_[kFirst]};
+      constexpr int kRegisters = kPairRegisters<typename Traits::Result::Value>;
+      store_rows<Boxes::columns(kBox)>(&result[kFirst / 4 * kRegisters], target, row, end_, lane_);
+    }
+  }
+
+  template <int kBox>
+  __device__ __forceinline__ void send_box(const Result& result) const {
+    constexpr int kSlab = kBox / Boxes::kCount;
+    constexpr int kInSlab = kBox % Boxes::kCount;
+    u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
+    // The store that had this buffer has read it; those of other buffers may go on.
+    if (lane_ == 0) ptx::tma_store_wait_read<kPending>();
+    __syncwarp();
+    write_result<Boxes, kInSlab>(result, slot, lane_);
+    ptx::fence_proxy_async();
+    __syncwarp();
+    if (lane_ == 0) {
+      ptx::tma_store(params_.d, slot, columns_[Boxes::first_column(kInSlab)], row_ + kSlab * 64,
+                     group_);
+      ptx::tma_store_commit();
     }
   }
 
@@ -80,6 +117,7 @@ class Sm90Bf16GemmStore {
   typename Traits::Columns columns_;
   u32 row_;  // Of D: the warp's first in slab 0.
   u32 group_;
+  u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
 };
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "common/barrier_ring.cuh"
+#include "common/grouped_tile_scheduler.cuh"
 #include "common/math.cuh"
 #include "common/tile_columns.cuh"
 #include "common/tile_result.cuh"
 #include "common/tile_scheduler.cuh"
+#include "common/zero_rows.cuh"
 #include "mma/sm90_bf16.cuh"
 #include "ptx/sync.cuh"
 
@@ -26,9 +28,11 @@ struct Sm90Bf16GemmConfig {
   bool b_mn_major;      // B is [K, N] in memory, else [N, K].
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
+  int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
 
   constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
   constexpr int cluster_size() const { return cluster_m * cluster_n; }
+  constexpr bool groups_rows() const { return max_groups > 0; }
 };
 
 struct Sm90Bf16GemmParams {
@@ -41,6 +45,9 @@ struct Sm90Bf16GemmParams {
   u32 pitch;  // Elements of a row of C and D.
   u32 num_k_blocks;
   TileGrid grid;
+  const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
+  RowGroups groups;              // as all that follows.
+  WordRows d_rows;
 };
 
 // What follows from a configuration.
@@ -58,6 +65,11 @@ struct Sm90Bf16GemmTraits {
   using Result = TileResult<kBlockN, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
   using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];
+  static constexpr bool kGroupsRows = kConfig.groups_rows();
+  static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
+  using Tile = Conditional<kGroupsRows, GroupedTile, TileIndex>;
+  using Scheduler =
+      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, TileScheduler>;
 
   static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
   static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
@@ -65,6 +77,8 @@ struct Sm90Bf16GemmTraits {
   static_assert(!kConfig.b_mn_major || kBlockN % kBf16AtomRows == 0,
                 "atoms are 64 rows if MN-major");
   static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
+  static_assert(!kGroupsRows || kConfig.a_rows == kBlockM, "a group may have any number of rows");
+  static_assert(!kGroupsRows || (!kConfig.a_mn_major && !kConfig.with_c), "there is no use for it");
 
   struct alignas(1024) Stage {
     u8 a[kStageKBlocks][kConfig.a_rows * kBf16LineBytes];
@@ -76,15 +90,22 @@ struct Sm90Bf16GemmTraits {
   static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBf16LineBytes;
   static constexpr int kWarpStoreBytes = kConfig.num_store_slots * Boxes::kMainBytes;
 
-  struct Smem {
+  struct PlainSmem {
     Stage stages[kNumStages];
     u8 store[kNumMathWarps * kWarpStoreBytes];
     StageBarriers barriers[kNumStages];
     u8 overrun[kOverrun + 16];
   };
 
+  struct GroupedSmem : PlainSmem {
+    GroupTable<kConfig.max_groups> table;
+  };
+
+  using Smem = Conditional<kGroupsRows, GroupedSmem, PlainSmem>;
+
   static constexpr u32 kTransactionBytes =
       kStageKBlocks * (kConfig.a_rows + kBlockN) * kBf16LineBytes;
+  static constexpr u32 kSlabBytes = 64 * kBf16LineBytes;  // Of A in one K block.
 
   using Ring = BarrierRing<Stage, kNumStages>;
 
@@ -92,9 +113,15 @@ struct Sm90Bf16GemmTraits {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
   }
 
-  __device__ static __forceinline__ TileScheduler scheduler(const Sm90Bf16GemmParams& params) {
-    return TileScheduler(params.grid, blockIdx.x / kConfig.cluster_size(),
-                         gridDim.x / kConfig.cluster_size());
+  __device__ static __forceinline__ Scheduler scheduler(const Sm90Bf16GemmParams& params,
+                                                        const Smem& smem) {
+    const u32 cluster = blockIdx.x / kConfig.cluster_size();
+    const u32 num_clusters = gridDim.x / kConfig.cluster_size();
+    if constexpr (kGroupsRows) {
+      return Scheduler(smem.table, params.grid, kClusterRows, cluster, num_clusters);
+    } else {
+      return Scheduler(params.grid, cluster, num_clusters);
+    }
   }
 
   // Row in the tile of the first of a slab's 64; warp % 4 has 16 of them.
@@ -103,11 +130,30 @@ struct Sm90Bf16GemmTraits {
   }
 
   // Where the tile of CTA `rank` begins.
-  __device__ static __forceinline__ u32 first_row(const TileIndex& tile, u32 rank) {
-    return (tile.m * kConfig.cluster_m + (kConfig.cluster_m > 1 ? rank : 0)) * kBlockM;
+  __device__ static __forceinline__ u32 first_row(const Tile& tile, u32 rank) {
+    const u32 in_cluster = kConfig.cluster_m > 1 ? rank : 0;
+    if constexpr (kGroupsRows) {
+      return tile.row + in_cluster * kBlockM;
+    } else {
+      return (tile.m * kConfig.cluster_m + in_cluster) * kBlockM;
+    }
   }
 
-  __device__ static __forceinline__ Columns columns(const TileIndex& tile, u32 rank) {
+  // Which of the matrices A and D it is in: groups of rows share one.
+  __device__ static __forceinline__ u32 row_group(const Tile& tile) {
+    return kGroupsRows ? 0 : tile.group;
+  }
+
+  // Slabs that have rows of the group, of the 64-row slabs from `first_row` on.
+  __device__ static __forceinline__ u32 num_live_slabs(const Tile& tile, u32 first_row) {
+    if constexpr (kGroupsRows) {
+      return live_slabs(tile, first_row);
+    } else {
+      return ~0u;
+    }
+  }
+
+  __device__ static __forceinline__ Columns columns(const Tile& tile, u32 rank) {
     return Columns(tile.n * kConfig.cluster_n + (kConfig.cluster_n > 1 ? rank : 0));
   }
 };

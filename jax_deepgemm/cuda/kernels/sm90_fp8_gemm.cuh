@@ -80,12 +80,7 @@ struct Sm90Fp8Gemm {
     if constexpr (Traits::kGroupsRows) {
       const u32 index = blockIdx.x * 2 + warp - Traits::kNumMathWarps - 2;
       const ZeroRows zeros(params.d_rows, index, gridDim.x * 2, lane);
-      if (!params.groups.fills) return;
-      if (params.groups.layout == GroupLayout::kRanges) {
-        zeros.fill_unnamed(params.groups);
-      } else {
-        zeros.fill_gaps(params.groups, smem.table.ranges);
-      }
+      zeros.fill_unowned(params.groups, smem.table.ranges);
     }
   }
 

@@ -201,7 +201,7 @@ struct Sm90Fp8GemmTraits {
   // Slabs that have rows of the group, of the 64-row slabs from `first_row` on.
   __device__ static __forceinline__ u32 num_live_slabs(const Tile& tile, u32 first_row) {
     if constexpr (kGroupsRows) {
-      return tile.end > first_row ? (tile.end - first_row + 63) / 64 : 0;
+      return live_slabs(tile, first_row);
     } else {
       return ~0u;
     }

@@ -1,0 +1,48 @@
+"""Which configuration computes a BF16 GEMM of groups of rows."""
+
+from collections.abc import Iterator
+
+from jax_deepgemm.heuristics import m_grouped_choice
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_cost import (
+  estimate_grouped_seconds,
+)
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
+)
+from jax_deepgemm.heuristics.sm90_bf16_gemm import (
+  Sm90Bf16GemmConfig,
+  legal_configs,
+  max_num_stages,
+)
+
+
+def legal_grouped_configs(
+  problem: MGroupedBf16GemmProblem, device: Device
+) -> Iterator[Sm90Bf16GemmConfig]:
+  """Returns every configuration that computes `problem` on `device`."""
+  full = m_grouped_choice.as_if_full(problem)
+  yield from m_grouped_choice.with_groups(
+    legal_configs(full, device), problem, device, max_num_stages
+  )
+
+
+def choose_grouped(
+  problem: MGroupedBf16GemmProblem,
+  device: Device,
+  *,
+  num_sms: int | None = None,
+  block_size_multiple_of: tuple[int, int] = (1, 1),
+) -> Sm90Bf16GemmConfig:
+  """Returns the legal configuration with the least estimated time.
+
+  A pure function: the same in every process of a job. Arguments and errors are
+  those of `m_grouped_choice.candidates`.
+  """
+  configs, device = m_grouped_choice.candidates(
+    legal_grouped_configs, problem, device, num_sms, block_size_multiple_of
+  )
+  return min(
+    configs,
+    key=lambda config: estimate_grouped_seconds(problem, config, device),
+  )

@@ -1,0 +1,45 @@
+"""Tensor maps of what the Hopper BF16 GEMMs read."""
+
+from jax_deepgemm.alignment import align, ceil_div
+from jax_deepgemm.heuristics.sm90_bf16_gemm import ATOM_ROWS, BLOCK_K
+from jax_deepgemm.primitives.kernel_call import TensorMap
+
+_BYTES = 2  # Of an element of A or B.
+PITCH = 8  # Elements whose bytes TMA's pitches are multiples of.
+
+
+def operand_map(
+  index: int,
+  shape: tuple[int, int, int],
+  *,
+  mn_major: bool,
+  box_rows: int,
+  box_k_blocks: int,
+  splits_k: bool,
+) -> TensorMap:
+  """Returns the map of buffer `index`, bfloat16 of `shape` (g, rows, k).
+
+  Boxes have lines of 128 bytes: `box_rows` rows of `box_k_blocks` blocks of K,
+  where K is cut in blocks (`splits_k`) if boxes hold several, in the order that
+  they have in shared memory; or if `mn_major` 64 rows of one block.
+  """
+  groups, rows, k = shape
+  pitch = align(rows if mn_major else k, PITCH) * _BYTES
+  dims: tuple[int, ...]
+  strides: tuple[int, ...]
+  box: tuple[int, ...]
+  if mn_major:
+    dims = (rows, k, groups)
+    strides = (pitch, k * pitch)
+    box = (ATOM_ROWS, BLOCK_K, 1)
+  elif not splits_k:
+    dims = (k, rows, groups)
+    strides = (pitch, rows * pitch)
+    box = (BLOCK_K, box_rows, 1)
+  else:
+    dims = (BLOCK_K, rows, ceil_div(k, BLOCK_K), groups)
+    strides = (pitch, BLOCK_K * _BYTES, rows * pitch)
+    box = (BLOCK_K, box_rows, box_k_blocks, 1)
+  return TensorMap(
+    index=index, dtype="bf16", dims=dims, strides=strides, box=box, swizzle=128
+  )
