@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm import (
-  MAX_GROUPS,
   MGroupedFp8GemmProblem,
   choose_grouped,
   legal_grouped_configs,
 )
+from jax_deepgemm.heuristics.m_grouped_problem import MAX_GROUPS
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives.sm90_m_grouped_fp8_gemm import kernel_call
 
@@ -70,7 +70,6 @@ def test_no_more_multiprocessors_are_used_than_there_may_be(rows, num_sms):
     H200,
     Options(num_sms=num_sms),
     layout="ragged",
-    alignment=1,
     fills=True,
   )
   assert config.cluster_size <= call.grid[0] <= num_sms
