@@ -36,8 +36,8 @@ def m_grouped_fp8_gemm_nt_contiguous(
   summed in float32. Rows that belong to no group are zero, whatever a holds
   there, NaN included. Each group starts at a multiple of
   `get_mk_alignment_for_contiguous_layout()`, which is read when this function
-  is traced; the multiples between two of them hold rows of one group and of
-  none. What a block with rows of two groups gives is not defined.
+  is traced; its rows lie one after the other, and rows of none may follow up
+  to the next multiple. What other orders of ids give is not defined.
 
   Operands are pairs (values, scales) or plain arrays, as in `fp8_gemm_nt`;
   plain ones are quantised here, and gradients flow to them alone. dA is
