@@ -10,10 +10,10 @@ from jax_deepgemm.cli import tuning_families
 from jax_deepgemm.cli.errors import CommandLineError
 from jax_deepgemm.cli.tuning import Task
 from jax_deepgemm.cli.tuning_operands import m_grouped_rows
-from jax_deepgemm.heuristics.m_grouped_fp8_gemm import (
-  MAX_GROUPS,
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
+from jax_deepgemm.heuristics.m_grouped_problem import MAX_GROUPS
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
