@@ -158,9 +158,14 @@ def num_k_grouped_tiles(
 
 
 def _takes_groups(gemm: Sm90Fp8GemmConfig) -> bool:
-  """Whether groups may begin at any K block, and boxes of D do not overlap."""
+  """Whether the kernel takes groups in this form.
+
+  Groups begin at any K block, boxes of D must not overlap, and the scheduler
+  leaves no registers for two slabs of 128 columns (88 bytes were spilled).
+  """
   boxes = gemm.num_main_boxes * gemm.store_box_columns
-  return gemm.stage_k_blocks == 1 and boxes == gemm.block_n
+  fits = gemm.num_slabs == 1 or gemm.block_n < 128
+  return gemm.stage_k_blocks == 1 and boxes == gemm.block_n and fits
 
 
 def _dense(problem: KGroupedFp8GemmProblem, num_parts: int) -> Fp8GemmProblem:

@@ -11,6 +11,8 @@ _SCALE = "common/block_scale.cuh"
 _GROUPS = "common/k_group_block.cuh"
 
 _ROW = cast_case("rows", 6, 264, mn_major=True)
+# With blocks whose largest element is in their second half.
+_LONG_ROW = cast_case("rows", 6, 1032)
 _NARROW = cast_case("rows", 5, 75, gran=32, use_ue8m0=True)
 _BAD = cast_case("rows", 33, 136, use_ue8m0=True)
 _TURNED = cast_case("transposed", 137, 135)
@@ -54,7 +56,7 @@ CAST_MUTATIONS = (
     _ROWS,
     "low = high = max(low, high)",
     "low = low",
-    _ROW,
+    _LONG_ROW,
   ),
   Mutation(
     "cast_narrow_blocks_share_lanes",

@@ -23,7 +23,6 @@ _SPLIT = case(70, 203, 384, block_n=96, num_math_warpgroups=1, num_stages=2)
 _FLOAT32 = case(70, 100, 384, block_n=64, float32_out=True, num_stages=2)
 _WITH_C = case(70, 100, 256, block_n=64, with_c=True)
 _BLOCKS = case(70, 72, 512, block_n=32, stage_k_blocks=2, num_stages=2)
-_PER_ROW = case(70, 150, 512, block_n=64, sfb_per_row=True, num_stages=2)
 _CLUSTER = case(
   140, 100, 384, block_n=32, cluster_m=2, num_math_warpgroups=1, num_stages=2
 )
@@ -80,13 +79,6 @@ MUTATIONS = (
     _GEMM,
     _WAIT_MMA + _WHY_EARLY + _FINISH,
     _FINISH + _WAIT_MMA,
-  ),
-  Mutation(
-    "stage_released_before_other_lanes_read_it",
-    _GEMM,
-    "__syncwarp();\n    if constexpr (kConfig.cluster_size() == 1)",
-    "if constexpr (kConfig.cluster_size() == 1)",
-    _PER_ROW,
   ),
   Mutation("too_few_bytes", _TYPES, " + kScaleRows * 4 +", " +"),
   Mutation(

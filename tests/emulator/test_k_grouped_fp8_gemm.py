@@ -32,8 +32,8 @@ CASES = [
   # Arrays that end with the last group.
   k_case(66, 64, (256, 100), block_n=64, spare_blocks=0),
   # Tiles as large shapes have them.
-  k_case(200, 136, (130, 260), num_math_warpgroups=3, block_n=128, with_c=True),
-  k_case(270, 136, (140, 260), num_slabs=2, block_n=128, num_early_boxes=2),
+  k_case(200, 136, (130, 260), num_math_warpgroups=3, block_n=96, with_c=True),
+  k_case(270, 136, (140, 260), num_slabs=2, block_n=96, num_early_boxes=2),
   k_case(140, 170, (140, 260), num_slabs=1, block_n=160, num_store_slots=4),
   # Groups in parts, some of them empty.
   k_case(70, 40, (1000, 0, 100), block_n=32, num_parts=4),
