@@ -10,7 +10,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import compare, panels, plot_grouped, results
+from benchmarks import (
+  compare,
+  dense_accumulate,
+  panels,
+  plot_grouped,
+  results,
+)
 from benchmarks.compare import Comparison
 from benchmarks.panels import Bar
 
@@ -44,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   draw(both, document["gpu"], figure)
   image = figure.relative_to(arguments.readme.parent).as_posix()
   text = section(both, document, baseline, image)
+  text += _accumulate_line(arguments.results.parent)
   text += _grouped_section(arguments.results.parent, folder)
   write_section(arguments.readme, text)
   print(f"written: {figure} and the section of {arguments.readme}")
@@ -53,6 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_section(page, table, _BEGIN_TABLE, _END_TABLE)
     print(f"written: the table of {page}")
   return 0
+
+
+def _accumulate_line(folder: pathlib.Path) -> str:
+  """Returns the table's line of float32 accumulation, if it was measured."""
+  path = folder / f"{dense_accumulate.NAME}.json"
+  if not path.exists():
+    return ""
+  mean = dense_accumulate.mean_ratio(results.read(path)["rows"])
+  return f"\n| dense FP8, scales 1 x 128 twice, added to float32 | {mean:.2f} |"
 
 
 def _grouped_section(folder: pathlib.Path, figures: pathlib.Path) -> str:

@@ -10,8 +10,9 @@ from jax_deepgemm.testing import Samples
 
 _FOLDER = pathlib.Path(__file__).parent
 RESULTS = _FOLDER / "results"
+CASES = _FOLDER / "cases"
 BASELINE = _FOLDER / "baselines" / "deepgemm_h200.json"
-
+ACCUMULATE_BASELINE = _FOLDER / "baselines" / "accumulate_deepgemm_h200.json"
 K_GROUPED_BASELINE = _FOLDER / "baselines" / "k_grouped_deepgemm_h200.json"
 
 Case = tuple[int, int, int]

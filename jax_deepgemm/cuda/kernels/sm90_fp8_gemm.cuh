@@ -74,8 +74,8 @@ struct Sm90Fp8Gemm {
     u32 scale_shift;  // Of the tile that is multiplied.
   };
 
-  // What bounds the loops has to be seen to be the same in all lanes, or the stages' addresses leave
-  // the uniform registers, and each wgmma takes 12 instructions more: 7-13 % of the time.
+  // What bounds the loops has to be seen to be the same in all lanes, or the stages' addresses
+  // leave the uniform registers, and each wgmma takes 12 instructions more: 7-13 % of the time.
   __device__ static __forceinline__ u32 uniform(u32 value) {
     return Work::kReadsTable ? __shfl_sync(0xFFFFFFFF, value, 0) : value;
   }

@@ -62,7 +62,7 @@ struct DenseWork {
   using Params = Sm90Fp8GemmParams;
   using Tile = TileIndex;
   using Scheduler = TileScheduler;
-  struct Table {};  // What a CTA looks up in shared memory.
+  struct Table {};                            // What a CTA looks up in shared memory.
   static constexpr bool kReadsTable = false;  // To know which tiles there are.
 
   __device__ static __forceinline__ void prepare(const Params&, Table&) {}
