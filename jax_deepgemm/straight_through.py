@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.fp8_gemm import quantized_gradient_message
 from jax_deepgemm.primitives.reference import dequantize
+from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 from jax_deepgemm.quantize import cast_blocks, cast_rows, cast_transposed
 from jax_deepgemm.recipes import Granularity
 from jax_deepgemm.scaled_array import ScaledArray

@@ -22,8 +22,8 @@ from jax_deepgemm.primitives import (
   sm90_m_grouped_bf16_gemm,
   sm90_m_grouped_fp8_gemm,
 )
-from jax_deepgemm.primitives.fp8_gemm import quantized_gradient_message
 from jax_deepgemm.primitives.grouped_layout import Layout
+from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 
 m_grouped_fp8_gemm_p = Primitive("m_grouped_fp8_gemm")
 m_grouped_bf16_gemm_p = Primitive("m_grouped_bf16_gemm")
