@@ -4,10 +4,12 @@ How codes lie and what they stand for: `primitives/fp4_codes.py`.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.array_checks import (
@@ -42,6 +44,7 @@ def per_token_cast_to_fp4(
   zero. FP4 has no NaN: a block that holds a NaN or an infinity is made visible
   by its scale alone, NaN or infinity (with use_ue8m0 infinity, byte 255), and
   its codes are all 0, so that `cast_back_from_fp4` gives NaN for all of it.
+  FP4 has no gradient, and asking for one through this cast is an error.
 
   Args:
     x: `[..., m, n]` bfloat16, float16 or float32, n even.
@@ -55,7 +58,7 @@ def per_token_cast_to_fp4(
     or `[..., m, ceil(n / (4 gran_k))]` int32 if packed.
 
   Raises:
-    TypeError: x has another dtype.
+    TypeError: x has another dtype, or a gradient of x is asked for.
     ValueError: x has rank < 2, n is odd, gran_k < 1, or packing without
       use_ue8m0.
   """
@@ -66,7 +69,7 @@ def per_token_cast_to_fp4(
       f"x: expected an even last dimension (two FP4 codes share a byte), got "
       f"shape {x.shape}"
     )
-  values, scales = _cast(x, gran_k, use_ue8m0)
+  values, scales = _cast(_without_gradient(x), gran_k, use_ue8m0)
   return ScaledArray(
     values, pack_scales(scales) if use_packed_ue8m0 else scales
   )
@@ -126,6 +129,24 @@ def cast_back_from_fp4(
   check_shape("sf", sf, (*packed.shape[:-1], width))
   scales = unpack_ue8m0_from_int(sf) if use_packed_ue8m0 else sf
   return _decode(packed, scales, gran_k)
+
+
+@jax.custom_jvp
+def _without_gradient(x: jax.Array) -> jax.Array:
+  """Returns x. Codes are integers, which would cut a gradient silently."""
+  return x
+
+
+@partial(_without_gradient.defjvp, symbolic_zeros=True)
+def _refuse_jvp(
+  primals: tuple[jax.Array], tangents: tuple[Any]
+) -> tuple[jax.Array, Any]:
+  if not isinstance(tangents[0], SymbolicZero):
+    raise TypeError(
+      "x is cast to FP4 and has no gradient, because rounding has none; cast"
+      " jax.lax.stop_gradient of it"
+    )
+  return primals[0], tangents[0]
 
 
 @partial(jax.jit, static_argnums=(1, 2))

@@ -34,7 +34,7 @@ def dequantized_fp4(operand: ScaledArray, k: int) -> np.ndarray:
   return numbers * np.repeat(scales_of(operand), 32, axis=1)[:, :k]
 
 
-def transposed_fp4(operand: ScaledArray) -> ScaledArray:
+def transposed_fp4(operand: ScaledArray, k: int) -> ScaledArray:
   """Returns `[k, rows / 2]` values and `[ceil(k / 128), rows]` scales."""
-  codes = oracle.unpack_fp4(np.asarray(operand.values))
+  codes = oracle.unpack_fp4(np.asarray(operand.values))[:, :k]
   return ScaledArray(oracle.pack_fp4(codes.T), operand.scales.T)
