@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from jax_deepgemm.alignment import ceil_div
@@ -21,12 +20,12 @@ from jax_deepgemm.array_checks import (
 from jax_deepgemm.block_scale import (
   check_cast_input,
   check_packed_needs_ue8m0,
-  merge_blocks,
   pack_scales,
-  scale_of_blocks,
-  split_into_blocks,
 )
+from jax_deepgemm.options import current
 from jax_deepgemm.primitives import fp4_codes
+from jax_deepgemm.primitives.cast import cast
+from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.scaled_array import ScaledArray
 from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int
 
@@ -45,6 +44,9 @@ def per_token_cast_to_fp4(
   by its scale alone, NaN or infinity (with use_ue8m0 infinity, byte 255), and
   its codes are all 0, so that `cast_back_from_fp4` gives NaN for all of it.
   FP4 has no gradient, and asking for one through this cast is an error.
+
+  On a Hopper GPU a kernel casts bfloat16 and float32 with gran_k 32 and 128, as
+  `per_token_cast_to_fp8` does; all else is compiled by XLA to the same bits.
 
   Args:
     x: `[..., m, n]` bfloat16, float16 or float32, n even.
@@ -69,10 +71,13 @@ def per_token_cast_to_fp4(
       f"x: expected an even last dimension (two FP4 codes share a byte), got "
       f"shape {x.shape}"
     )
-  values, scales = _cast(_without_gradient(x), gran_k, use_ue8m0)
-  return ScaledArray(
-    values, pack_scales(scales) if use_packed_ue8m0 else scales
-  )
+  # The kernel packs what the lanes of a row hold.
+  packed = use_packed_ue8m0 and gran_k == 32
+  form = CastForm("rows", gran_k, use_ue8m0, fp4=True, packed=packed)
+  values, scales = cast(_without_gradient(x), form=form, options=current())
+  if use_packed_ue8m0 and not packed:
+    scales = pack_scales(scales)
+  return ScaledArray(values, scales)
 
 
 def transpose_packed_fp4(a: jax.Array) -> jax.Array:
@@ -147,16 +152,6 @@ def _refuse_jvp(
       " jax.lax.stop_gradient of it"
     )
   return primals[0], tangents[0]
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _cast(x: jax.Array, gran_k: int, use_ue8m0: bool) -> ScaledArray:
-  """Returns packed codes and one float32 scale per row and gran_k columns."""
-  blocks = split_into_blocks(x, 1, gran_k).astype(jnp.float32)
-  scales = scale_of_blocks(blocks, (-3, -1), fp4_codes.LARGEST_E2M1, use_ue8m0)
-  codes = fp4_codes.encode(blocks * (np.float32(1) / scales))
-  values = fp4_codes.pack(merge_blocks(codes, *x.shape[-2:]))
-  return ScaledArray(values, jnp.squeeze(scales, (-3, -1)))
 
 
 @jax.jit
