@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
 from jax_deepgemm.testing import calc_diff
@@ -81,6 +83,32 @@ def test_float32_scales_are_multiplied_exactly_too(layout):
   b = (b.values, dg.unpack_ue8m0_from_int(b.scales))
   d = multiply(FP4, p, a, b, out_dtype=jnp.float32)
   assert_is_grouped_product(d, a, groups, p, 256)
+
+
+def test_fp4_may_be_on_the_side_of_a():
+  p = problem("index", SIZES)
+  a = fp4(p.rows, 256, 1, -3, 3)
+  groups = weights(p, 37, 256)
+  d = multiply(FP4, p, a, stacked(groups), out_dtype=jnp.float32)
+  plain = dequantized_fp4(a, 256)
+  for g, b in enumerate(groups):
+    rows = p.groups == g
+    assert_is_product(d[rows], plain[rows], dequantized_fp4(b, 256))
+
+
+@by_layout
+def test_columns_stay_sharded_as_those_of_b(layout):
+  p = problem(layout, SIZES)
+  a, b = operands(p, 64, 256)[0], stacked(weights(p, 64, 256))
+  expected = multiply(FP4, p, a, b)
+  mesh = jax.make_mesh((4,), ("x",), axis_types=(AxisType.Explicit,))
+  with jax.set_mesh(mesh):
+    place = NamedSharding(mesh, P(None, "x"))
+    sharded = jax.tree.map(lambda x: jax.device_put(x, place), b)
+    found = multiply(FP4, p, jax.tree.map(jnp.asarray, a), sharded)
+    np.testing.assert_array_equal(found, expected)
+    last = found.ndim - 1
+    assert found.sharding.spec[last] == "x"
 
 
 @by_layout
