@@ -1,4 +1,4 @@
-"""Times the casts to FP8 on a Hopper GPU, beside XLA's fusions.
+"""Times the casts to FP8 and FP4 on a Hopper GPU, beside XLA's fusions.
 
 python -m benchmarks.casts                       all kinds
 python -m benchmarks.casts --kinds rows both     some of them
@@ -32,6 +32,8 @@ SHAPES = (
   (32768, 7168),
 )
 _NUM_GROUPS = 8
+# "fp4" is what FP4 GEMMs take: rows with packed scales, 1 x 32.
+_KINDS = (*KINDS, "fp4")
 _BANDWIDTH = H200.memory_bandwidth
 _METHOD = (
   "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
@@ -43,7 +45,7 @@ _METHOD = (
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m benchmarks.casts")
-  parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+  parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS)
   parser.add_argument("--dtype", choices=("bfloat16", "float32"))
   parser.add_argument("--rows-per-thread", type=int, metavar="N")
   parser.add_argument("--num-tests", type=int, default=20, metavar="N")
@@ -75,7 +77,7 @@ def _time(
   kind: str, shape: tuple[int, int], arguments: argparse.Namespace
 ) -> dict[str, Any]:
   dtype = jnp.dtype(arguments.dtype or "bfloat16")
-  form = CastForm(kind, mn_major=kind == "rows")
+  form = _form(kind)
   operands = _operands(kind, shape, dtype)
   options = Options(implementation="kernel", pdl=arguments.pdl)
   kernel = _program(form, options)
@@ -97,6 +99,12 @@ def _time(
     reference = _program(form, Options(implementation="reference"))
     row["xla_us"] = round(timed(reference, *operands).run.median, 2)
   return row
+
+
+def _form(kind: str) -> CastForm:
+  if kind == "fp4":
+    return CastForm("rows", 32, use_ue8m0=True, fp4=True, packed=True)
+  return CastForm(kind, mn_major=kind == "rows")
 
 
 def _operands(

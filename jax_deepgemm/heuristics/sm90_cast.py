@@ -24,6 +24,8 @@ class Sm90CastRowsConfig:
       time.
     rows_per_thread: that are loaded together; a warp has four times as many.
     num_warps: of a CTA, side by side along a row.
+    fp4: values are e2m1, else e4m3.
+    packed: scales are exponents, four to an int32; needs gran_k 32.
   """
 
   float32_in: bool
@@ -33,6 +35,8 @@ class Sm90CastRowsConfig:
   aligned: bool
   rows_per_thread: int
   num_warps: int
+  fp4: bool = False
+  packed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

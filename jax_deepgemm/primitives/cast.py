@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import cast_lowering, cast_reference
-from jax_deepgemm.primitives.cast_form import CastForm, dtypes
+from jax_deepgemm.primitives.cast_form import CastForm
 
 cast_p = Primitive("cast_to_fp8")
 cast_p.multiple_results = True
@@ -65,7 +65,7 @@ def _abstract_eval(
       weak_type=False,
       sharding=x.sharding.update(spec=PartitionSpec(*(None,) * len(shape))),
     )
-    for shape, dtype in zip(shapes, dtypes(len(shapes)), strict=True)
+    for shape, dtype in zip(shapes, form.dtypes(len(shapes)), strict=True)
   ]
 
 

@@ -21,6 +21,8 @@ class CastForm:
   | kind | scale per | values | scales |
   |---|---|---|---|
   | rows | 1 x gran | `[..., m, n]` | `[..., m, ceil(n / gran)]` |
+  | rows, fp4 | 1 x gran | `[..., m, n / 2]` | `[..., m, ceil(n / gran)]` |
+  | rows, fp4, packed | 1 x 32 | `[..., m, n / 2]` | `[..., m, ceil(n / 128)]` |
   | rows, mn_major | 1 x gran | `[..., m, n]` | `[..., ceil(n / gran), p4(m)]` |
   | columns | gran x 1 | `[..., m, n]` | `[..., ceil(m / gran), n]` |
   | blocks | gran x gran | `[..., m, n]` | `[..., ceil / gran, ceil / gran]` |
@@ -37,12 +39,16 @@ class CastForm:
     gran: rows or columns that share a scale.
     use_ue8m0: scales are powers of two.
     mn_major: see the table.
+    fp4: values are e2m1, two in an int8, else e4m3.
+    packed: scales are exponents, four to an int32, those past n of 1.0.
   """
 
   kind: str
   gran: int = BLOCK
   use_ue8m0: bool = False
   mn_major: bool = False
+  fp4: bool = False
+  packed: bool = False
 
   def shapes(self, x: Shape, num_groups: int = 0) -> tuple[Shape, ...]:
     """Returns the shapes of values and scales, once or for both."""
@@ -50,6 +56,9 @@ class CastForm:
     rows = (*batch, ceil_div(n, self.gran), align(m, 4))
     columns = (*batch, ceil_div(m, self.gran), align(n, 4))
     match self.kind:
+      case "rows" if self.fp4:
+        blocks = ceil_div(n, 4 * self.gran if self.packed else self.gran)
+        return ((*batch, m, n // 2), (*batch, m, blocks))
       case "rows" if self.mn_major:
         return (x, rows)
       case "rows":
@@ -67,11 +76,11 @@ class CastForm:
         return ((n, padded), (padded // BLOCK, align(n, 4)))
     raise ValueError(f"kind must be one of {KINDS}, got {self.kind!r}")
 
-
-def dtypes(num_results: int) -> tuple[jnp.dtype, ...]:
-  """Returns the dtypes of that many results: values, scales, ..."""
-  pair = (jnp.dtype(jnp.float8_e4m3fn), jnp.dtype(jnp.float32))
-  return pair * (num_results // 2)
+  def dtypes(self, num_results: int) -> tuple[jnp.dtype, ...]:
+    """Returns the dtypes of that many results: values, scales, ..."""
+    values = jnp.int8 if self.fp4 else jnp.float8_e4m3fn
+    scales = jnp.int32 if self.packed else jnp.float32
+    return (jnp.dtype(values), jnp.dtype(scales)) * (num_results // 2)
 
 
 def padded_k(sum_k: int, num_groups: int) -> int:

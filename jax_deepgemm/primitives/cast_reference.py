@@ -7,10 +7,12 @@ import numpy as np
 from jax_deepgemm.alignment import align, ceil_div
 from jax_deepgemm.block_scale import (
   merge_blocks,
+  pack_scales,
   scale_of_blocks,
   split_into_blocks,
 )
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
+from jax_deepgemm.primitives import fp4_codes
 from jax_deepgemm.primitives.cast_form import BLOCK, CastForm, padded_k
 
 _LARGEST_E4M3FN = 448
@@ -21,6 +23,8 @@ def cast(
 ) -> list[jax.Array]:
   """Returns values and scales as `form` says; sizes for grouped only."""
   match form.kind:
+    case "rows" if form.fp4:
+      return _fp4_rows(x, form)
     case "rows":
       return _rows(x, form)
     case "columns":
@@ -63,6 +67,16 @@ def _rows(x: jax.Array, form: CastForm) -> list[jax.Array]:
   if form.mn_major or form.kind == "both":
     scales = get_mn_major_tma_aligned_tensor(scales)
   return [values, scales]
+
+
+def _fp4_rows(x: jax.Array, form: CastForm) -> list[jax.Array]:
+  blocks = split_into_blocks(x, 1, form.gran).astype(jnp.float32)
+  largest = fp4_codes.LARGEST_E2M1
+  scales = scale_of_blocks(blocks, (-3, -1), largest, form.use_ue8m0)
+  codes = fp4_codes.encode(blocks * (np.float32(1) / scales))
+  values = fp4_codes.pack(merge_blocks(codes, *x.shape[-2:]))
+  scales = jnp.squeeze(scales, (-3, -1))
+  return [values, pack_scales(scales) if form.packed else scales]
 
 
 def _transposed(x: jax.Array, form: CastForm) -> list[jax.Array]:

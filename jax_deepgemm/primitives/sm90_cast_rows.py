@@ -16,7 +16,7 @@ from jax_deepgemm.heuristics.sm90_cast import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
-from jax_deepgemm.primitives.cast_form import CastForm, dtypes
+from jax_deepgemm.primitives.cast_form import CastForm
 
 _GRANULARITIES = (32, 128)
 _MOST_WARPS = 4
@@ -41,7 +41,7 @@ def run(
   shapes = form.shapes(x.shape)
   results = [
     jax.ShapeDtypeStruct(shape, dtype)
-    for shape, dtype in zip(shapes, dtypes(2), strict=True)
+    for shape, dtype in zip(shapes, form.dtypes(2), strict=True)
   ]
   call = kernel_call(x.shape, x.dtype, form, options, device)
   return launch.call((call,), [x], results)
@@ -99,6 +99,8 @@ def config_for(
       num_matrices * rows, strips, float32_in, device
     ),
     num_warps=min(strips, _MOST_WARPS),
+    fp4=form.fp4,
+    packed=form.packed,
   )
 
 

@@ -12,7 +12,7 @@ from jax_deepgemm.heuristics.sm90_cast import TILE, Sm90CastTileConfig
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
-from jax_deepgemm.primitives.cast_form import CastForm, dtypes
+from jax_deepgemm.primitives.cast_form import CastForm
 
 THREADS = 256
 # sizeof(Sm90CastTileSmem): the tile, magnitudes of columns by warp, of rows and
@@ -48,7 +48,7 @@ def run(
   shapes = form.shapes(x.shape, num_groups)
   results = [
     jax.ShapeDtypeStruct(shape, dtype)
-    for shape, dtype in zip(shapes, dtypes(len(shapes)), strict=True)
+    for shape, dtype in zip(shapes, form.dtypes(len(shapes)), strict=True)
   ]
   call = kernel_call(x.shape, x.dtype, num_groups, form, options)
   return launch.call((call,), [x, *sizes], results)

@@ -37,6 +37,8 @@ class CastCase:
     flags = [f"gran={self.form.gran}"] if self.form.gran != 128 else []
     flags += ["ue8m0"] if self.form.use_ue8m0 else []
     flags += ["mn_major"] if self.form.mn_major else []
+    flags += ["fp4"] if self.form.fp4 else []
+    flags += ["packed"] if self.form.packed else []
     flags += ["float32"] if self.float32_in else []
     flags += [f"loads={self.rows_per_thread}"] * (self.rows_per_thread > 1)
     flags += ["sizes=" + ",".join(map(str, self.sizes))] * bool(self.sizes)
@@ -124,6 +126,8 @@ def expected_cast(case):
 
 def flat(results):
   """Returns values and scales as one float32 vector: all bits but NaN's."""
+  # Packed scales have more bits than a float32.
+  results = [x.view(np.uint8) if x.dtype == np.int32 else x for x in results]
   return np.concatenate([x.astype(np.float32).ravel() for x in results])
 
 

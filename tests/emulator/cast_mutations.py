@@ -7,6 +7,7 @@ _ROWS = "kernels/sm90_cast_rows.cuh"
 _TILE = "kernels/sm90_cast_tile.cuh"
 _TRANSPOSED = "common/transposed_tile.cuh"
 _VALUES = "common/cast_values.cuh"
+_FP4_VALUES = "common/fp4_values.cuh"
 _SCALE = "common/block_scale.cuh"
 _GROUPS = "common/k_group_block.cuh"
 
@@ -15,6 +16,9 @@ _ROW = cast_case("rows", 6, 264, mn_major=True)
 _LONG_ROW = cast_case("rows", 6, 1032)
 _NARROW = cast_case("rows", 5, 75, gran=32, use_ue8m0=True)
 _BAD = cast_case("rows", 33, 136, use_ue8m0=True)
+_FP4 = cast_case(
+  "rows", *(33, 134), gran=32, fp4=True, use_ue8m0=True, packed=True
+)
 _TURNED = cast_case("transposed", 137, 135)
 _BOTH = cast_case("both", 144, 264)
 _BLOCK = cast_case("blocks", 150, 264)
@@ -64,6 +68,48 @@ CAST_MUTATIONS = (
     "kLanes = kGran == 128 ? 8 : 4",
     "kLanes = 8",
     _NARROW,
+  ),
+  Mutation(
+    "cast_fp4_tie_goes_up",
+    _FP4_VALUES,
+    "0x1FFFFF << 6",
+    "0x200000 << 6",
+    _FP4,
+  ),
+  Mutation(
+    "cast_fp4_writes_minus_zero",
+    _FP4_VALUES,
+    "codes & (is_not_zero << 3 | 0x77777777)",
+    "codes",
+    _FP4,
+  ),
+  Mutation(
+    "cast_fp4_next_to_a_bad_scale_is_encoded",
+    _ROWS,
+    "is_finite ? encode_e2m1",
+    "true ? encode_e2m1",
+    _FP4,
+  ),
+  Mutation(
+    "cast_fp4_has_the_scale_of_e4m3",
+    _ROWS,
+    "kLargestCode = kConfig.fp4 ? 6 : 448",
+    "kLargestCode = 448",
+    _FP4,
+  ),
+  Mutation(
+    "cast_packed_scales_are_in_another_order",
+    _ROWS,
+    "threadIdx.x / 4 % 2 * 8",
+    "threadIdx.x / 4 % 2 * 16",
+    _FP4,
+  ),
+  Mutation(
+    "cast_packed_scale_of_no_block_is_not_one",
+    _ROWS,
+    "__float_as_uint(scale) >> 23 : 127",
+    "__float_as_uint(scale) >> 23 : 0",
+    _FP4,
   ),
   Mutation(
     "cast_scale_is_rounded_down",

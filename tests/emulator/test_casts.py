@@ -23,6 +23,22 @@ CASES = [
   cast_case("rows", 11, 640, gran=32, mn_major=True),
   cast_case("rows", 3, 6, 136, mn_major=True, rows_per_thread=2),
   cast_case("rows", 3, 7, 136),
+  # To FP4: the scales of a row in one word or not, ragged blocks and pieces.
+  cast_case("rows", 9, 264, fp4=True),
+  cast_case("rows", 6, 136, fp4=True, use_ue8m0=True),
+  cast_case("rows", 33, 328, gran=32, fp4=True, use_ue8m0=True, packed=True),
+  cast_case("rows", 5, 134, gran=32, fp4=True, use_ue8m0=True, packed=True),
+  cast_case(
+    "rows",
+    *(3, 7, 256),
+    gran=32,
+    fp4=True,
+    use_ue8m0=True,
+    packed=True,
+    float32_in=True,
+    rows_per_thread=2,
+  ),
+  cast_case("rows", 7, 202, gran=32, fp4=True, float32_in=True),
   # Per channel.
   cast_case("columns", 150, 264),
   cast_case("columns", 130, 7, use_ue8m0=True),

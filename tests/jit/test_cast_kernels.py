@@ -33,6 +33,10 @@ def _recipes():
       form = CastForm(kind, gran, flag, flag)
       call = sm90_cast_rows.kernel_call(shape, dtype, form, Options(), H200)
       yield call.recipe
+      packed = flag and gran == 32
+      form = CastForm(kind, gran, flag, fp4=True, packed=packed)
+      call = sm90_cast_rows.kernel_call(shape, dtype, form, Options(), H200)
+      yield call.recipe
     elif gran == 128:
       form = CastForm(kind, use_ue8m0=flag)
       groups = 4 if kind == "grouped" else 0

@@ -68,6 +68,30 @@ def test_a_public_cast_is_one_launch_and_so_is_its_vmap(name, kernel, dtype):
       assert kernel in line
 
 
+@pytest.mark.parametrize("gran_k", [32, 128])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_a_cast_to_fp4_is_one_launch_and_so_is_its_vmap(gran_k, dtype):
+  def cast_packed(x):
+    return dg.per_token_cast_to_fp4(x, True, gran_k, gran_k == 32)
+
+  with dg.options(implementation="kernel"):
+    for f, x in ((cast_packed, X), (jax.vmap(cast_packed), jnp.stack([X] * 3))):
+      (line,) = launches(lowered_for_cuda(f, x.astype(dtype)))
+      assert "sm90_cast_rows" in line
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_shapes_of_fp4_are_those_of_the_reference(packed):
+  form = CastForm("rows", 32, True, fp4=True, packed=packed)
+  for shape in ((160, 264), (3, 6), (2, 129, 130)):
+    x = jnp.zeros(shape, jnp.bfloat16)
+    found = jax.eval_shape(lambda x: cast_reference.cast(x, form=form), x)
+    bound = jax.eval_shape(lambda x: cast(x, form=form, options=OPTIONS), x)
+    expected = zip(form.shapes(shape), form.dtypes(2), strict=True)
+    assert [(x.shape, x.dtype) for x in found] == list(expected)
+    assert found == bound
+
+
 def test_a_grouped_cast_is_one_launch():
   with dg.options(implementation="kernel"):
     (line,) = launches(lowered_for_cuda(dg.k_grouped_cast_to_fp8, X, SIZES))

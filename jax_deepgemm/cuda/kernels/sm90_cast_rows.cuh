@@ -1,4 +1,4 @@
-// Cast to e4m3 with one scale per row and 32 or 128 columns.
+// Cast to e4m3 or e2m1 with one scale per row and 32 or 128 columns.
 //
 // Eight lanes have 128 columns of a row, 16 each in two pieces, so that every access of a warp is
 // to whole lines. A thread's rows are all loaded before the first is used: 32 or 64 bytes each in
@@ -7,6 +7,7 @@
 
 #include "common/block_scale.cuh"
 #include "common/cast_values.cuh"
+#include "common/fp4_values.cuh"
 #include "ptx/sync.cuh"
 
 namespace jdg {
@@ -20,12 +21,14 @@ struct Sm90CastRowsConfig {
   bool aligned;         // Rows begin at multiples of 16 bytes and hold whole pieces.
   int rows_per_thread;  // Loaded together.
   int num_warps;        // Side by side along a row.
+  bool fp4;             // Values are e2m1, two in a byte, else e4m3.
+  bool packed;          // Scales are exponents, four blocks of 32 in an u32.
 };
 
 struct Sm90CastRowsParams {
   const void* x;  // [batch, num_rows, num_columns].
-  u8* values;     // The same.
-  float* scales;
+  u8* values;     // The same, in half the bytes for e2m1.
+  void* scales;   // float, or u32 if packed.
   u32 num_rows;
   u32 num_columns;
   u32 column_tiles;
@@ -36,7 +39,10 @@ struct Sm90CastRows {
   static constexpr int kNumThreads = kConfig.num_warps * 32;
   static constexpr u32 kTileRows = kConfig.rows_per_thread * 4;
   static constexpr u32 kGran = kConfig.gran_k;
+  static constexpr int kLargestCode = kConfig.fp4 ? 6 : 448;
   static_assert(kGran == 32 || kGran == 128, "a scale covers four lanes of a piece, or all");
+  static_assert(!kConfig.packed || (kGran == 32 && kConfig.use_ue8m0 && !kConfig.mn_major),
+                "a row's lanes have the four scales of an u32");
 
   __device__ static __forceinline__ void run(const Sm90CastRowsParams& params) {
     ptx::launch_next_kernel();
@@ -93,19 +99,53 @@ struct Sm90CastRows {
     u32 high = pieces.high.largest_magnitude();
     if constexpr (kGran == 128) low = high = max(low, high);
     constexpr u32 kLanes = kGran == 128 ? 8 : 4;
-    const BlockScale low_scale = scale_of_block<kConfig.use_ue8m0>(max_of_lanes<kLanes>(low));
+    const BlockScale low_scale =
+        scale_of_block<kConfig.use_ue8m0, kLargestCode>(max_of_lanes<kLanes>(low));
     BlockScale high_scale = low_scale;
     if constexpr (kGran != 128) {
-      high_scale = scale_of_block<kConfig.use_ue8m0>(max_of_lanes<kLanes>(high));
+      high_scale = scale_of_block<kConfig.use_ue8m0, kLargestCode>(max_of_lanes<kLanes>(high));
     }
     const u64 offset = offset_of(params, row) + column;
-    store_eight<kConfig.aligned>(params.values, offset, count(params, row, column),
-                                 encode(pieces.low, low_scale.inverse));
-    store_eight<kConfig.aligned>(params.values, offset + 64, count(params, row, column + 64),
-                                 encode(pieces.high, high_scale.inverse));
+    store_values(params.values, offset, count(params, row, column), pieces.low, low_scale);
+    store_values(params.values, offset + 64, count(params, row, column + 64), pieces.high,
+                 high_scale);
+    if constexpr (kConfig.packed) {
+      store_packed(params, row, column, low_scale.scale, high_scale.scale);
+      return;
+    }
     if (threadIdx.x % kLanes != 0) return;
     store_scale(params, row, column, low_scale.scale);
     if constexpr (kGran != 128) store_scale(params, row, column + 64, high_scale.scale);
+  }
+
+  __device__ static __forceinline__ void store_values(u8* values, u64 first, u32 count,
+                                                      const Piece& piece, const BlockScale& scale) {
+    if constexpr (kConfig.fp4) {
+      // e2m1 has no NaN: codes next to a scale that is one, or infinity, are 0.
+      const bool is_finite = __float_as_uint(scale.scale) < 0x7F800000;
+      const u32 codes = is_finite ? encode_e2m1(piece, scale.inverse) : 0;
+      store_eight_e2m1<kConfig.aligned>(values, first, count, codes);
+    } else {
+      store_eight<kConfig.aligned>(values, first, count, encode(piece, scale.inverse));
+    }
+  }
+
+  // Exponents of the row's four blocks: lanes 0 to 3 have the even ones, 4 to 7 the odd ones.
+  __device__ static __forceinline__ void store_packed(const Sm90CastRowsParams& params, u32 row,
+                                                      u32 column, float low, float high) {
+    u32 word = exponent(params, column, low) | exponent(params, column + 64, high) << 16;
+    word <<= threadIdx.x / 4 % 2 * 8;
+    word |= ptx::shuffle_xor(word, 4);
+    if (threadIdx.x % 8 != 0 || row >= params.num_rows) return;
+    const u64 batch_row = static_cast<u64>(blockIdx.z) * params.num_rows + row;
+    const u32 words = (params.num_columns + 127) / 128;
+    static_cast<u32*>(params.scales)[batch_row * words + column / 128] = word;
+  }
+
+  // That of 1 where there is no block.
+  __device__ static __forceinline__ u32 exponent(const Sm90CastRowsParams& params, u32 column,
+                                                 float scale) {
+    return column < params.num_columns ? __float_as_uint(scale) >> 23 : 127;
   }
 
   __device__ static __forceinline__ void store_scale(const Sm90CastRowsParams& params, u32 row,
@@ -113,15 +153,16 @@ struct Sm90CastRows {
     if (column >= params.num_columns) return;
     const u32 blocks = (params.num_columns + kGran - 1) / kGran;
     const u32 block = column / kGran;
+    float* scales = static_cast<float*>(params.scales);
     if constexpr (kConfig.mn_major) {
       const u32 pitch = (params.num_rows + 3) / 4 * 4;
       if (row >= pitch) return;
       const u64 offset = (static_cast<u64>(blockIdx.z) * blocks + block) * pitch + row;
-      params.scales[offset] = row < params.num_rows ? scale : 0.0f;
+      scales[offset] = row < params.num_rows ? scale : 0.0f;
     } else {
       if (row >= params.num_rows) return;
       const u64 batch_row = static_cast<u64>(blockIdx.z) * params.num_rows + row;
-      params.scales[batch_row * blocks + block] = scale;
+      scales[batch_row * blocks + block] = scale;
     }
   }
 };
@@ -129,9 +170,9 @@ struct Sm90CastRows {
 }  // namespace jdg
 
 // The order of the parameters is that of primitives/sm90_cast_rows.py.
-#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                               \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                    \
-      sm90_cast_rows(const void* x, jdg::u8* values, float* scales, jdg::u32 num_rows, \
-                     jdg::u32 num_columns, jdg::u32 column_tiles) {                    \
-    Kernel::run({x, values, scales, num_rows, num_columns, column_tiles});             \
+#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                              \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                   \
+      sm90_cast_rows(const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, \
+                     jdg::u32 num_columns, jdg::u32 column_tiles) {                   \
+    Kernel::run({x, values, scales, num_rows, num_columns, column_tiles});            \
   }

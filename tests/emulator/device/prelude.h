@@ -47,7 +47,16 @@ __forceinline__ int __ffs(unsigned x) { return x == 0 ? 0 : std::countr_zero(x) 
 __forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 __forceinline__ float __fmul_rn(float x, float y) { return x * y; }
+__forceinline__ float __fmul_ru(float x, float y) {
+  const double exact = static_cast<double>(x) * y;
+  const float nearest = static_cast<float>(exact);
+  return nearest < exact ? std::nextafter(nearest, INFINITY) : nearest;
+}
 __forceinline__ float __fdiv_rn(float x, float y) { return x / y; }
+__forceinline__ unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
+  shift %= 32;
+  return shift == 0 ? high : high << shift | low >> (32 - shift);
+}
 __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 
 __forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
