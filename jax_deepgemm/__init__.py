@@ -14,6 +14,10 @@ from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
+from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nn as fp8_fp4_gemm_nn
+from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nt as fp8_fp4_gemm_nt
+from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tn as fp8_fp4_gemm_tn
+from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tt as fp8_fp4_gemm_tt
 from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
 from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
 from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn

@@ -1,15 +1,15 @@
 """Casts to and from packed FP4 (e2m1): two codes in an int8.
 
-Code c in [0, 7] stands for 0, .5, 1, 1.5, 2, 3, 4, 6; bit 3 is the sign. The
-even element lies in the low nibble. -0 is never written.
+How codes lie and what they stand for: `primitives/fp4_codes.py`.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.array_checks import (
@@ -26,12 +26,9 @@ from jax_deepgemm.block_scale import (
   scale_of_blocks,
   split_into_blocks,
 )
+from jax_deepgemm.primitives import fp4_codes
 from jax_deepgemm.scaled_array import ScaledArray
 from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int
-
-_LARGEST_E2M1 = 6
-_MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_MIDPOINTS = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
 
 
 def per_token_cast_to_fp4(
@@ -47,6 +44,7 @@ def per_token_cast_to_fp4(
   zero. FP4 has no NaN: a block that holds a NaN or an infinity is made visible
   by its scale alone, NaN or infinity (with use_ue8m0 infinity, byte 255), and
   its codes are all 0, so that `cast_back_from_fp4` gives NaN for all of it.
+  FP4 has no gradient, and asking for one through this cast is an error.
 
   Args:
     x: `[..., m, n]` bfloat16, float16 or float32, n even.
@@ -60,7 +58,7 @@ def per_token_cast_to_fp4(
     or `[..., m, ceil(n / (4 gran_k))]` int32 if packed.
 
   Raises:
-    TypeError: x has another dtype.
+    TypeError: x has another dtype, or a gradient of x is asked for.
     ValueError: x has rank < 2, n is odd, gran_k < 1, or packing without
       use_ue8m0.
   """
@@ -71,7 +69,7 @@ def per_token_cast_to_fp4(
       f"x: expected an even last dimension (two FP4 codes share a byte), got "
       f"shape {x.shape}"
     )
-  values, scales = _cast(x, gran_k, use_ue8m0)
+  values, scales = _cast(_without_gradient(x), gran_k, use_ue8m0)
   return ScaledArray(
     values, pack_scales(scales) if use_packed_ue8m0 else scales
   )
@@ -133,52 +131,41 @@ def cast_back_from_fp4(
   return _decode(packed, scales, gran_k)
 
 
+@jax.custom_jvp
+def _without_gradient(x: jax.Array) -> jax.Array:
+  """Returns x. Codes are integers, which would cut a gradient silently."""
+  return x
+
+
+@partial(_without_gradient.defjvp, symbolic_zeros=True)
+def _refuse_jvp(
+  primals: tuple[jax.Array], tangents: tuple[Any]
+) -> tuple[jax.Array, Any]:
+  if not isinstance(tangents[0], SymbolicZero):
+    raise TypeError(
+      "x is cast to FP4 and has no gradient, because rounding has none; cast"
+      " jax.lax.stop_gradient of it"
+    )
+  return primals[0], tangents[0]
+
+
 @partial(jax.jit, static_argnums=(1, 2))
 def _cast(x: jax.Array, gran_k: int, use_ue8m0: bool) -> ScaledArray:
   """Returns packed codes and one float32 scale per row and gran_k columns."""
   blocks = split_into_blocks(x, 1, gran_k).astype(jnp.float32)
-  scales = scale_of_blocks(blocks, (-3, -1), _LARGEST_E2M1, use_ue8m0)
-  codes = _encode(blocks * (np.float32(1) / scales))
-  values = _pack(merge_blocks(codes, *x.shape[-2:]))
+  scales = scale_of_blocks(blocks, (-3, -1), fp4_codes.LARGEST_E2M1, use_ue8m0)
+  codes = fp4_codes.encode(blocks * (np.float32(1) / scales))
+  values = fp4_codes.pack(merge_blocks(codes, *x.shape[-2:]))
   return ScaledArray(values, jnp.squeeze(scales, (-3, -1)))
 
 
 @jax.jit
 def _transpose(packed: jax.Array) -> jax.Array:
-  return _pack(jnp.swapaxes(_unpack(packed), -1, -2))
+  return fp4_codes.pack(jnp.swapaxes(fp4_codes.unpack(packed), -1, -2))
 
 
 @partial(jax.jit, static_argnums=2)
 def _decode(packed: jax.Array, scales: jax.Array, gran_k: int) -> jax.Array:
-  magnitudes = np.array(_MAGNITUDES, np.float32)
-  table = jnp.asarray(np.concatenate([magnitudes, -magnitudes]))
-  codes = _unpack(packed)
+  codes = fp4_codes.unpack(packed)
   spread = jnp.repeat(scales, gran_k, axis=-1)[..., : codes.shape[-1]]
-  return table[codes] * spread
-
-
-def _encode(x: jax.Array) -> jax.Array:
-  """Returns the uint8 codes of float32 x; a NaN, above no midpoint, gives 0."""
-  magnitude = jnp.abs(x)
-  code = jnp.zeros(x.shape, jnp.uint8)
-  for midpoint in _MIDPOINTS:
-    code += (magnitude > np.float32(midpoint)).astype(jnp.uint8)
-  is_negative = (x < np.float32(0)) & (code != 0)
-  return code | (is_negative.astype(jnp.uint8) << 3)
-
-
-def _pack(codes: jax.Array) -> jax.Array:
-  """Returns `[..., n / 2]` int8 of `[..., n]` uint8 codes."""
-  *batch, n = codes.shape
-  pairs = codes.reshape(*batch, n // 2, 2)
-  return lax.bitcast_convert_type(
-    pairs[..., 0] | (pairs[..., 1] << 4), jnp.int8
-  )
-
-
-def _unpack(packed: jax.Array) -> jax.Array:
-  """Returns `[..., n]` uint8 codes of `[..., n / 2]` int8."""
-  *batch, half = packed.shape
-  both = lax.bitcast_convert_type(packed, jnp.uint8)
-  pairs = jnp.stack([both & 0xF, both >> 4], axis=-1)
-  return pairs.reshape(*batch, 2 * half)
+  return fp4_codes.decode(codes) * spread

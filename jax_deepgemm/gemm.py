@@ -182,7 +182,13 @@ def _gemm(
   c = checked_c(c, (m, n), out_dtype)
   if 0 in (m, n, k):
     return jnp.zeros((m, n), out_dtype) if c is None else c
-  params = GemmParams(out_dtype, recipe_a, recipe_b, current())
+  return product(a, b, c, GemmParams(out_dtype, recipe_a, recipe_b, current()))
+
+
+def product(
+  a: Operand, b: Operand, c: jax.Array | None, params: GemmParams
+) -> jax.Array:
+  """Returns c + a @ b.T of checked operands, over the mesh that they are on."""
   mesh = explicit_mesh(a, b, c)
   if mesh is not None:
     return gemm_over_mesh(gemm_gradient.gemm, mesh, a, b, c, params)

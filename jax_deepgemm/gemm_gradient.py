@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm import straight_through
+from jax_deepgemm.fp4_operands import scales_of_rows
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.options import Options
+from jax_deepgemm.primitives.fp8_fp4_gemm import FORM as FP4_FORM
+from jax_deepgemm.primitives.fp8_fp4_gemm import fp8_fp4_gemm
 from jax_deepgemm.primitives.fp8_gemm import fp8_gemm
 from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.varying import to_common_varying
@@ -33,16 +36,20 @@ class GemmParams:
     recipe_a: (gran_m, gran_k) of a.
     recipe_b: (gran_n, gran_k) of b.
     options: in force at the call; the backward pass uses them too.
+    b_is_fp4: b is FP4 with packed scales, 1 x 32.
   """
 
   out_dtype: jnp.dtype
   recipe_a: Granularity
   recipe_b: Granularity
   options: Options
+  b_is_fp4: bool = False
 
   @property
   def form(self) -> GemmForm:
     """How the operands lie."""
+    if self.b_is_fp4:
+      return dataclasses.replace(FP4_FORM, recipe_a=self.recipe_a)
     return GemmForm(2, recipe_a=self.recipe_a, recipe_b=self.recipe_b)
 
 
@@ -53,7 +60,7 @@ def gemm(
 
   Args:
     a: `[m, k]`, a pair with float32 scales or a plain array.
-    b: `[n, k]`, likewise.
+    b: `[n, k]`, likewise, or FP4 if `params.b_is_fp4`.
     c: `[m, n]` in `params.out_dtype`, or None.
     params: as above.
 
@@ -166,6 +173,16 @@ def _multiply(
   a: ScaledArray, b: ScaledArray, c: jax.Array | None, params: GemmParams
 ) -> jax.Array:
   """Returns c + a @ b.T of quantised operands."""
+  if params.b_is_fp4:
+    scales = scales_of_rows(a, params.recipe_a)
+    return fp8_fp4_gemm(
+      a.values,
+      scales,
+      *b,
+      c,
+      out_dtype=params.out_dtype,
+      options=params.options,
+    )
   return fp8_gemm(
     a.values,
     a.scales,

@@ -56,13 +56,10 @@ def canonical_operand(
       f"values of {name} must be float8_e4m3fn, got {values.dtype.name} of"
       f" shape {values.shape}"
     )
-  _check_rank(f"values of {name}", values, layout)
-  if scales.dtype not in (jnp.float32, jnp.int32):
-    raise TypeError(
-      f"scales of {name} must be float32, or int32 for packed UE8M0, got"
-      f" {scales.dtype.name}"
-    )
-  _check_scales_shape(name, values, scales, transposed, recipe)
+  check_rank(f"values of {name}", values, layout)
+  *_, rows_of_values, columns = values.shape
+  shape = (columns, rows_of_values) if transposed else values.shape[-2:]
+  check_scales(name, values, scales, shape, transposed, recipe)
   if transposed:
     values, scales = values.mT, scales.mT
   if scales.dtype == jnp.int32:
@@ -103,7 +100,7 @@ def _checked_plain(
     raise TypeError(
       f"{name} must be {_FORMS}, got {array.dtype.name} of shape {array.shape}"
     )
-  _check_rank(name, array, layout)
+  check_rank(name, array, layout)
   return array.mT if transposed else array
 
 
@@ -114,21 +111,41 @@ def as_array(name: str, x: Any) -> jax.Array:
   return jnp.asarray(x)
 
 
-def _check_rank(name: str, x: jax.Array, layout: str) -> None:
+def check_rank(name: str, x: jax.Array, layout: str) -> None:
+  """Returns nothing; raises ValueError unless x has the rank of `layout`."""
   if x.ndim != len(layout.split(",")):
     raise ValueError(f"{name} must have shape {layout}, got {x.shape}")
 
 
-def _check_scales_shape(
+def check_scales(
   name: str,
   values: jax.Array,
   scales: jax.Array,
+  shape: tuple[int, ...],
   transposed: bool,
   recipe: tuple[int, int],
 ) -> None:
-  *groups, rows, k = values.shape
-  if transposed:
-    rows, k = k, rows
+  """Returns nothing; raises unless the scales fit the values.
+
+  Args:
+    name: of the operand.
+    values: `[(g,) rows, k]`, or `[(g,) k, rows]` if transposed; if they are
+      packed, the last dimension is shorter.
+    scales: of the values.
+    shape: (rows, k) of what the values stand for.
+    transposed: the scales are `[k, rows]` too.
+    recipe: (gran_mn, gran_k) of the scales.
+
+  Raises:
+    TypeError: the scales' dtype is wrong.
+    ValueError: their shape is wrong.
+  """
+  if scales.dtype not in (jnp.float32, jnp.int32):
+    raise TypeError(
+      f"scales of {name} must be float32, or int32 for packed UE8M0, got"
+      f" {scales.dtype.name}"
+    )
+  rows, k = shape
   expected = (ceil_div(rows, recipe[0]), ceil_div(k, recipe[1]))
   packed = ""
   if scales.dtype == jnp.int32:
@@ -136,7 +153,7 @@ def _check_scales_shape(
     packed = " packed"
   if transposed:
     expected = expected[::-1]
-  expected = (*groups, *expected)
+  expected = (*values.shape[:-2], *expected)
   if scales.shape != expected:
     raise ValueError(
       f"{scales.dtype.name}{packed} scales of {name} must have shape"

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm import straight_through
+from jax_deepgemm.fp4_operands import scales_of_rows
 from jax_deepgemm.gemm_operands import Operand, values_of
 from jax_deepgemm.grouped_weight_gradient import (
   rows_by_group,
@@ -23,6 +24,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives.grouped_layout import Layout, group_of_rows
 from jax_deepgemm.primitives.m_grouped_gemm import (
   m_grouped_bf16_gemm,
+  m_grouped_fp8_fp4_gemm,
   m_grouped_fp8_gemm,
 )
 from jax_deepgemm.primitives.varying import to_common_varying
@@ -45,6 +47,7 @@ class GroupedParams:
     zero_padding: rows past the end of a masked group are zero.
     options: in force at the call; the backward pass uses them too.
     b_mn_major: b is `[g, k, n]`; for products in bfloat16 only.
+    b_is_fp4: b is FP4 with packed scales, 1 x 32.
   """
 
   out_dtype: jnp.dtype
@@ -56,6 +59,7 @@ class GroupedParams:
   zero_padding: bool
   options: Options
   b_mn_major: bool = False
+  b_is_fp4: bool = False
 
 
 def grouped_gemm(
@@ -174,7 +178,9 @@ def _gradient_of_a(
   transposed, recipe = straight_through.transposed(
     b, params.recipe_b, PER_BLOCK, params.options
   )
-  changed = dataclasses.replace(changed, recipe_a=recipe_dy, recipe_b=recipe)
+  changed = dataclasses.replace(
+    changed, recipe_a=recipe_dy, recipe_b=recipe, b_is_fp4=False
+  )
   dy = straight_through.quantized(dy, recipe_dy, params.options)
   return _multiply(dy, transposed, group_layout, changed)
 
@@ -260,6 +266,9 @@ def _multiply(
     return m_grouped_bf16_gemm(
       a, b, group_layout, b_mn_major=params.b_mn_major, **static
     )
+  if params.b_is_fp4:
+    scales = scales_of_rows(a, params.recipe_a)
+    return m_grouped_fp8_fp4_gemm(a.values, scales, *b, group_layout, **static)
   return m_grouped_fp8_gemm(
     *a,
     *b,

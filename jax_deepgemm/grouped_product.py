@@ -7,6 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm.explicit_sharding import explicit_mesh
+from jax_deepgemm.fp4_operands import (
+  canonical,
+  common_k,
+  decoded,
+  default_recipe,
+  is_fp4_pair,
+  is_packed_fp4,
+  multipliable,
+)
 from jax_deepgemm.gemm_operands import Operand, canonical_operand, values_of
 from jax_deepgemm.grouped_gradient import GroupedParams, grouped_gemm
 from jax_deepgemm.grouped_operands import (
@@ -46,6 +55,42 @@ def fp8_product(
   return _product(layout, a, b, group_layout, recipe_a, recipe_b, **settings)
 
 
+def fp8_fp4_product(
+  layout: Layout,
+  a: Any,
+  b: Any,
+  group_layout: Any,
+  *,
+  transposed_b: bool = False,
+  recipe: Sequence[int] | None,
+  recipe_a: Sequence[int] | None,
+  recipe_b: Sequence[int] | None,
+  **settings: Any,
+) -> jax.Array:
+  """Returns the checked product of fp8 with FP4, or of fp8 without FP4."""
+  has_fp4 = is_fp4_pair("a", a) or is_fp4_pair("b", b)
+  if has_fp4 and recipe is None and recipe_a is None and recipe_b is None:
+    recipe_a, recipe_b = default_recipe("a", a), default_recipe("b", b)
+  recipe_a, recipe_b = resolve_recipes(recipe, recipe_a, recipe_b)
+  masked = layout == "masked"
+  a, ks_of_a = canonical("a", a, "m", False, recipe_a, grouped=masked)
+  b, ks_of_b = canonical("b", b, "n", transposed_b, recipe_b, grouped=True)
+  k = common_k(ks_of_a, ks_of_b)
+  if is_packed_fp4(a):
+    a = decoded(a, k)
+  a, b = multipliable(a, b, k, recipe_a, recipe_b)
+  return _product(
+    layout,
+    a,
+    b,
+    group_layout,
+    recipe_a,
+    recipe_b,
+    b_is_fp4=is_packed_fp4(b),
+    **settings,
+  )
+
+
 def bf16_product(
   layout: Layout,
   a: Any,
@@ -75,12 +120,15 @@ def _product(
   expected_m: int | None,
   zero_padding: bool = False,
   b_mn_major: bool = False,
+  b_is_fp4: bool = False,
 ) -> jax.Array:
   """Returns the product of operands as the primitives take them."""
   *groups_of_a, m, k = values_of(a).shape
   num_groups, n, k_of_b = values_of(b).shape
   if b_mn_major:
     n, k_of_b = k_of_b, n
+  if b_is_fp4:
+    k_of_b *= 2
   if k != k_of_b:
     raise ValueError(f"a and b must have the same k, got {k} and {k_of_b}")
   if groups_of_a and groups_of_a[0] != num_groups:
@@ -101,6 +149,7 @@ def _product(
     zero_padding=checked_flag("zero_padding", zero_padding),
     options=options,
     b_mn_major=b_mn_major,
+    b_is_fp4=b_is_fp4,
   )
   if 0 in (m, n, k, num_groups):
     return jnp.zeros((*groups_of_a, m, n), params.out_dtype)

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jax_deepgemm.fp4_operands import FP4_RECIPE, as_fp8, is_packed_fp4
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.fp8_gemm import quantized_gradient_message
 from jax_deepgemm.primitives.reference import dequantize
+from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 from jax_deepgemm.quantize import cast_blocks, cast_rows, cast_transposed
 from jax_deepgemm.recipes import Granularity
 from jax_deepgemm.scaled_array import ScaledArray
@@ -62,6 +63,8 @@ def saved(
   the plain array, which a jitted step keeps in memory anyway.
   """
   chosen = quantized if recipe == PER_BLOCK else operand
+  if is_packed_fp4(chosen):
+    return chosen
   if isinstance(chosen, ScaledArray):
     # jax.checkpoint rounds floats that a policy saves as if their format had
     # infinities: 256 to 448 of e4m3fn would come back as NaN. Bits stay bits.
@@ -97,6 +100,8 @@ def restored(operand: Operand, recipe: Granularity | None) -> jax.Array:
   """Returns what was saved as a plain array."""
   if not isinstance(operand, ScaledArray):
     return operand
+  if is_packed_fp4(operand):
+    return dequantize(*as_fp8(operand), FP4_RECIPE)
   return dequantize(_codes(operand), operand.scales, recipe)
 
 

@@ -1,27 +1,14 @@
-"""The fp8 GEMM as a primitive: its types, derivatives and transformations.
+"""The fp8 GEMM as a primitive."""
 
-Two primitives of one meaning. `fp8_gemm_p` may still be partitioned by XLA, so
-its lowering must know the devices; `fp8_gemm_local_p` is one device's share:
-what is bound where every mesh axis is manual, and what the other lowers to.
-"""
-
-import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir, xla
 
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import gemm_batching, gemm_partitioning
 from jax_deepgemm.primitives.fp8_gemm_lowering import LOWERING
 from jax_deepgemm.primitives.gemm_form import GemmForm
-
-fp8_gemm_p = Primitive("fp8_gemm")
-fp8_gemm_local_p = Primitive("fp8_gemm_local")
+from jax_deepgemm.primitives.scaled_gemm import make_primitives
 
 
 def fp8_gemm(
@@ -71,93 +58,4 @@ def form_of(
   return GemmForm(arrays=2, recipe_a=recipe_a, recipe_b=recipe_b)
 
 
-def _bind(operands: Sequence[jax.Array], **params: Any) -> jax.Array:
-  """Binds the primitive that suits the mesh around it."""
-  is_manual = jax.sharding.get_abstract_mesh().are_all_axes_manual
-  primitive = fp8_gemm_local_p if is_manual else fp8_gemm_p
-  return _bind_unless_empty(primitive, operands, **params)
-
-
-def _bind_unless_empty(
-  primitive: Primitive, operands: Sequence[jax.Array], **params: Any
-) -> jax.Array:
-  """Binds, except for empty products: no kernel is launched for those."""
-  a, _, b, *_ = operands
-  if 0 in (*a.shape, *b.shape):
-    if len(operands) == 5:
-      return operands[4]
-    return jnp.zeros((*a.shape[:-1], b.shape[-2]), params["out_dtype"])
-  return primitive.bind(*operands, **params)
-
-
-def _abstract_eval(
-  a: ShapedArray,
-  sfa: ShapedArray,
-  b: ShapedArray,
-  *others: ShapedArray,
-  out_dtype: jnp.dtype,
-  **params: Any,
-) -> ShapedArray:
-  del sfa, others, params
-  # From an operand, so that inside shard_map the result varies as it does.
-  spec = (*a.sharding.spec[:-1], b.sharding.spec[-2])
-  return a.update(
-    shape=(*a.shape[:-1], b.shape[-2]),
-    dtype=out_dtype,
-    weak_type=False,
-    sharding=a.sharding.update(spec=jax.sharding.PartitionSpec(*spec)),
-  )
-
-
-def quantized_gradient_message(name: str) -> str:
-  """Returns why operand `name` has no gradient, and what to do about it."""
-  return (
-    f"{name} is quantised and has no gradient, because rounding to"
-    " float8_e4m3fn has none; pass the plain bfloat16 or float32 array as"
-    f" {name} (it is quantised inside, and its gradient is that of the"
-    " unquantised product), or jax.lax.stop_gradient of values and scales"
-  )
-
-
-def _jvp(
-  primitive: Primitive,
-  primals: Sequence[jax.Array],
-  tangents: Sequence[Any],
-  **params: Any,
-) -> tuple[jax.Array, Any]:
-  """Linear in c, which is all that can be differentiated here."""
-  for i, tangent in enumerate(tangents[:4]):
-    if not isinstance(tangent, ad.Zero):
-      raise TypeError(quantized_gradient_message("aabb"[i]))
-  result = primitive.bind(*primals, **params)
-  if len(tangents) == 5:
-    return result, tangents[4]
-  return result, ad.Zero(jax.typeof(result).to_tangent_aval())
-
-
-def _batch(
-  operands: Sequence[jax.Array],
-  dims: Sequence[int | None],
-  **params: Any,
-) -> tuple[jax.Array, int]:
-  form = form_of(**params)
-  return gemm_batching.batch_shards(form, _bind, operands, dims, **params)
-
-
-for _primitive in (fp8_gemm_p, fp8_gemm_local_p):
-  _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
-  _primitive.def_abstract_eval(_abstract_eval)
-  ad.primitive_jvps[_primitive] = functools.partial(_jvp, _primitive)
-  batching.primitive_batchers[_primitive] = _batch
-
-mlir.register_lowering(fp8_gemm_local_p, LOWERING.default)
-mlir.register_lowering(fp8_gemm_local_p, LOWERING.cuda, platform="cuda")
-mlir.register_lowering(
-  fp8_gemm_p,
-  functools.partial(
-    gemm_partitioning.lower,
-    form_of,
-    functools.partial(_bind_unless_empty, fp8_gemm_local_p),
-  ),
-)
-gemm_partitioning.require_devices(fp8_gemm_p)
+_bind = make_primitives(LOWERING, form_of)

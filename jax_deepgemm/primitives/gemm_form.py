@@ -17,6 +17,7 @@ class GemmForm:
     b_k_first: b is `[g, k, n]` instead of `[g, n, k]`.
     recipe_a: (gran_m, gran_k) of the scales of a, (1, 1) without.
     recipe_b: (gran_n, gran_k) of the scales of b.
+    b_codes_per_element: columns along k that share an element of b's values.
   """
 
   arrays: int
@@ -24,6 +25,7 @@ class GemmForm:
   b_k_first: bool = False
   recipe_a: tuple[int, int] = (1, 1)
   recipe_b: tuple[int, int] = (1, 1)
+  b_codes_per_element: int = 1
 
   @property
   def c(self) -> int:

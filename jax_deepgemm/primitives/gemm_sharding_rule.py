@@ -35,8 +35,11 @@ def sharding_rule(
   k, scales_ka, scales_kb = factors.contraction(
     size_k, form.recipe_a[1], form.recipe_b[1]
   )
+  packed_k = k
+  if form.b_codes_per_element > 1:
+    packed_k = factors.packed_contraction(k, form.b_codes_per_element)
   a = [form.of_a((m, k)), (scales_m, scales_ka)][: form.arrays]
-  b = [form.of_b((n, k)), (scales_n, scales_kb)][: form.arrays]
+  b = [form.of_b((n, packed_k)), (scales_n, scales_kb)][: form.arrays]
   operands = [f"g {rows} {columns}" for rows, columns in (*a, *b)]
   if has_c:
     operands.append(f"g {m} {n}")
@@ -80,6 +83,13 @@ class _Factors:
       for name, granularity in (("ka", granularity_a), ("kb", granularity_b))
     ]
     return self._compound("k", "ki", block), *scales
+
+  def packed_contraction(self, k: str, codes_per_element: int) -> str:
+    """Returns the factors of k where elements hold several codes each."""
+    if k == "k":
+      self._replicated.append("kp")
+      return "kp"
+    return self._compound("k", "kp", self._sizes["ki"] // codes_per_element)
 
   def _compound(self, major: str, minor: str, minor_size: int) -> str:
     self._sizes[minor] = minor_size

@@ -22,10 +22,11 @@ from jax_deepgemm.primitives import (
   sm90_m_grouped_bf16_gemm,
   sm90_m_grouped_fp8_gemm,
 )
-from jax_deepgemm.primitives.fp8_gemm import quantized_gradient_message
 from jax_deepgemm.primitives.grouped_layout import Layout
+from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 
 m_grouped_fp8_gemm_p = Primitive("m_grouped_fp8_gemm")
+m_grouped_fp8_fp4_gemm_p = Primitive("m_grouped_fp8_fp4_gemm")
 m_grouped_bf16_gemm_p = Primitive("m_grouped_bf16_gemm")
 
 
@@ -71,6 +72,49 @@ def m_grouped_fp8_gemm(
     out_dtype=jnp.dtype(out_dtype),
     recipe_a=recipe_a,
     recipe_b=recipe_b,
+    layout=layout,
+    alignment=alignment,
+    expected_m=expected_m,
+    zero_padding=zero_padding,
+    options=options,
+  )
+
+
+def m_grouped_fp8_fp4_gemm(
+  a: jax.Array,
+  sfa: jax.Array,
+  b: jax.Array,
+  sfb: jax.Array,
+  group_layout: jax.Array,
+  *,
+  out_dtype: jax.typing.DTypeLike,
+  layout: Layout,
+  alignment: int,
+  expected_m: int | None,
+  zero_padding: bool,
+  options: Options,
+) -> jax.Array:
+  """Returns (a * sfa)[i] @ (b * sfb)[g].T in row i of group g, else zero.
+
+  Scales are as in `fp8_fp4_gemm`, the rest as in `m_grouped_fp8_gemm`.
+
+  Args:
+    a: `[m, k]`, or `[g, m, k]` if masked, float8_e4m3fn.
+    sfa: `[(g,) m, ceil(k / 128)]` float32.
+    b: `[g, n, ceil(k / 2)]` int8, two e2m1 codes each.
+    sfb: `[g, n, ceil(k / 128)]` int32, four UE8M0 scales each.
+    group_layout: as in `m_grouped_fp8_gemm`.
+    out_dtype: as in `m_grouped_fp8_gemm`.
+    layout: as in `m_grouped_fp8_gemm`.
+    alignment: as in `m_grouped_fp8_gemm`.
+    expected_m: as in `m_grouped_fp8_gemm`.
+    zero_padding: as in `m_grouped_fp8_gemm`.
+    options: as in `m_grouped_fp8_gemm`.
+  """
+  return _bind(
+    m_grouped_fp8_fp4_gemm_p,
+    (a, sfa, b, sfb, group_layout),
+    out_dtype=jnp.dtype(out_dtype),
     layout=layout,
     alignment=alignment,
     expected_m=expected_m,
@@ -145,13 +189,16 @@ def _abstract_eval(
 
 
 def _refuse_fp8_jvp(
-  primals: Sequence[jax.Array], tangents: Sequence[Any], **params: Any
+  primitive: Primitive,
+  primals: Sequence[jax.Array],
+  tangents: Sequence[Any],
+  **params: Any,
 ) -> tuple[jax.Array, Any]:
   """Returns the result: no operand has a derivative."""
   for name, tangent in zip("aabb", tangents, strict=False):
     if not isinstance(tangent, ad.Zero):
       raise TypeError(quantized_gradient_message(name))
-  return _without_tangent(m_grouped_fp8_gemm_p, primals, params)
+  return _without_tangent(primitive, primals, params)
 
 
 def _refuse_bf16_jvp(
@@ -172,6 +219,14 @@ def _without_tangent(
 ) -> tuple[jax.Array, Any]:
   result = primitive.bind(*primals, **params)
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
+
+
+def _no_fp4_kernel(*operands: jax.Array, **params: Any) -> jax.Array:
+  del operands, params
+  raise NotImplementedError(
+    "m_grouped_fp8_fp4_gemm has no Hopper kernel; pass what cast_back_from_fp4"
+    " returns to m_grouped_fp8_gemm_*, which quantises it to fp8"
+  )
 
 
 def _register(
@@ -198,10 +253,16 @@ def _register(
 
 _register(
   m_grouped_fp8_gemm_p,
-  _refuse_fp8_jvp,
+  functools.partial(_refuse_fp8_jvp, m_grouped_fp8_gemm_p),
   m_grouped_reference.m_grouped_fp8_gemm,
   # Looked up at every lowering.
   lambda *x, **kwargs: sm90_m_grouped_fp8_gemm.run(*x, **kwargs),
+)
+_register(
+  m_grouped_fp8_fp4_gemm_p,
+  functools.partial(_refuse_fp8_jvp, m_grouped_fp8_fp4_gemm_p),
+  m_grouped_reference.m_grouped_fp8_fp4_gemm,
+  _no_fp4_kernel,
 )
 _register(
   m_grouped_bf16_gemm_p,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jax_deepgemm.alignment import ceil_div
-from jax_deepgemm.primitives import reference
+from jax_deepgemm.primitives import fp4_reference, reference
 from jax_deepgemm.primitives.grouped_layout import Layout, group_of_rows
 from jax_deepgemm.primitives.row_tiles import RowTiles
 
@@ -71,6 +71,48 @@ def m_grouped_fp8_gemm(
   return _over_tiles(
     product,
     (a, row_scales),
+    b.shape[:2],
+    group_layout,
+    layout,
+    alignment,
+    out_dtype,
+  )
+
+
+def m_grouped_fp8_fp4_gemm(
+  a: jax.Array,
+  sfa: jax.Array,
+  b: jax.Array,
+  sfb: jax.Array,
+  group_layout: jax.Array,
+  *,
+  layout: Layout,
+  alignment: int,
+  out_dtype: jax.typing.DTypeLike,
+) -> jax.Array:
+  """Returns (a * sfa)[i] @ (b * sfb)[g].T in row i of group g, else zero.
+
+  Args:
+    a: `[m, k]`, or `[g, m, k]` if masked, float8_e4m3fn.
+    sfa: `[(g,) m, ceil(k / 128)]` float32.
+    b: `[g, n, ceil(k / 2)]` int8.
+    sfb: `[g, n, ceil(k / 128)]` int32.
+    group_layout: int32, see `group_of_rows`.
+    layout: how `group_layout` is to be read.
+    alignment: row multiple that groups start at.
+    out_dtype: dtype of the result; sums are those of `reference.fp8_gemm`.
+  """
+
+  def product(rows: tuple[jax.Array, ...], group: jax.Array) -> jax.Array:
+    operands = (*rows, b[group], sfb[group])
+    tile = fp4_reference.fp8_fp4_gemm(
+      *(x[None] for x in operands), out_dtype=out_dtype
+    )
+    return tile[0]
+
+  return _over_tiles(
+    product,
+    (a, sfa),
     b.shape[:2],
     group_layout,
     layout,

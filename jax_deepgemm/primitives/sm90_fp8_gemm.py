@@ -75,7 +75,9 @@ def run(
   if recipe_a != (1, BLOCK_K) or recipe_b not in recipes_b:
     raise NotImplementedError(
       f"fp8_gemm has no Hopper kernel for recipes {recipe_a} and {recipe_b},"
-      " only for (1, 128) with (128, 128) or (1, 128)"
+      " only for (1, 128) with (128, 128) or (1, 128); FP4 with scales (1, 32)"
+      " has one if pack_ue8m0_to_int packed them and the other side is fp8 with"
+      " (1, 128)"
     )
   num_groups, m, k = a.shape
   n = b.shape[1]

@@ -259,12 +259,3 @@ def test_the_reference_never_holds_a_b_per_row():
 
   memory = f.lower(a, sfa, b, sfb, sizes).compile().memory_analysis()
   assert memory.temp_size_in_bytes < 4 * m * n + 8 * m * k
-
-
-def test_fp4_is_refused_with_a_way_out():
-  for name in ("nt_contiguous", "nn_contiguous", "nt_masked"):
-    with pytest.raises(
-      NotImplementedError,
-      match=f"cast_back_from_fp4 returns to m_grouped_fp8_gemm_{name}",
-    ):
-      getattr(dg, f"m_grouped_fp8_fp4_gemm_{name}")(1, 2, 3)

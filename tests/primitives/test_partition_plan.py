@@ -148,3 +148,24 @@ def test_a_rule_without_scales_names_each_dimension_where_it_lies():
   assert rule == "g k m, g k n, g m n -> g m n"
   assert properties["reduction_factors"] == ("k",)
   assert properties["need_replication_factors"] == ()
+
+
+@pytest.mark.parametrize(
+  ("k", "expected"),
+  [
+    (512, "g m (k ki), g m k, g n (k kp), g n k -> g m n"),
+    (300, "g m k, g m ka, g n kp, g n kb -> g m n"),
+  ],
+)
+def test_packed_codes_are_sharded_with_what_they_are_multiplied_with(
+  k, expected
+):
+  form = GemmForm(
+    2, recipe_a=(1, 128), recipe_b=(1, 128), b_codes_per_element=2
+  )
+  rule, properties = sharding_rule((1, 4, k), (1, 8, k // 2), form, has_c=False)
+  assert rule == expected
+  assert properties.get("ki", 0) == 2 * properties.get("kp", 0)
+  custom_partitioning(lambda *x: x[0]).def_partition(
+    partition=None, sharding_rule=rule, **properties
+  )
