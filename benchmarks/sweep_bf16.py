@@ -96,7 +96,7 @@ def candidates_of(
 def _forms(
   problem: Bf16GemmProblem, device: Device, configs: Iterable[Config]
 ) -> list[Any]:
-  """Returns those of `configs` that differ in more than that, cheapest first."""
+  """Returns those that differ in more than that, the cheapest first."""
   costs = {config: estimate(problem, config, device) for config in configs}
   forms: dict[Any, Config] = {}
   for config in sorted(costs, key=costs.__getitem__):
