@@ -29,7 +29,7 @@ _EXCHANGE_BYTES_PER_CYCLE = 32  # Sent or received by one CTA.
 _BYTES_IN_FLIGHT = 6.3e6
 # Share of the bandwidth that reads of so many bytes in a row get. Not measured:
 # pages of the memory are 1 KB.
-_RUN_SHARE = {128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
+_RUN_SHARE = {64: 0.8, 128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
 _INGEST_BYTES_PER_CYCLE = 60  # Data that one multiprocessor can take in.
 _LOAD_CYCLES = 180  # Between two boxes that one thread asks for.
 _FEW_TOKENS = 16
@@ -46,12 +46,16 @@ class StageTimes:
     num_boxes: that one thread asks for, for a stage.
     run_bytes: of B that are read in a row.
     tokens_that_double: rows beyond a few that double the time of all else.
+    weight_bytes: of a row of B in a block of K.
+    issue_cycles: that a warpgroup's warps take from those of others, a stage.
   """
 
   cycles: float
   num_boxes: int
   run_bytes: int
   tokens_that_double: int
+  weight_bytes: int = _LINE_BYTES
+  issue_cycles: float = 0.0
 
 
 def estimate_seconds(
@@ -96,7 +100,7 @@ def _read_seconds(
   present: int,
   stages: int,
 ) -> float:
-  weights = config.stage_k_blocks * config.block_n * _LINE_BYTES
+  weights = config.stage_k_blocks * config.block_n * stage.weight_bytes
   tokens = config.stage_k_blocks * config.block_m * _LINE_BYTES
   in_flight = present * min(config.num_stages, stages) * weights
   share = _RUN_SHARE[stage.run_bytes]
@@ -119,7 +123,8 @@ def _multiply_seconds(
   on_one_sm = -(-present // device.num_sms)
   warpgroups = on_one_sm * config.num_math_warpgroups
   tensor_cores = warpgroups * stages * mma_cycles(config)
-  return max(tensor_cores, stages * stage.cycles) / _CLOCK
+  issue = warpgroups * stages * stage.issue_cycles
+  return max(tensor_cores, issue, stages * stage.cycles) / _CLOCK
 
 
 def _exchange_seconds(config: SwappedTile) -> float:

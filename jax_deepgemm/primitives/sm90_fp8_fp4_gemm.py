@@ -3,29 +3,30 @@
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import align, get_tma_aligned_size
+from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_fp4_gemm import choose, raster_width
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
-  BLOCK_K,
   Fp8Fp4GemmProblem,
   Sm90Fp8Fp4GemmConfig,
+)
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
+  Sm90Fp8Fp4GemmSwappedConfig,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import launch, sm90_fp8_fp4_gemm_swapped
 from jax_deepgemm.primitives.fp8_gemm_maps import (
+  codes_map,
   operand_map,
   result_map,
   scale_map,
 )
 from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
-
-_CODE_BYTES = BLOCK_K // 2  # Of a row of B in a K block.
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
 _A, _SFA, _B, _SFB = range(4)
@@ -83,10 +84,15 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    batch_invariant=options.batch_invariant,
+    prefetch_weights=options.pdl,
   )
   if ENVIRONMENT.print_configs:
     print_once(problem, config)
-  call = kernel_call(problem, config, device, options)
+  if isinstance(config, Sm90Fp8Fp4GemmSwappedConfig):
+    call = sm90_fp8_fp4_gemm_swapped.kernel_call(problem, config, options)
+  else:
+    call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {4: 0}
   (d,) = launch.call((call,), operands, [result], aliases)
@@ -157,22 +163,6 @@ JDG_SM90_FP8_FP4_GEMM_ENTRY(Kernel)
   )
 
 
-def codes_map(
-  index: int, shape: tuple[int, int, int], *, box_rows: int
-) -> launch.TensorMap:
-  """Returns the map of buffer `index`, FP4 codes of `shape` (g, rows, k)."""
-  groups, rows, k = shape
-  pitch = align(k, 32) // 2
-  return launch.TensorMap(
-    index=index,
-    dtype="u8",
-    dims=(pitch, rows, groups),
-    strides=(pitch, rows * pitch),
-    box=(_CODE_BYTES, box_rows, 1),
-    swizzle=64,
-  )
-
-
 def _tensor_maps(
   problem: Fp8Fp4GemmProblem, config: Sm90Fp8Fp4GemmConfig
 ) -> tuple[launch.TensorMap, ...]:
@@ -182,7 +172,7 @@ def _tensor_maps(
     operand_map(
       _A, (groups, m, k), box_rows=config.a_rows, box_k_blocks=1, splits_k=False
     ),
-    codes_map(_B, (groups, n, k), box_rows=config.block_n),
+    codes_map(_B, (groups, n, k), box_rows=config.block_n, box_k_blocks=1),
     scale_map(
       _SFA,
       (groups, problem.num_k_blocks, m),

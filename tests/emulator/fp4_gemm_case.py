@@ -12,6 +12,10 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
   Sm90Fp8Fp4GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
+  Sm90Fp8Fp4GemmSwappedConfig,
+  legal_swapped_configs,
+)
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_fp8_fp4_gemm
 from tests.emulator.fp8_gemm_case import SUM_ERROR, out_dtype
@@ -28,6 +32,7 @@ class Fp4Case:
     exponents: of B, from the first to before the second.
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
+    swapped: the kernel with swapped operands computes it.
   """
 
   problem: Fp8Fp4GemmProblem
@@ -35,9 +40,11 @@ class Fp4Case:
   exponents: tuple[int, int] = NARROW
   num_sms: int = 2
   num_stages: int = 2
+  swapped: bool = False
 
-  def config(self) -> Sm90Fp8Fp4GemmConfig:
-    configs = sorted(legal_configs(self.problem, H200), key=str)
+  def config(self) -> Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig:
+    legal = legal_swapped_configs if self.swapped else legal_configs
+    configs = sorted(legal(self.problem, H200), key=str)
     fits = [
       config
       for config in configs
@@ -48,6 +55,7 @@ class Fp4Case:
   def id(self) -> str:
     p = self.problem
     flags = [name for name in ("float32_out", "with_c") if getattr(p, name)]
+    flags += ["swapped"] * self.swapped
     wanted = [f"{name}={value}" for name, value in self.wanted]
     exponents = [f"exponents={'-'.join(map(str, self.exponents))}"]
     return "-".join([f"fp4-{p.m}x{p.n}x{p.k}", *wanted, *flags, *exponents])
@@ -132,6 +140,10 @@ def _magnitude(c):
 
 def roles(kernel):
   """Returns what each warp of a launch does."""
-  math = [f"math {i // 4}.{i % 4}" for i in range(kernel.threads // 32 - 8)]
+  swapped = kernel.recipe.kernel == "sm90_fp8_fp4_gemm_swapped"
+  num_math = kernel.threads // 32 - (1 if swapped else 8)
+  math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
+  if swapped:
+    return [*math, "TMA loads"]
   decode = [f"decoding {i}" for i in range(4)]
   return [*math, "TMA loads", "idle", "idle", "idle", *decode]

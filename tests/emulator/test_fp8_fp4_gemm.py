@@ -1,5 +1,7 @@
 """The FP8 GEMM with FP4 weights is right under a harsher memory model."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from tests.emulator.fp4_gemm_case import Fp4Case, fp4_case, roles
 from tests.gpu.fp4_data import EXACT, WIDE
 
 NUM_SEEDS = 6
+
+swapped = functools.partial(fp4_case, swapped=True)
 
 CASES = [
   # Several tiles a CTA, a last block of K that is not full, odd sizes.
@@ -26,6 +30,26 @@ CASES = [
   fp4_case(70, 300, 416, block_n=96, cluster_n=2, exponents=EXACT),
   fp4_case(300, 200, 256, block_n=128, num_slabs=2, with_c=True),
   fp4_case(66, 40, 160, groups=3, block_n=64, with_c=True, float32_out=True),
+  # Few rows: odd sizes, several K blocks a stage, splits, both warpgroups.
+  swapped(1, 72, 300, stage_k_blocks=1, num_splits=1, exponents=EXACT),
+  swapped(15, 130, 512, stage_k_blocks=2, num_splits=2),
+  swapped(17, 64, 512, stage_k_blocks=4, num_splits=1, float32_out=True),
+  swapped(8, 200, 416, num_splits=1, num_math_warpgroups=2, exponents=EXACT),
+  swapped(64, 100, 544, stage_k_blocks=1, num_splits=4, with_c=True),
+  swapped(128, 90, 512, stage_k_blocks=1, num_splits=2),
+  swapped(4, 70, 288, groups=3, num_splits=2, with_c=True, float32_out=True),
+  swapped(3, 9, 33, num_splits=1, num_stages=1, exponents=EXACT),
+  # Groups that the tensor cores cannot have.
+  swapped(5, 70, 672, num_splits=1, stage_k_blocks=1, exponents=WIDE),
+  swapped(
+    20,
+    64,
+    512,
+    num_splits=2,
+    stage_k_blocks=2,
+    exponents=(107, 126),
+    float32_out=True,
+  ),
 ]
 
 

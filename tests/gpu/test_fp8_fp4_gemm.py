@@ -10,7 +10,7 @@ import pytest
 
 import jax_deepgemm as jd
 from jax_deepgemm.heuristics.device import H200
-from jax_deepgemm.heuristics.fp8_fp4_gemm import legal_configs_of
+from jax_deepgemm.heuristics.fp8_fp4_gemm import legal_configs
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Fp8Fp4GemmProblem
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import kernel_library, sm90_fp8_fp4_gemm
@@ -73,7 +73,7 @@ def test_every_configuration_is_right(monkeypatch, m, float32_out, with_c):
   dtype = np.dtype(np.float32 if float32_out else jnp.bfloat16)
   c = jnp.ones((1, m, 400), dtype) if with_c else None
   expected = fp4_product(a, b, c)
-  configs = list(legal_configs_of(problem, H200))
+  configs = list(legal_configs(problem, H200))
   for config in configs:
     kernel_library.library().prefetch(sm90_fp8_fp4_gemm.recipe_of(config))
   bound = FLOAT32_BOUND if float32_out else BFLOAT16_BOUND
