@@ -87,7 +87,7 @@ def legal_configs(
           config = _config(problem, slabs, block_n, cluster, stores)
           if config.cluster_size > device.num_sms:
             continue
-          if not (_is_useful(config, problem) and _stores_fit(config)):
+          if not (_is_useful(config, problem) and fits_kernel(config)):
             continue
           num_stages = max_num_stages(config, device)
           if num_stages >= 3:
@@ -126,6 +126,22 @@ def _is_useful(
   if config.cluster_m > 1 and problem.m <= config.block_m:
     return False
   return config.cluster_n == 1 or problem.n > config.block_n
+
+
+def fits_kernel(config: Sm90Fp8Fp4GemmConfig) -> bool:
+  """Whether the kernel has this form."""
+  return _stores_fit(config) and _registers_fit(config)
+
+
+def _registers_fit(config: Sm90Fp8Fp4GemmConfig) -> bool:
+  """Whether the kernel compiles without spills, which was tried.
+
+  With the warps that decode, no more than 216 are left for a thread's sums, and
+  fewer where warps that load have groups to look up.
+  """
+  many_sums = config.num_slabs == 2 and config.block_n == 128
+  adds_in_registers = config.with_c and not config.float32_out
+  return not (many_sums and (adds_in_registers or config.max_groups))
 
 
 def _stores_fit(config: Sm90Fp8Fp4GemmConfig) -> bool:

@@ -27,8 +27,9 @@ struct Sm90Fp8Fp4GemmDecode {
   static constexpr u32 kCodeBytes = kBlockK / 2;          // The same.
   static constexpr u32 kBarrier = 1;
   // With those of the warps that load, no more than there are.
-  static constexpr int kMathRegisters = Traits::kGroupsRows ? 208 : 216;
-  static constexpr int kRegisters = 56;
+  static constexpr bool kManySums = kConfig.num_slabs == 2 && kBlockN == 128;
+  static constexpr int kMathRegisters = kManySums ? 216 : Traits::kGroupsRows ? 200 : 208;
+  static constexpr int kRegisters = kManySums ? 56 : 64;
 
   // Decodes every tile; one warpgroup.
   __device__ static __forceinline__ void run(const Params& params, Smem& smem) {
