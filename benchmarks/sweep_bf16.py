@@ -1,16 +1,19 @@
 """Times many BF16 configurations per case and writes the table of the fastest.
 
 python -m benchmarks.sweep_bf16 --without-c --only-m 4096 --num-forms 12
+python -m benchmarks.sweep_bf16 --without-c --only-m 1 --write-table
 
-Writes benchmarks/results/sweep_bf16.json, which a cost model can be fitted to,
-and jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the heuristics read.
+With up to 256 rows half of the configurations are those with swapped operands.
+Writes benchmarks/results/sweep_bf16.json, which a cost model can be fitted to;
+with --write-table also jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the
+heuristics read.
 """
 
 import argparse
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -18,18 +21,27 @@ import jax.numpy as jnp
 
 from benchmarks import dense_bf16, provenance, results, sweep
 from jax_deepgemm.heuristics import tuned_bf16
-from jax_deepgemm.heuristics.bf16_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.bf16_gemm import Config, estimate
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
-  Sm90Bf16GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+  legal_swapped_configs,
+)
+from jax_deepgemm.jit import Recipe
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_bf16_gemm
+from jax_deepgemm.primitives import (
+  launch,
+  sm90_bf16_gemm,
+  sm90_bf16_gemm_swapped,
+)
 from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing.kernel_times import profile_times
 
+_NUM_WITHOUT_HINT = 2
 _TABLE = pathlib.Path(tuned_bf16.__file__).parent / tuned_bf16.TABLE
 
 
@@ -37,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_bf16")
   parser.add_argument("--num-forms", type=int, default=16, metavar="N")
   parser.add_argument("--num-tests", type=int, default=12, metavar="N")
+  parser.add_argument("--write-table", action="store_true")
   dense_bf16.add_filters(parser)
   parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
@@ -49,40 +62,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     for problem in dense_bf16.filtered(results.bf16_problems(), arguments)
   }
   sweep.compile_all(
-    sm90_bf16_gemm.recipe(config)
-    for configs in candidates.values()
-    for config in configs
+    recipe_of(config) for configs in candidates.values() for config in configs
   )
   fields = provenance.collect(sweep.METHOD, arguments.commit)
   rows = []
   for problem, configs in candidates.items():
     rows += time_problem(problem, configs, device, arguments.num_tests)
     results.write(results.RESULTS / "sweep_bf16.json", fields, rows)
-  sweep.write_table(rows, _TABLE, _name_of)
+  if arguments.write_table:
+    sweep.write_table(rows, _TABLE, _name_of)
   return 0
 
 
 def candidates_of(
   problem: Bf16GemmProblem, device: Device, count: int
-) -> list[Sm90Bf16GemmConfig]:
-  """Returns the `count` configurations with the least estimates.
+) -> list[Config]:
+  """Returns `count` configurations, those with the least estimates.
 
-  Of those that differ in staging buffers alone, the one of least estimate.
+  Half of them have swapped operands, where there are such. Of those that differ
+  in staging buffers or the hint to L2 alone, the one of least estimate; but the
+  first are there without a hint too, of which the cost model knows nothing.
   """
-  configs = sorted(
-    legal_configs(problem, device),
-    key=lambda config: estimate_seconds(problem, config, device),
-  )
-  forms: dict[Any, Sm90Bf16GemmConfig] = {}
-  for config in configs:
-    form = dataclasses.replace(config, num_stages=0, num_store_slots=0)
+  swapped = _forms(problem, device, legal_swapped_configs(problem, device))
+  swapped = swapped[: count // 2 - _NUM_WITHOUT_HINT]
+  swapped += [
+    dataclasses.replace(form, evict_first=False)
+    for form in swapped[:_NUM_WITHOUT_HINT]
+  ]
+  plain = _forms(problem, device, legal_configs(problem, device))
+  return [*plain[: count - len(swapped)], *swapped]
+
+
+def _forms(
+  problem: Bf16GemmProblem, device: Device, configs: Iterable[Config]
+) -> list[Any]:
+  """Returns those that differ in more than that, the cheapest first."""
+  costs = {config: estimate(problem, config, device) for config in configs}
+  forms: dict[Any, Config] = {}
+  for config in sorted(costs, key=costs.__getitem__):
+    if isinstance(config, Sm90Bf16GemmSwappedConfig):
+      form = dataclasses.replace(config, evict_first=True)
+    else:
+      form = dataclasses.replace(config, num_stages=0, num_store_slots=0)
     forms.setdefault(form, config)
-  return list(forms.values())[:count]
+  return list(forms.values())
+
+
+def recipe_of(config: Config) -> Recipe:
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    return sm90_bf16_gemm_swapped.recipe(config)
+  return sm90_bf16_gemm.recipe(config)
 
 
 def time_problem(
   problem: Bf16GemmProblem,
-  configs: Sequence[Sm90Bf16GemmConfig],
+  configs: Sequence[Config],
   device: Device,
   num_tests: int,
 ) -> list[dict[str, Any]]:
@@ -109,10 +143,13 @@ def time_problem(
 
 
 def program(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig, device: Device
+  problem: Bf16GemmProblem, config: Config, device: Device
 ) -> Callable[..., jax.Array]:
   """Returns a jitted launch of `config` over operands in the kernel's form."""
-  call = sm90_bf16_gemm.kernel_call(problem, config, device, Options())
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    call = sm90_bf16_gemm_swapped.kernel_call(problem, config, Options())
+  else:
+    call = sm90_bf16_gemm.kernel_call(problem, config, device, Options())
   dtype = jnp.float32 if problem.float32_out else jnp.bfloat16
   result = jax.ShapeDtypeStruct((1, problem.m, problem.n), dtype)
   aliases = {2: 0} if problem.with_c else {}

@@ -13,6 +13,7 @@ from jax_deepgemm.heuristics import (
   fp8_gemm,
   m_grouped_fp8_gemm,
   sm90_bf16_gemm,
+  sm90_bf16_gemm_swapped,
   sm90_fp8_gemm,
   sm90_fp8_gemm_swapped,
   tuned,
@@ -20,9 +21,6 @@ from jax_deepgemm.heuristics import (
   tuned_grouped,
 )
 from jax_deepgemm.heuristics import sm90_k_grouped_fp8_gemm as k_grouped
-from jax_deepgemm.heuristics.bf16_gemm_cost import (
-  estimate_seconds as estimate_bf16_seconds,
-)
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
   estimate_grouped_seconds,
@@ -66,6 +64,15 @@ def _legal_fp8(
   )
 
 
+def _legal_bf16(
+  problem: sm90_bf16_gemm.Bf16GemmProblem, device: Device
+) -> Iterable[bf16_gemm.Config]:
+  return itertools.chain(
+    sm90_bf16_gemm.legal_configs(problem, device),
+    sm90_bf16_gemm_swapped.legal_swapped_configs(problem, device),
+  )
+
+
 FP8 = Family(
   name=tuned.FAMILY,
   problem_name=tuned.problem_name,
@@ -80,9 +87,9 @@ BF16 = Family(
   name=tuned_bf16.FAMILY,
   problem_name=tuned_bf16.problem_name,
   key_of=tuned_bf16.key_of,
-  legal=sm90_bf16_gemm.legal_configs,
+  legal=_legal_bf16,
   choose=bf16_gemm.choose,
-  estimate=estimate_bf16_seconds,
+  estimate=bf16_gemm.estimate,
   operands=tuning_operands.bf16,
   call=tuning_operands.call_bf16,
 )

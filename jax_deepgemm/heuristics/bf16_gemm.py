@@ -1,9 +1,14 @@
 """Which configuration computes a BF16 GEMM."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.bf16_gemm_swapped_cost import (
+  estimate_swapped_seconds,
+)
 from jax_deepgemm.heuristics.choice import of_block_sizes, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.raster import strip_width
@@ -13,7 +18,14 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+  legal_swapped_configs,
+)
+from jax_deepgemm.heuristics.swapped_tile import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
+
+Config = Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig
 
 
 def choose(
@@ -22,8 +34,10 @@ def choose(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
+  batch_invariant: bool = False,
+  prefetch_weights: bool = False,
   user: UserTable = EMPTY,
-) -> Sm90Bf16GemmConfig:
+) -> Config:
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job.
@@ -33,6 +47,9 @@ def choose(
     device: what computes it.
     num_sms: multiprocessors to use; all of the device's if None.
     block_size_multiple_of: what block_m and block_n must be multiples of.
+    batch_invariant: K is summed up in one order whatever the problem's sizes.
+    prefetch_weights: B is fetched to L2 before the previous kernel ends, where
+      the kernel can.
     user: what was measured on the user's GPU; it goes before all else.
 
   Raises:
@@ -40,7 +57,16 @@ def choose(
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
-  legal = legal_configs(problem, device)
+  swapped = fit_launch(
+    legal_swapped_configs(problem, device, prefetch_weights=prefetch_weights),
+    problem,
+    device,
+    may_wait=num_sms is None,
+    splits=not batch_invariant,
+  )
+  legal: Iterator[Config] = itertools.chain(
+    legal_configs(problem, device), swapped
+  )
   return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),
     (
@@ -48,8 +74,15 @@ def choose(
       tuned_bf16.lookup(problem, device),
     ),
     tuned_bf16.key_of,
-    lambda config: estimate_seconds(problem, config, device),
+    lambda config: estimate(problem, config, device),
   )
+
+
+def estimate(problem: Bf16GemmProblem, config: Config, device: Device) -> float:
+  """Returns the estimated seconds of either kernel."""
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    return estimate_swapped_seconds(problem, config, device)
+  return estimate_seconds(problem, config, device)
 
 
 def raster_width(

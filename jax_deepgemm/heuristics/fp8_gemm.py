@@ -21,8 +21,8 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
-  num_ctas,
 )
+from jax_deepgemm.heuristics.swapped_tile import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
@@ -57,12 +57,12 @@ def choose(
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
-  swapped = _swapped_configs(
+  swapped = fit_launch(
+    legal_swapped_configs(problem, device, prefetch_weights=prefetch_weights),
     problem,
     device,
     may_wait=num_sms is None,
     splits=not batch_invariant,
-    prefetch_weights=prefetch_weights,
   )
   legal: Iterator[Config] = itertools.chain(
     legal_configs(problem, device), swapped
@@ -83,28 +83,6 @@ def estimate(problem: Fp8GemmProblem, config: Config, device: Device) -> float:
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     return estimate_swapped_seconds(problem, config, device)
   return estimate_seconds(problem, config, device)
-
-
-def _swapped_configs(
-  problem: Fp8GemmProblem,
-  device: Device,
-  *,
-  may_wait: bool,
-  splits: bool,
-  prefetch_weights: bool,
-) -> Iterator[Sm90Fp8GemmSwappedConfig]:
-  """Returns those whose CTAs fit one to a multiprocessor, unless `may_wait`.
-
-  The kernel does not walk tiles: with more CTAs it would not be known how many
-  multiprocessors it takes.
-  """
-  for config in legal_swapped_configs(
-    problem, device, prefetch_weights=prefetch_weights
-  ):
-    if config.num_splits > 1 and not splits:
-      continue
-    if may_wait or num_ctas(problem, config) <= device.num_sms:
-      yield config
 
 
 def raster_width(

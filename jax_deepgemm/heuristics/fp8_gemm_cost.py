@@ -28,14 +28,26 @@ _OVERLAP_LOSS = 0.12  # Of the shorter of computing and moving data.
 
 
 def estimate_seconds(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmConfig,
+  device: Device,
+  *,
+  weight_bytes: float = 1.0,
 ) -> float:
-  """Returns the estimated run time of `config` on `device`."""
+  """Returns the estimated run time of `config` on `device`.
+
+  Args:
+    problem: what is computed.
+    config: how.
+    device: what computes it.
+    weight_bytes: bytes in memory of an element of B.
+  """
   tiles_m, tiles_n = num_tiles(problem, config)
   clusters = device.num_sms // config.cluster_size
   waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
   compute = waves * tile_cycles(problem, config) / CLOCK
-  memory = _bytes(problem) / (_BANDWIDTH_SHARE * device.memory_bandwidth)
+  bandwidth = _BANDWIDTH_SHARE * device.memory_bandwidth
+  memory = _bytes(problem, weight_bytes) / bandwidth
   shorter, longer = sorted((compute, memory))
   return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
 
@@ -55,10 +67,10 @@ def tile_cycles(
   return _TILE_CYCLES + store + stages * _stage_cycles(config, live_rows)
 
 
-def _bytes(problem: Fp8GemmProblem) -> int:
+def _bytes(problem: Fp8GemmProblem, weight_bytes: float) -> float:
   output = problem.m * problem.n * problem.out_bytes
   output *= 2 if problem.with_c else 1
-  operands = (problem.m + problem.n) * problem.k
+  operands = (problem.m + problem.n * weight_bytes) * problem.k
   return problem.num_groups * (operands + output)
 
 

@@ -1,113 +1,37 @@
 """Estimated run time of an FP8 GEMM with swapped operands.
 
-Time goes into reading B. CTAs that are there at one time read at the memory's
-rate if enough of their bytes are on the way, however many multiprocessors they
-lie on: what counts is that all of them have equally much to read. The constants
-are measurements of single things on an H200, but for the loss with many tokens,
-which is fitted to benchmarks/results/sweep_fp8_swapped.json.
+The loss with many tokens is fitted to
+benchmarks/results/sweep_fp8_swapped.json.
 """
 
+from jax_deepgemm.heuristics import swapped_cost
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
-  cta_stages,
-  num_ctas,
 )
 
-_CLOCK = 1.755e9
-_LAUNCH_SECONDS = 2.4e-6  # Of a kernel that does nothing.
-_FIRST_BYTES_SECONDS = 0.9e-6  # Maps, and memory when it is idle.
-_STORE_SECONDS = 0.4e-6  # The last sums to global memory.
-_EXCHANGE_SECONDS = 0.5e-6  # Sums to other CTAs, and waiting for theirs.
-_EXCHANGE_BYTES_PER_CYCLE = 32  # Sent or received by one CTA.
-# The latency of loaded memory, as bytes on the way that it takes to reach a
-# share of the bandwidth: 48 KB on each of 132 multiprocessors saturate it.
-_BYTES_IN_FLIGHT = 6.3e6
-# Share of the bandwidth that reads of so many bytes in a row get. Not measured:
-# pages of the memory are 1 KB.
-_RUN_SHARE = {128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
-_INGEST_BYTES_PER_CYCLE = 60  # Data that one multiprocessor can take in.
 _ROUND_CYCLES = 150  # Barriers, and the latency of products in flight.
-_LOAD_CYCLES = 180  # Between two boxes that one thread asks for.
-# A tile of 64 tokens takes 1.14 times as long as all of the above says, one of
-# 128 tokens 1.32 times; up to 16 it is right.
-_FEW_TOKENS = 16
+# A tile of 64 tokens takes 1.14 times as long as all else says, one of 128
+# tokens 1.32 times; up to 16 it is right.
 _TOKENS_THAT_DOUBLE = 350
-# CTAs of a cluster are within one GPC, and some multiprocessors remain.
-_CLUSTER_SHARE = {1: 1.0, 2: 1.0, 4: 0.91, 8: 0.85}
 
 
 def estimate_swapped_seconds(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmSwappedConfig, device: Device
 ) -> float:
   """Returns the estimated run time of `config` on `device`."""
-  ctas = num_ctas(problem, config)
-  slots = resident_ctas(config, device)
-  waves = -(-ctas // slots)
-  present = -(-ctas // waves)
-  stages = cta_stages(problem, config)
-  wave = max(
-    _read_seconds(config, device, present, stages),
-    _multiply_seconds(config, device, present, stages),
+  stage = swapped_cost.StageTimes(
+    cycles=_stage_cycles(config),
+    num_boxes=3,
+    run_bytes=config.stage_k_blocks * BLOCK_K,
+    tokens_that_double=_TOKENS_THAT_DOUBLE,
   )
-  # CTAs that share a multiprocessor hide most of what is between two of them.
-  between = (waves - 1) * _FIRST_BYTES_SECONDS / config.ctas_per_sm
-  exposed = _stage_cycles(config) / _CLOCK  # The last stage has been read.
-  fixed = _LAUNCH_SECONDS + _FIRST_BYTES_SECONDS + _STORE_SECONDS
-  seconds = waves * wave + between + exposed + _exchange_seconds(config)
-  many = max(0, config.block_m - _FEW_TOKENS) / _TOKENS_THAT_DOUBLE
-  return (fixed + seconds) * (1 + many)
-
-
-def resident_ctas(config: Sm90Fp8GemmSwappedConfig, device: Device) -> int:
-  """Returns how many CTAs the device holds at one time, at least a cluster."""
-  share = _CLUSTER_SHARE[config.num_splits]
-  clusters = device.num_sms * config.ctas_per_sm * share / config.num_splits
-  return max(1, int(clusters)) * config.num_splits
-
-
-def _read_seconds(
-  config: Sm90Fp8GemmSwappedConfig, device: Device, present: int, stages: int
-) -> float:
-  weights = config.stage_k_blocks * config.block_n * BLOCK_K
-  tokens = config.stage_k_blocks * config.block_m * BLOCK_K
-  in_flight = present * min(config.num_stages, stages) * weights
-  share = _RUN_SHARE[config.stage_k_blocks * BLOCK_K]
-  share *= min(1, in_flight / _BYTES_IN_FLIGHT)
-  bandwidth = share * device.memory_bandwidth
-  memory = present * stages * weights / bandwidth
-  on_one_sm = -(-present // device.num_sms)
-  ingest = on_one_sm * stages * (weights + tokens) / _INGEST_BYTES_PER_CYCLE
-  ask = 3 * stages * _LOAD_CYCLES
-  return max(memory, ingest / _CLOCK, ask / _CLOCK)
-
-
-def _multiply_seconds(
-  config: Sm90Fp8GemmSwappedConfig, device: Device, present: int, stages: int
-) -> float:
-  on_one_sm = -(-present // device.num_sms)
-  warpgroups = on_one_sm * config.num_math_warpgroups
-  tensor_cores = warpgroups * stages * _mma_cycles(config)
-  return max(tensor_cores, stages * _stage_cycles(config)) / _CLOCK
-
-
-def _mma_cycles(config: Sm90Fp8GemmSwappedConfig) -> float:
-  """Cycles of the tensor cores for a warpgroup's part of one stage."""
-  # Instructions with few columns wait for their rows from shared memory.
-  return config.stage_k_blocks * 4 * max(16, config.block_m / 2)
+  return swapped_cost.estimate_seconds(problem, config, device, stage)
 
 
 def _stage_cycles(config: Sm90Fp8GemmSwappedConfig) -> float:
-  """Cycles that a warpgroup needs for a stage if nothing holds it up."""
   rounds = config.stage_k_blocks // config.mma_k_blocks
   # The last product of a round is promoted while nothing multiplies.
   exposed = _ROUND_CYCLES + config.block_m + 16
-  return _mma_cycles(config) + rounds * exposed
-
-
-def _exchange_seconds(config: Sm90Fp8GemmSwappedConfig) -> float:
-  if config.num_splits == 1:
-    return 0.0
-  sent = config.block_m * config.block_n * 4
-  return _EXCHANGE_SECONDS + sent / _EXCHANGE_BYTES_PER_CYCLE / _CLOCK
+  return swapped_cost.mma_cycles(config) + rounds * exposed

@@ -12,6 +12,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
+from jax_deepgemm.heuristics.swapped_tile import SwappedTile
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "fp8_gemm"
@@ -20,14 +21,7 @@ FAMILY = "fp8_gemm"
 def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
   """Returns what tells `config` from the others that are legal."""
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
-    return (
-      "swapped",
-      config.num_math_warpgroups,
-      config.stage_k_blocks,
-      config.num_splits,
-      config.ctas_per_sm,
-      int(config.evict_first),
-    )
+    return swapped_key(config)
   return (
     config.num_math_warpgroups,
     config.num_slabs,
@@ -37,6 +31,18 @@ def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
     config.cluster_n,
     config.num_store_slots,
     config.num_early_boxes,
+  )
+
+
+def swapped_key(config: SwappedTile) -> Key:
+  """Returns the same of a configuration with swapped operands."""
+  return (
+    "swapped",
+    config.num_math_warpgroups,
+    config.stage_k_blocks,
+    config.num_splits,
+    config.ctas_per_sm,
+    int(config.evict_first),
   )
 
 

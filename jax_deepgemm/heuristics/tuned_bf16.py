@@ -5,15 +5,20 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
 )
-from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+)
+from jax_deepgemm.heuristics.tuned import swapped_key, table
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "bf16_gemm"
 TABLE = "tuned_sm90_bf16.json"
 
 
-def key_of(config: Sm90Bf16GemmConfig) -> Key:
+def key_of(config: Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig) -> Key:
   """Returns what tells `config` from the others that are legal."""
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    return swapped_key(config)
   return (
     config.num_math_warpgroups,
     config.num_slabs,

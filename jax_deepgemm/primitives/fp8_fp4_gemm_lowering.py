@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from jax_deepgemm.primitives import fp4_reference
+from jax_deepgemm.primitives import fp4_reference, sm90_fp8_fp4_gemm
 from jax_deepgemm.primitives.gemm_lowering import Lowering
 
 
@@ -16,11 +16,7 @@ def _kernel(
   c: jax.Array | None = None,
   **params: Any,
 ) -> jax.Array:
-  del a, sfa, b, sfb, c, params
-  raise NotImplementedError(
-    "fp8_fp4_gemm has no Hopper kernel; pass what cast_back_from_fp4 returns"
-    " to fp8_gemm_nt, which quantises it to fp8"
-  )
+  return sm90_fp8_fp4_gemm.run(a, sfa, b, sfb, c, **params)
 
 
 LOWERING = Lowering("fp8_fp4_gemm", _kernel, fp4_reference.fp8_fp4_gemm)

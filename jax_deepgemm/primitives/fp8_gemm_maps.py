@@ -42,6 +42,40 @@ def operand_map(
   )
 
 
+def codes_map(
+  index: int,
+  shape: tuple[int, int, int],
+  *,
+  box_rows: int,
+  box_k_blocks: int,
+) -> TensorMap:
+  """Returns the map of buffer `index`, FP4 codes of `shape` (g, rows, k).
+
+  Two codes share a byte, and rows are a multiple of 16 bytes apart. Boxes are
+  those of `operand_map`, of half as many bytes; several blocks split K.
+  """
+  groups, rows, k = shape
+  pitch = align(k, 32) // 2
+  block = BLOCK_K // 2
+  if box_k_blocks > 1:
+    return TensorMap(
+      index=index,
+      dtype="u8",
+      dims=(block, rows, ceil_div(k, BLOCK_K), groups),
+      strides=(pitch, block, rows * pitch),
+      box=(block, box_rows, box_k_blocks, 1),
+      swizzle=64,
+    )
+  return TensorMap(
+    index=index,
+    dtype="u8",
+    dims=(pitch, rows, groups),
+    strides=(pitch, rows * pitch),
+    box=(block, box_rows, 1),
+    swizzle=64,
+  )
+
+
 def scale_map(
   index: int,
   shape: tuple[int, int, int],

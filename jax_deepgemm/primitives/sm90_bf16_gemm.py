@@ -8,16 +8,23 @@ import numpy as np
 
 from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.environment import ENVIRONMENT
-from jax_deepgemm.heuristics.bf16_gemm import choose, raster_width
+from jax_deepgemm.heuristics.bf16_gemm import Config, choose, raster_width
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+)
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, tuning_file
+from jax_deepgemm.primitives import (
+  launch,
+  sm90_bf16_gemm_swapped,
+  tuning_file,
+)
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.padding import pad_last
@@ -76,10 +83,15 @@ def run(
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
     user=tuning_file.user_table(device),
+    batch_invariant=options.batch_invariant,
+    prefetch_weights=options.pdl,
   )
   if ENVIRONMENT.print_configs:
     print_once(problem, config)
-  call = kernel_call(problem, config, device, options)
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options)
+  else:
+    call = kernel_call(problem, config, device, options)
   result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
   aliases = {} if c is None else {_C: 0}
   (d,) = launch.call((call,), operands, [result], aliases)
@@ -93,7 +105,7 @@ def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:
 
 
 @functools.cache
-def print_once(problem: Any, config: Sm90Bf16GemmConfig) -> None:
+def print_once(problem: Any, config: Config) -> None:
   """What DG_PRINT_CONFIGS asks for."""
   print(f"{problem}: {config}", flush=True)
 

@@ -4,9 +4,8 @@ from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
-  num_ctas,
-  num_tiles_n,
 )
+from jax_deepgemm.heuristics.swapped_tile import num_ctas, num_tiles_n
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch

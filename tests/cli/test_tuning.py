@@ -19,6 +19,7 @@ _SMALL = {
   "fp8 swapped": tuning_shapes.fp8(5, 264, 512),
   "fp8 1d1d c": tuning_shapes.fp8(72, 136, 256, True, True, True),
   "bf16": tuning_shapes.bf16(136, 260, 200),
+  "bf16 swapped": tuning_shapes.bf16(5, 264, 512),
   "bf16 tn c": tuning_shapes.bf16(136, 260, 200, True, True, True, True),
   "m aligned": tuning_shapes.m_grouped_fp8(136, 256, 3, 100),
   "m ragged": tuning_shapes.m_grouped_fp8(136, 256, 3, 100, True, True),

@@ -13,6 +13,10 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Sm90Bf16GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+  legal_swapped_configs,
+)
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_bf16_gemm
 from tests.gpu import bf16_data
@@ -30,15 +34,18 @@ class Case:
     wanted: fields of the configuration; the first legal one is taken.
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
+    swapped: the kernel with swapped operands computes it.
   """
 
   problem: Bf16GemmProblem
   wanted: tuple[tuple[str, int], ...]
   num_sms: int = 2
   num_stages: int = 3
+  swapped: bool = False
 
-  def config(self) -> Sm90Bf16GemmConfig:
-    configs = sorted(legal_configs(self.problem, H200), key=str)
+  def config(self) -> Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig:
+    legal = legal_swapped_configs if self.swapped else legal_configs
+    configs = sorted(legal(self.problem, H200), key=str)
     fits = [
       config
       for config in configs
@@ -49,6 +56,7 @@ class Case:
   def id(self) -> str:
     p = self.problem
     flags = [name for name in ("float32_out", "with_c") if getattr(p, name)]
+    flags += ["swapped"] * self.swapped
     wanted = [f"{name}={value}" for name, value in self.wanted]
     size = f"bf16-{layout(p)}-{p.m}x{p.n}x{p.k}"
     return "-".join([size, *wanted, *flags])
@@ -66,13 +74,24 @@ class Case:
     return roles(kernel)
 
 
-def case(name, m, n, k, *, groups=1, num_sms=2, num_stages=3, **fields):
+def case(
+  name,
+  m,
+  n,
+  k,
+  *,
+  groups=1,
+  num_sms=2,
+  num_stages=3,
+  swapped=False,
+  **fields,
+):
   """Returns a case of layout `name`, "nt" for example."""
   flags = {flag: fields.pop(flag, False) for flag in ("float32_out", "with_c")}
   problem = Bf16GemmProblem(
     m, n, k, groups, name[0] == "t", name[1] == "n", **flags
   )
-  return Case(problem, tuple(fields.items()), num_sms, num_stages)
+  return Case(problem, tuple(fields.items()), num_sms, num_stages, swapped)
 
 
 def layout(problem):
@@ -101,10 +120,12 @@ def out_dtype(problem):
   return np.dtype(name)
 
 
-def run(case, emulator, seed):
-  """Returns D as the emulator computes it."""
+def run(case, emulator, seed, arrays=None):
+  """Returns D as the emulator computes it, from `operands` unless given."""
   problem = case.problem
-  arrays = [None if x is None else jnp.asarray(x) for x in operands(problem)]
+  if arrays is None:
+    arrays = operands(problem)
+  arrays = [None if x is None else jnp.asarray(x) for x in arrays]
   config = case.config()
   choose, call = sm90_bf16_gemm.choose, launch.call
   sm90_bf16_gemm.choose = lambda *args, **kwargs: config
@@ -143,6 +164,9 @@ def wrong_elements(case, result):
 
 def roles(kernel):
   """Returns what each warp of a launch does."""
-  num_math = kernel.threads // 32 - 4
+  swapped = kernel.recipe.kernel == "sm90_bf16_gemm_swapped"
+  num_math = kernel.threads // 32 - (1 if swapped else 4)
   math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
+  if swapped:
+    return [*math, "TMA loads"]
   return [*math, "TMA loads", "idle", "idle", "idle"]

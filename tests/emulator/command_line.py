@@ -21,6 +21,8 @@ from tests.emulator import (
   test_m_grouped_fp8_gemm,
 )
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
+from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
+from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
@@ -37,6 +39,7 @@ CASES = (
   *test_fp8_gemm.CASES,
   *SWAPPED_CASES,
   *test_bf16_gemm.CASES,
+  *BF16_SWAPPED_CASES,
   *test_m_grouped_fp8_gemm.CASES,
   *test_m_grouped_bf16_gemm.CASES,
   *test_k_grouped_fp8_gemm.CASES,
@@ -46,6 +49,7 @@ ALL_MUTATIONS = (
   *MUTATIONS,
   *SWAPPED_MUTATIONS,
   *BF16_MUTATIONS,
+  *BF16_SWAPPED_MUTATIONS,
   *M_GROUPED_MUTATIONS,
   *M_GROUPED_BF16_MUTATIONS,
   *K_GROUPED_MUTATIONS,

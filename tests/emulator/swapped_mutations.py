@@ -5,8 +5,8 @@ from tests.emulator.swapped_cases import swapped
 
 _GEMM = "kernels/sm90_fp8_gemm_swapped.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_swapped_load.cuh"
-_TYPES = "kernels/sm90_fp8_gemm_swapped_types.cuh"
-_STORE = "kernels/sm90_fp8_gemm_swapped_store.cuh"
+_TILE = "common/swapped_tile.cuh"
+_STORE = "common/swapped_store.cuh"
 
 _SPLIT = swapped(11, 101, 1024, stage_k_blocks=2, num_splits=2)
 _TWO_WARPGROUPS = swapped(
@@ -100,7 +100,7 @@ SWAPPED_MUTATIONS = (
   # Splits.
   Mutation(
     "swapped_splits_overlap",
-    _TYPES,
+    _TILE,
     "num_stages * (rank + 1) / kNumSplits",
     "num_stages",
     _SPLIT,
@@ -129,7 +129,7 @@ SWAPPED_MUTATIONS = (
   Mutation(
     "swapped_all_sent_to_one_place",
     _STORE,
-    "work_.rank * Traits::kOwnFragments + ",
+    "work_.rank * Fragments::kOwn + ",
     "",
     _FEW_FRAGMENTS,
   ),

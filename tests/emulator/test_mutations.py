@@ -3,6 +3,7 @@
 import pytest
 
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
+from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.emulator import Emulator
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
@@ -16,6 +17,7 @@ ALL = (
   *MUTATIONS,
   *SWAPPED_MUTATIONS,
   *BF16_MUTATIONS,
+  *BF16_SWAPPED_MUTATIONS,
   *M_GROUPED_MUTATIONS,
   *M_GROUPED_BF16_MUTATIONS,
 )

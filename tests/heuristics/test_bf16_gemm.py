@@ -1,13 +1,14 @@
 """Choices of the BF16 GEMM: legal, pure, covering the output."""
 
+import itertools
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from benchmarks import results
 from jax_deepgemm.heuristics import tuned_bf16
-from jax_deepgemm.heuristics.bf16_gemm import choose, raster_width
-from jax_deepgemm.heuristics.bf16_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.bf16_gemm import choose, estimate, raster_width
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   ATOM_ROWS,
@@ -15,6 +16,11 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+  legal_swapped_configs,
+)
+from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
 from jax_deepgemm.heuristics.tuned import table
 
 problems = st.builds(
@@ -36,8 +42,12 @@ def test_every_problem_has_a_choice_that_fits_the_device(problem, name):
   device = device_named(name)
   config = choose(problem, device)
   assert config.smem_bytes <= device.smem_bytes
-  assert config.num_stages >= 3
   assert config.num_threads <= 1024
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    assert config.block_m >= problem.m
+    assert config.block_n * num_tiles_n(problem, config) >= problem.n
+    return
+  assert config.num_stages >= 3
   tiles_m, tiles_n = num_tiles(problem, config)
   assert config.block_m * config.cluster_m * tiles_m >= problem.m
   assert config.block_n * config.cluster_n * tiles_n >= problem.n
@@ -51,10 +61,12 @@ def test_every_problem_has_a_choice_that_fits_the_device(problem, name):
 def test_the_choice_is_the_cheapest_unless_it_was_measured(problem):
   config = choose(problem, H200)
   if tuned_bf16.lookup(problem, H200) is None:
-    cost = estimate_seconds(problem, config, H200)
+    cost = estimate(problem, config, H200)
     assert all(
-      cost <= estimate_seconds(problem, other, H200)
-      for other in legal_configs(problem, H200)
+      cost <= estimate(problem, other, H200)
+      for other in itertools.chain(
+        legal_configs(problem, H200), legal_swapped_configs(problem, H200)
+      )
     )
 
 
@@ -89,7 +101,9 @@ def test_a_large_product_reuses_what_it_loads():
 
 def test_few_rows_are_multiplied_in_small_tiles_on_all_multiprocessors():
   problem = Bf16GemmProblem(1, 2112, 7168)
-  config = choose(problem, H200)
+  config = min(
+    legal_configs(problem, H200), key=lambda c: estimate(problem, c, H200)
+  )
   assert config.block_m == 64
   assert config.a_rows == 8
   assert num_tiles(problem, config)[1] * config.cluster_size >= 66

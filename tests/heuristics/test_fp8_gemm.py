@@ -18,8 +18,8 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
-  num_tiles_n,
 )
+from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
 
 problems = st.builds(
   Fp8GemmProblem,

@@ -11,15 +11,14 @@ from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.fp8_gemm import choose
 from jax_deepgemm.heuristics.fp8_gemm_swapped_cost import (
   estimate_swapped_seconds,
-  resident_ctas,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
-  cta_stages,
   legal_swapped_configs,
-  num_ctas,
 )
+from jax_deepgemm.heuristics.swapped_cost import resident_ctas
+from jax_deepgemm.heuristics.swapped_tile import cta_stages, num_ctas
 
 _DECODE = Fp8GemmProblem(1, 4096, 7168)
 

@@ -16,9 +16,13 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Sm90Bf16GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+  legal_swapped_configs,
+)
 from jax_deepgemm.jit import JitSettings, headers
 from jax_deepgemm.jit.compiler import compile_kernel
-from jax_deepgemm.primitives.sm90_bf16_gemm import recipe
+from jax_deepgemm.primitives import sm90_bf16_gemm, sm90_bf16_gemm_swapped
 
 NUM_SAMPLED = 12
 
@@ -60,7 +64,33 @@ def _fullest():
   return random.Random(1).sample(full, NUM_SAMPLED)
 
 
-@pytest.mark.parametrize("configs", [_chosen, _sampled, _fullest])
+def _sampled_swapped():
+  """Of each width the form with the fewest registers to spare, and others."""
+  flags = list(itertools.product((False, True), repeat=4))
+  unique = {}
+  for m, form in itertools.product((8, 16, 48, 64, 128, 160, 256), flags):
+    problem = Bf16GemmProblem(m, 4096, 65536, 1, *form)
+    for config in legal_swapped_configs(problem, H200, prefetch_weights=True):
+      unique[dataclasses.replace(config, num_stages=2)] = config
+  configs = sorted(unique.values(), key=str)
+  spare = {c: c.max_registers - c.block_m // 2 for c in configs}
+  widths = {c.block_m for c in configs}
+  tightest = [
+    min((c for c in configs if c.block_m == width), key=spare.__getitem__)
+    for width in sorted(widths)
+  ]
+  return [*tightest, *random.Random(0).sample(configs, NUM_SAMPLED)]
+
+
+def recipe(config):
+  if isinstance(config, Sm90Bf16GemmSwappedConfig):
+    return sm90_bf16_gemm_swapped.recipe(config)
+  return sm90_bf16_gemm.recipe(config)
+
+
+@pytest.mark.parametrize(
+  "configs", [_chosen, _sampled, _fullest, _sampled_swapped]
+)
 def test_no_form_spills_or_serialises(tmp_path, configs):
   settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)
   recipes = sorted({recipe(config) for config in configs()}, key=str)
@@ -74,8 +104,15 @@ def test_no_form_spills_or_serialises(tmp_path, configs):
   assert not complaints
 
 
-def test_python_and_cuda_name_the_same_fields():
-  text = headers()["kernels/sm90_bf16_gemm_types.cuh"]
-  body = text.split("struct Sm90Bf16GemmConfig {")[1].split("constexpr")[0]
+@pytest.mark.parametrize(
+  ("kernel", "config"),
+  [
+    ("sm90_bf16_gemm", Sm90Bf16GemmConfig),
+    ("sm90_bf16_gemm_swapped", Sm90Bf16GemmSwappedConfig),
+  ],
+)
+def test_python_and_cuda_name_the_same_fields(kernel, config):
+  text = headers()[f"kernels/{kernel}_types.cuh"]
+  body = text.split(f"struct {config.__name__} {{")[1].split("constexpr")[0]
   fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
-  assert fields == [f.name for f in dataclasses.fields(Sm90Bf16GemmConfig)]
+  assert fields == [f.name for f in dataclasses.fields(config)]

@@ -77,7 +77,7 @@ def test_c_is_aliased_to_the_result():
 
 @pytest.mark.parametrize("layout", ["nt", "nn", "tn", "tt"])
 @pytest.mark.parametrize(
-  "shape", [(1, 2112, 7168), (4096, 576, 7168), (4096, 16384, 7168)]
+  "shape", [(300, 2112, 7168), (4096, 576, 7168), (4096, 16384, 7168)]
 )
 def test_boxes_are_what_tma_takes(layout, shape):
   for tensor in _maps(_launch(layout, *shape)).values():

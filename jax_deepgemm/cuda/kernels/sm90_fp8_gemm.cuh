@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/promote.cuh"
+#include "kernels/sm90_fp8_fp4_gemm_decode.cuh"
 #include "kernels/sm90_fp8_gemm_load.cuh"
 #include "kernels/sm90_fp8_gemm_store.cuh"
 
@@ -17,6 +18,7 @@ struct Sm90Fp8Gemm {
   using Params = typename Work::Params;
   using Load = Sm90Fp8GemmLoad<kConfig, Work>;
   using Store = Sm90Fp8GemmStore<kConfig, Work>;
+  using Decode = Sm90Fp8Fp4GemmDecode<kConfig, Work>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -45,15 +47,23 @@ struct Sm90Fp8Gemm {
     if (warp < Traits::kNumMathWarps) {
       // Loads of groups take more than 24 registers.
       constexpr int kMost = Traits::kGroupsRows ? 232 : 240;
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
+      if constexpr (Traits::kDecodes) {
+        ptx::acquire_registers<Decode::kMathRegisters>();
+      } else if constexpr (kConfig.num_math_warpgroups == 2) {
+        ptx::acquire_registers<kMost>();
+      }
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
       multiply_tiles(params, smem, warp);
+    } else if (Traits::kDecodes && warp >= Traits::kNumMathWarps + 4) {
+      if constexpr (Traits::kDecodes) Decode::run(params, smem);
     } else {
       constexpr int kFew = Traits::kGroupsRows ? 40 : 24;
-      if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
+      if constexpr (Traits::kDecodes || kConfig.num_math_warpgroups == 2) {
+        ptx::release_registers<kFew>();
+      }
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
-      if (warp == Traits::kNumMathWarps + 1) Load::scales(params, smem, lane);
+      if (!Traits::kDecodes && warp == Traits::kNumMathWarps + 1) Load::scales(params, smem, lane);
       if (Traits::kGroupsRows && warp >= Traits::kNumMathWarps + 2) fill(params, smem, warp, lane);
       __syncwarp();
     }
@@ -104,6 +114,7 @@ struct Sm90Fp8Gemm {
     for (Stage& stage : smem.stages) {
       ptx::mbarrier_init(stage.full, 1 + Traits::kScaleLanes);
       ptx::mbarrier_init(stage.empty, kConfig.cluster_size() * Traits::kNumMathWarps);
+      if constexpr (Traits::kDecodes) ptx::mbarrier_init(stage.extra.decoded, Decode::kNumWarps);
     }
     ptx::mbarrier_init_fence();
   }
@@ -178,7 +189,7 @@ struct Sm90Fp8Gemm {
 #pragma unroll 1
     for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
       Stage& stage = ring.stage();
-      if (!ready) wait(stage.full, ring.parity());
+      if (!ready) wait(Traits::operands(stage), ring.parity());
       finish_stage(worker, ring, stage, ready);
     }
   }
@@ -218,7 +229,7 @@ struct Sm90Fp8Gemm {
       const u32 first_row = Traits::slab_row(worker.warp, slab);
       float acc[kConfig.stage_k_blocks][kAccumulators];
       before(slab);
-      if (slab == 0 && !ready) wait(stage.full, ring.parity());
+      if (slab == 0 && !ready) wait(Traits::operands(stage), ring.parity());
 #pragma unroll
       for (int k_block = 0; k_block < kConfig.stage_k_blocks; ++k_block) {
         start_block_mma<kConfig.block_n>(acc[k_block],
@@ -256,6 +267,14 @@ struct Sm90Fp8Gemm {
         const RowScales left = {rows.upper * sfb[0], rows.lower * sfb[0]};
         const RowScales right = {rows.upper * sfb[1], rows.lower * sfb[1]};
         wait_block_mma<kPending>(acc[kBlock]);
+        if constexpr (Traits::kDecodes) {
+          if (Decode::is_wide(stage)) {
+            Decode::add_groups(stage, Traits::slab_row(worker.warp, slab), worker.lane, rows,
+                               acc[kBlock], sum, kFirst);
+            if (last) finish_stage(worker, ring, stage, ready);
+            return;
+          }
+        }
         // Before the promotion, so that the next load starts as early as possible.
         if (last) finish_stage(worker, ring, stage, ready);
         promote_blocks<kSplit>(sum, acc[kBlock], left, right, split, kFirst && kBlock == 0);
@@ -291,7 +310,7 @@ struct Sm90Fp8Gemm {
         ptx::mbarrier_arrive_remote(stage.empty, worker.lane);
     }
     ring.advance();
-    ready = ptx::mbarrier_test_wait(ring.stage().full, ring.parity());
+    ready = ptx::mbarrier_test_wait(Traits::operands(ring.stage()), ring.parity());
   }
 };
 

@@ -51,8 +51,12 @@ struct Sm90Fp8GemmLoad {
         } else {
           live_rows(params, stage, row, k_block, live_slabs, rank);
         }
-        operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
-                                         group, rank);
+        if constexpr (Traits::kDecodes) {
+          codes(stage, params.b, columns.main, k_block, group, rank);
+        } else {
+          operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
+                                           group, rank);
+        }
         if constexpr (Traits::kShares) {
           operand<(kConfig.cluster_m > 1)>(stage.b[0] + Traits::Columns::kMain * kBlockK,
                                            params.b_rest, stage.full, columns.rest, k_block, group,
@@ -129,6 +133,20 @@ struct Sm90Fp8GemmLoad {
                                                  u32 group, u32 rank) {
     if (kShared && !is_turn(k_block, rank)) return;
     box<kShared>(smem, map, full, row, k_block, group);
+  }
+
+  // Loads FP4 codes of a tile's rows of B to the second half of where they are to be decoded.
+  __device__ static __forceinline__ void codes(Stage& stage, const ptx::TensorMap* map, u32 row,
+                                               u32 k_block, u32 group, u32 rank) {
+    constexpr u32 kBytes = kBlockK / 2;  // Of a row of codes.
+    u8* target = stage.b[0] + Traits::kBlockN * kBytes;
+    if constexpr (kConfig.cluster_m > 1) {
+      constexpr u16 kAllCtas = (1 << kConfig.cluster_m) - 1;
+      if (!is_turn(k_block, rank)) return;
+      ptx::tma_load_multicast(target, map, stage.full, kAllCtas, k_block * kBytes, row, group);
+    } else {
+      ptx::tma_load(target, map, stage.full, k_block * kBytes, row, group);
+    }
   }
 
   // Loads what a box of `map` holds, to all CTAs of the cluster if it is shared.

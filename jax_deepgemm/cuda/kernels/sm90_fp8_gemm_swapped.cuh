@@ -8,7 +8,6 @@
 
 #include "common/promote.cuh"
 #include "kernels/sm90_fp8_gemm_swapped_load.cuh"
-#include "kernels/sm90_fp8_gemm_swapped_store.cuh"
 #include "ptx/warp.cuh"
 
 namespace jdg {
@@ -17,7 +16,7 @@ template <Sm90Fp8GemmSwappedConfig kConfig>
 struct Sm90Fp8GemmSwapped {
   using Traits = Sm90Fp8GemmSwappedTraits<kConfig>;
   using Load = Sm90Fp8GemmSwappedLoad<kConfig>;
-  using Store = Sm90Fp8GemmSwappedStore<kConfig>;
+  using Store = SwappedStore<Traits>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -33,7 +32,7 @@ struct Sm90Fp8GemmSwapped {
     Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
     const u32 lane = threadIdx.x % 32;
-    const Work work(params);
+    const Work work(params.num_n, params.num_k_blocks);
     if (lane == 0) prepare(params, smem, work, warp);
     __syncthreads();
     // The other CTAs of the cluster are awaited before the first word is sent to them; their

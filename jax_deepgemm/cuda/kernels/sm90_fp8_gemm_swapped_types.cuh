@@ -3,6 +3,7 @@
 
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
+#include "common/swapped_store.cuh"
 #include "mma/sm90_fp8.cuh"
 #include "ptx/sync.cuh"
 
@@ -42,8 +43,10 @@ struct Sm90Fp8GemmSwappedParams {
 };
 
 // What follows from a configuration.
-template <Sm90Fp8GemmSwappedConfig kConfig>
+template <Sm90Fp8GemmSwappedConfig kOwnConfig>
 struct Sm90Fp8GemmSwappedTraits {
+  static constexpr Sm90Fp8GemmSwappedConfig kConfig = kOwnConfig;
+  using Params = Sm90Fp8GemmSwappedParams;
   static constexpr int kBlockM = kConfig.block_m;
   static constexpr int kBlockN = kConfig.block_n();
   static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
@@ -52,14 +55,12 @@ struct Sm90Fp8GemmSwappedTraits {
   static constexpr int kNumThreads = kNumMathWarps * 32 + 32;
   static constexpr int kAccumulators = kBlockM / 2;
 
+  using Fragments = SwappedFragments<kBlockM, kNumMathWarps, kNumSplits>;
+  using Work = SwappedWork<kBlockN, kStageKBlocks, kNumSplits>;
+  using Sums = float[kAccumulators];
+
   static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
   static_assert(128 % kBlockN == 0, "the rows of B of a tile have one scale");
-
-  // A fragment is what a warp's four accumulators of a thread hold: 16 rows of B and 8 of A. The
-  // fragments of a tile are dealt out to the CTAs of the cluster, which sum them over the splits.
-  static constexpr int kNumFragments = kBlockM / 8 * kNumMathWarps;
-  static constexpr int kOwnFragments = ceil_div(kNumFragments, kNumSplits);
-  static constexpr int kReceived = kNumSplits > 1 ? kNumSplits * kOwnFragments : 0;
 
   // One object per stage, so that the main loop moves one address from stage to stage.
   struct alignas(1024) Stage {
@@ -73,10 +74,8 @@ struct Sm90Fp8GemmSwappedTraits {
 
   struct Smem {
     Stage stages[kConfig.num_stages];
-    // Fragments of this CTA from every split. No stage's memory: the CTAs of a cluster do not
-    // finish at the same time.
-    uint4 received[kReceived > 0 ? kReceived : 1][32];
-    float transposed[kNumMathWarps][8][20];  // A fragment per warp; 20 spreads it over the banks.
+    uint4 received[Fragments::kSlots][32];
+    float transposed[kNumMathWarps][8][20];
     ptx::Mbarrier all_received;
   };
 
@@ -85,26 +84,6 @@ struct Sm90Fp8GemmSwappedTraits {
       ((kBlockM + kBlockN) * kBlockK + kBlockM * 4 + (kConfig.sfb_per_row ? kBlockN * 4 : 0));
 
   using Ring = StageRing<Stage, kConfig.num_stages>;
-  using Sums = float[kAccumulators];
-
-  // What one CTA computes: rows of B, and stages of K from `first_stage` to before `end_stage`.
-  struct Work {
-    u32 rank;
-    u32 group;
-    u32 column;  // Of D.
-    u32 first_stage;
-    u32 end_stage;
-
-    __device__ __forceinline__ explicit Work(const Sm90Fp8GemmSwappedParams& params)
-        : rank(kNumSplits > 1 ? ptx::cluster_cta_rank() : 0) {
-      const u32 tile = blockIdx.x / kNumSplits;
-      group = tile / params.num_n;
-      column = (tile - group * params.num_n) * kBlockN;
-      const u32 num_stages = (params.num_k_blocks + kStageKBlocks - 1) / kStageKBlocks;
-      first_stage = num_stages * rank / kNumSplits;
-      end_stage = num_stages * (rank + 1) / kNumSplits;
-    }
-  };
 };
 
 }  // namespace jdg

@@ -86,6 +86,20 @@ struct DenseWork {
   }
 };
 
+// Whether B comes as FP4 codes, which a warpgroup of its own decodes.
+template <typename Work>
+inline constexpr bool kDecodesB = false;
+
+struct Nothing {};
+
+// What a stage has beside operands and scales where B is decoded.
+template <int kBlockN>
+struct DecodedStage {
+  u32 exponents[kBlockN];  // Four of 32 codes each, a row of B.
+  uint2 extremes[4];       // Of a warp's rows of B.
+  ptx::Mbarrier decoded;   // Filled by those who decode, awaited by math.
+};
+
 // What follows from a configuration.
 template <Sm90Fp8GemmConfig kConfig, typename Work = DenseWork>
 struct Sm90Fp8GemmTraits {
@@ -95,15 +109,17 @@ struct Sm90Fp8GemmTraits {
   static constexpr int kNumStages = kConfig.num_stages;
   static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
   static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
-  static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
+  static constexpr bool kDecodes = kDecodesB<Work>;
+  static constexpr int kNumThreads = kNumMathWarps * 32 + (kDecodes ? 256 : 128);
   static constexpr int kAccumulators = kBlockN / 2;
   // Wide tiles have their columns from two places, each with its row of sfb. Others start at
   // multiples of gcd(kBlockN, 128), so they may reach into a second row of sfb.
   static constexpr bool kShares = !kConfig.sfb_per_row && kBlockN > 128;
-  static constexpr bool kSplitsScale = !kConfig.sfb_per_row && !kShares && 128 % kBlockN != 0;
+  static constexpr bool kSplitsScale =
+      !kConfig.sfb_per_row && !kShares && !kDecodes && 128 % kBlockN != 0;
   using Columns = TileColumns<kBlockN, kShares>;
   // One lane per scale of B and stage.
-  static constexpr int kScaleLanes = kConfig.sfb_per_row ? 0 : kStageKBlocks * 2;
+  static constexpr int kScaleLanes = kConfig.sfb_per_row || kDecodes ? 0 : kStageKBlocks * 2;
   using Boxes = StoreBoxes<Columns::kMain, Columns::kRest, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
   static constexpr bool kGroupsRows = kConfig.groups_rows();
@@ -124,6 +140,8 @@ struct Sm90Fp8GemmTraits {
   static_assert(!kGroupsRows || (!kConfig.sfb_per_row && !kConfig.with_c),
                 "there is no use for it");
   static_assert(kScaleLanes <= 32, "one warp loads the scales of a stage");
+  static_assert(!kDecodes || (kBlockN <= 128 && kStageKBlocks == 1 && !kConfig.sfb_per_row),
+                "a thread decodes a row of B in place");
 
   // One object per stage, so that the main loop moves one address from stage to stage.
   struct alignas(1024) Stage {
@@ -133,6 +151,7 @@ struct Sm90Fp8GemmTraits {
     float sfb[kStageKBlocks][kConfig.sfb_per_row ? kBlockN : 2];
     ptx::Mbarrier full;   // Filled by TMA and the scale warp, awaited by math.
     ptx::Mbarrier empty;  // Released by math of all CTAs of the cluster.
+    [[no_unique_address]] Conditional<kDecodes, DecodedStage<kBlockN>, Nothing> extra;
   };
 
   // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
@@ -159,11 +178,21 @@ struct Sm90Fp8GemmTraits {
   using Smem = Conditional<kGroupsRows, GroupedSmem, WorkSmem>;
 
   static constexpr u32 kTransactionBytes =
-      kStageKBlocks * ((kConfig.a_rows + kBlockN) * kBlockK + kScaleRows * 4 +
-                       (kConfig.sfb_per_row ? kBlockN * 4 : 0));
+      kStageKBlocks *
+      ((kConfig.a_rows + kBlockN) * kBlockK + kScaleRows * 4 +
+       (kConfig.sfb_per_row ? kBlockN * 4 : 0) - (kDecodes ? kBlockN * kBlockK / 2 : 0));
   static constexpr u32 kSlabBytes = 64 * kBlockK;  // Of A in one K block.
 
   using Ring = StageRing<Stage, kNumStages>;
+
+  // What math awaits of a stage.
+  __device__ static __forceinline__ ptx::Mbarrier& operands(Stage& stage) {
+    if constexpr (kDecodes) {
+      return stage.extra.decoded;
+    } else {
+      return stage.full;
+    }
+  }
 
   __device__ static __forceinline__ u32 cta_rank() {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;

@@ -1,29 +1,35 @@
-// Sums over the splits of K, and the way to D, of the Hopper FP8 GEMM with swapped operands.
+// Sums over the splits of K, and the way to D, of GEMMs with swapped operands.
 #pragma once
 
 #include "common/accumulate.cuh"
-#include "kernels/sm90_fp8_gemm_swapped_types.cuh"
+#include "common/pipeline.cuh"
+#include "common/swapped_tile.cuh"
 #include "ptx/cluster.cuh"
 #include "ptx/copy.cuh"
 #include "ptx/mbarrier_count.cuh"
 
 namespace jdg {
 
-template <Sm90Fp8GemmSwappedConfig kConfig>
-class Sm90Fp8GemmSwappedStore {
+// `Traits` are a kernel's. Its `Params` have c, d, m and pitch; its `Smem` has
+//   uint4 received[Fragments::kSlots][32], float transposed[kNumMathWarps][8][20], all_received:
+// fragments of this CTA from every split, a fragment of each warp (20 spreads it over the banks),
+// and the barrier that counts what has arrived. None is a stage's memory: the CTAs of a cluster do
+// not finish at the same time.
+template <typename Traits>
+class SwappedStore {
  public:
-  using Traits = Sm90Fp8GemmSwappedTraits<kConfig>;
+  using Fragments = typename Traits::Fragments;
+  using Params = typename Traits::Params;
   using Smem = typename Traits::Smem;
   using Work = typename Traits::Work;
   using Sums = typename Traits::Sums;
-  using Element = typename ElementType<kConfig.float32_out>::Type;
+  using Element = typename ElementType<Traits::kConfig.float32_out>::Type;
   static constexpr u32 kNumSplits = Traits::kNumSplits;
   static constexpr u32 kNumMathWarps = Traits::kNumMathWarps;
-  static constexpr u32 kNumFragments = Traits::kNumFragments;
+  static constexpr u32 kNumFragments = Fragments::kCount;
 
-  __device__ __forceinline__ Sm90Fp8GemmSwappedStore(const Sm90Fp8GemmSwappedParams& params,
-                                                     const Work& work, Smem& smem, u32 warp,
-                                                     u32 lane)
+  __device__ __forceinline__ SwappedStore(const Params& params, const Work& work, Smem& smem,
+                                          u32 warp, u32 lane)
       : params_(params), work_(work), smem_(smem), warp_(warp), lane_(lane) {}
 
   // Says how much the other splits will send; before they can.
@@ -39,7 +45,7 @@ class Sm90Fp8GemmSwappedStore {
   __device__ __forceinline__ void store(const Sums& sum) const {
     if constexpr (kNumSplits == 1) {
 #pragma unroll
-      for (int group = 0; group < kConfig.block_m / 8; ++group) {
+      for (int group = 0; group < Traits::kBlockM / 8; ++group) {
         const float x[4] = {sum[4 * group], sum[4 * group + 1], sum[4 * group + 2],
                             sum[4 * group + 3]};
         store_fragment(x, group, warp_);
@@ -53,10 +59,10 @@ class Sm90Fp8GemmSwappedStore {
  private:
   __device__ __forceinline__ void send(const Sums& sum) const {
 #pragma unroll
-    for (int group = 0; group < kConfig.block_m / 8; ++group) {
+    for (int group = 0; group < Traits::kBlockM / 8; ++group) {
       const u32 fragment = group * kNumMathWarps + warp_;
       const u32 owner = fragment % kNumSplits;
-      const u32 place = work_.rank * Traits::kOwnFragments + fragment / kNumSplits;
+      const u32 place = work_.rank * Fragments::kOwn + fragment / kNumSplits;
       ptx::store_async(at(&smem_.received[place][lane_], owner), __float_as_uint(sum[4 * group]),
                        __float_as_uint(sum[4 * group + 1]), __float_as_uint(sum[4 * group + 2]),
                        __float_as_uint(sum[4 * group + 3]), at(&smem_.all_received, owner));
@@ -69,13 +75,13 @@ class Sm90Fp8GemmSwappedStore {
       if (++polls == kMaxPolls) __trap();
     }
 #pragma unroll 1
-    for (u32 own = warp_; own < Traits::kOwnFragments; own += kNumMathWarps) {
+    for (u32 own = warp_; own < Fragments::kOwn; own += kNumMathWarps) {
       const u32 fragment = own * kNumSplits + work_.rank;
       if (fragment >= kNumFragments) break;
       float x[4] = {0, 0, 0, 0};
 #pragma unroll
       for (u32 split = 0; split < kNumSplits; ++split) {
-        const uint4 part = smem_.received[split * Traits::kOwnFragments + own][lane_];
+        const uint4 part = smem_.received[split * Fragments::kOwn + own][lane_];
         x[0] += __uint_as_float(part.x);
         x[1] += __uint_as_float(part.y);
         x[2] += __uint_as_float(part.z);
@@ -104,21 +110,21 @@ class Sm90Fp8GemmSwappedStore {
     if (row >= params_.m || column >= params_.pitch) return;
     float4 y = *reinterpret_cast<const float4*>(&transposed[lane_ / 4][lane_ % 4 * 4]);
     const u64 offset = (static_cast<u64>(work_.group) * params_.m + row) * params_.pitch + column;
-    if constexpr (kConfig.with_c) {
+    if constexpr (Traits::kConfig.with_c) {
       const Element* c = static_cast<const Element*>(params_.c) + offset;
       const float2 left = load_pair(c);
       const float2 right = load_pair(c + 2);
       y = {y.x + left.x, y.y + left.y, y.z + right.x, y.w + right.y};
     }
     Element* d = static_cast<Element*>(params_.d) + offset;
-    if constexpr (kConfig.float32_out) {
+    if constexpr (Traits::kConfig.float32_out) {
       *reinterpret_cast<float4*>(d) = y;
     } else {
       *reinterpret_cast<uint2*>(d) = {ptx::pack_bfloat16(y.x, y.y), ptx::pack_bfloat16(y.z, y.w)};
     }
   }
 
-  const Sm90Fp8GemmSwappedParams& params_;
+  const Params& params_;
   const Work& work_;
   Smem& smem_;
   u32 warp_;

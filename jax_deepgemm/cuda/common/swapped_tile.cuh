@@ -1,0 +1,42 @@
+// What a CTA of a GEMM with swapped operands computes, and what it sums up for its cluster.
+//
+// Rows of B are the 64 rows that an instruction of the tensor cores always has, the rows of A its
+// columns. A cluster has a tile of D and shares out K.
+#pragma once
+
+#include "common/math.cuh"
+#include "ptx/sync.cuh"
+
+namespace jdg {
+
+// A fragment is what a warp's four accumulators of a thread hold: 16 rows of B and 8 of A. The
+// fragments of a tile are dealt out to the CTAs of the cluster, which sum them over the splits.
+template <int kBlockM, int kNumMathWarps, int kNumSplits>
+struct SwappedFragments {
+  static constexpr int kCount = kBlockM / 8 * kNumMathWarps;
+  static constexpr int kOwn = ceil_div(kCount, kNumSplits);
+  static constexpr int kSlots = kNumSplits > 1 ? kNumSplits * kOwn : 1;  // Not 0: an array's size.
+};
+
+// Rows of B, and stages of K from `first_stage` to before `end_stage`.
+template <int kBlockN, int kStageKBlocks, int kNumSplits>
+struct SwappedWork {
+  u32 rank;
+  u32 group;
+  u32 column;  // Of D.
+  u32 first_stage;
+  u32 end_stage;
+
+  // `num_n` tiles lie along N.
+  __device__ __forceinline__ SwappedWork(u32 num_n, u32 num_k_blocks)
+      : rank(kNumSplits > 1 ? ptx::cluster_cta_rank() : 0) {
+    const u32 tile = blockIdx.x / kNumSplits;
+    group = tile / num_n;
+    column = (tile - group * num_n) * kBlockN;
+    const u32 num_stages = (num_k_blocks + kStageKBlocks - 1) / kStageKBlocks;
+    first_stage = num_stages * rank / kNumSplits;
+    end_stage = num_stages * (rank + 1) / kNumSplits;
+  }
+};
+
+}  // namespace jdg

@@ -1,0 +1,15 @@
+// The entry point of the Hopper BF16 GEMM with swapped operands.
+#pragma once
+
+#include "kernels/sm90_bf16_gemm_swapped.cuh"
+
+// A macro for the reason given in kernels/sm90_bf16_gemm_entry.cuh. The order of the parameters is
+// that of primitives/sm90_bf16_gemm_swapped.py.
+#define JDG_SM90_BF16_GEMM_SWAPPED_ENTRY(Kernel)                                           \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, Kernel::kCtasPerSm)    \
+      sm90_bf16_gemm_swapped(const __grid_constant__ jdg::ptx::TensorMap a,                \
+                             const __grid_constant__ jdg::ptx::TensorMap b, const void* c, \
+                             void* d, jdg::u32 m, jdg::u32 pitch, jdg::u32 num_k_blocks,   \
+                             jdg::u32 num_n) {                                             \
+    Kernel::run({&a, &b, c, d, m, pitch, num_k_blocks, num_n});                            \
+  }

@@ -1,0 +1,88 @@
+// Configuration, parameters and shared memory of the Hopper FP8 GEMM with FP4 weights and swapped
+// operands.
+#pragma once
+
+#include "common/fp4_decode.cuh"
+#include "common/pipeline.cuh"
+#include "common/swapped_tile.cuh"
+#include "mma/sm90_fp8_rows.cuh"
+
+namespace jdg {
+
+// Mirrors `Sm90Fp8Fp4GemmSwappedConfig` in heuristics/sm90_fp8_fp4_gemm_swapped.py.
+struct Sm90Fp8Fp4GemmSwappedConfig {
+  int block_m;              // Rows of A, all of them: wgmma's N.
+  int num_math_warpgroups;  // Each has 64 rows of B.
+  int num_stages;
+  int stage_k_blocks;     // K blocks that are loaded together.
+  int mma_k_blocks;       // K blocks whose products are in flight at a time.
+  int num_splits;         // CTAs of a cluster, which share out K.
+  int ctas_per_sm;        // CTAs that have room on one multiprocessor.
+  bool prefetch_weights;  // Fetch the first stages of B to L2 before the previous kernel ends.
+  bool evict_first;       // What L2 holds of B is the first to be replaced.
+  bool float32_out;       // D and C are float32, else bfloat16.
+  bool with_c;
+
+  constexpr int block_n() const { return num_math_warpgroups * 64; }
+};
+
+struct Sm90Fp8Fp4GemmSwappedParams {
+  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;    // {K / 2, N, group}, or {64, N, K / 128, group}: bytes of codes.
+  const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
+  const u32* exponents;       // [group, n, num_k_blocks]: four UE8M0 scales of 32 codes each.
+  const void* c;              // [group, m, pitch]; if with_c.
+  void* d;                    // [group, m, pitch].
+  u32 m;
+  u32 n;
+  u32 pitch;  // Elements of a row of C and D, a multiple of 4.
+  u32 num_k_blocks;
+  u32 num_fp4_groups;  // Groups of 32 along K.
+  u32 num_n;           // Tiles along N.
+};
+
+// What follows from a configuration.
+template <Sm90Fp8Fp4GemmSwappedConfig kOwnConfig>
+struct Sm90Fp8Fp4GemmSwappedTraits {
+  static constexpr Sm90Fp8Fp4GemmSwappedConfig kConfig = kOwnConfig;
+  using Params = Sm90Fp8Fp4GemmSwappedParams;
+  static constexpr int kBlockM = kConfig.block_m;
+  static constexpr int kBlockN = kConfig.block_n();
+  static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
+  static constexpr int kNumSplits = kConfig.num_splits;
+  static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
+  static constexpr int kNumThreads = kNumMathWarps * 32 + 32;
+  static constexpr int kAccumulators = kBlockM / 2;
+  static constexpr int kCodeBytes = kBlockK / 2;  // Of a row of B in a K block.
+
+  using Fragments = SwappedFragments<kBlockM, kNumMathWarps, kNumSplits>;
+  using Work = SwappedWork<kBlockN, kStageKBlocks, kNumSplits>;
+  using Sums = float[kAccumulators];
+
+  static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
+  static_assert(kStageKBlocks % kConfig.mma_k_blocks == 0, "a stage is whole rounds of products");
+
+  // One object per stage, so that the main loop moves one address from stage to stage.
+  struct alignas(1024) Stage {
+    u8 b[kStageKBlocks][kBlockN * kCodeBytes];
+    u8 a[kStageKBlocks][kBlockM * kBlockK];
+    float sfa[kStageKBlocks][kBlockM];
+    ptx::Mbarrier full;   // Filled by TMA, awaited by math.
+    ptx::Mbarrier empty;  // Released by math.
+  };
+
+  struct Smem {
+    Stage stages[kConfig.num_stages];
+    uint4 received[Fragments::kSlots][32];
+    float transposed[kNumMathWarps][8][20];
+    ptx::Mbarrier all_received;
+    Fp4MagnitudeTable magnitudes;
+  };
+
+  static constexpr u32 kTransactionBytes =
+      kStageKBlocks * (kBlockM * kBlockK + kBlockN * kCodeBytes + kBlockM * 4);
+
+  using Ring = StageRing<Stage, kConfig.num_stages>;
+};
+
+}  // namespace jdg

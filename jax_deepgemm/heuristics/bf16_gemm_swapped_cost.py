@@ -1,0 +1,51 @@
+"""Estimated run time of a BF16 GEMM with swapped operands.
+
+Nothing is fitted to this kernel: sums need no promotion, so a stage costs what
+the tensor cores take, and half of what many tokens lose in FP8 is assumed.
+"""
+
+from jax_deepgemm.heuristics import swapped_cost
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.sm90_bf16_gemm import (
+  ATOM_ROWS,
+  LINE_BYTES,
+  Bf16GemmProblem,
+)
+from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
+  Sm90Bf16GemmSwappedConfig,
+)
+
+_STAGE_CYCLES = 250  # What a stage costs however little is in it,
+_BARRIER_CYCLES = 20  # and on top of what is in it.
+_TOKENS_THAT_DOUBLE = 700
+
+
+def estimate_swapped_seconds(
+  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, device: Device
+) -> float:
+  """Returns the estimated run time of `config` on `device`."""
+  cycles = swapped_cost.mma_cycles(config) + _BARRIER_CYCLES
+  stage = swapped_cost.StageTimes(
+    cycles=max(_STAGE_CYCLES, cycles),
+    num_boxes=_boxes_of_a(config) + _boxes_of_b(config),
+    run_bytes=LINE_BYTES * _lines_in_a_row(config),
+    tokens_that_double=_TOKENS_THAT_DOUBLE,
+  )
+  return swapped_cost.estimate_seconds(problem, config, device, stage)
+
+
+def _lines_in_a_row(config: Sm90Bf16GemmSwappedConfig) -> int:
+  """Returns how many lines of a stage of B follow each other in memory."""
+  if config.b_mn_major:
+    return config.num_math_warpgroups
+  return config.stage_k_blocks
+
+
+def _boxes_of_a(config: Sm90Bf16GemmSwappedConfig) -> int:
+  if config.a_mn_major:
+    return config.stage_k_blocks * config.a_rows // ATOM_ROWS
+  return 1
+
+
+def _boxes_of_b(config: Sm90Bf16GemmSwappedConfig) -> int:
+  return config.num_math_warpgroups if config.b_mn_major else 1
