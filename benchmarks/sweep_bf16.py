@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from benchmarks import dense_bf16, provenance, results, sweep
 from jax_deepgemm.heuristics import tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import Config, estimate
+from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
@@ -79,8 +80,9 @@ def candidates_of(
 ) -> list[Config]:
   """Returns `count` configurations, those with the least estimates.
 
-  Half of them have swapped operands, where there are such. Of those that differ
-  in staging buffers or the hint to L2 alone, the one of least estimate; but the
+  Half of them have swapped operands, where there are such, and a third the sums
+  of two tiles, of which the cost model says nothing. Of those that differ in
+  staging buffers or the hint to L2 alone, the one of least estimate; but the
   first are there without a hint too, of which the cost model knows nothing.
   """
   swapped = _forms(problem, device, legal_swapped_configs(problem, device))
@@ -89,8 +91,11 @@ def candidates_of(
     dataclasses.replace(form, evict_first=False)
     for form in swapped[:_NUM_WITHOUT_HINT]
   ]
+  two_sums = _forms(problem, device, legal_two_sums_configs(problem, device))
+  two_sums = two_sums[: count // 3]
   plain = _forms(problem, device, legal_configs(problem, device))
-  return [*plain[: count - len(swapped)], *swapped]
+  plain = plain[: count - len(swapped) - len(two_sums)]
+  return [*plain, *two_sums, *swapped]
 
 
 def _forms(
