@@ -4,6 +4,9 @@ How long groups are is not known, so problems about as long share an entry.
 """
 
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
+)
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
@@ -11,6 +14,7 @@ from jax_deepgemm.heuristics.tuned import table
 from jax_deepgemm.heuristics.user_table import Key, UserTable
 
 M_GROUPED = "m_grouped_fp8_gemm"
+M_GROUPED_BF16 = "m_grouped_bf16_gemm"
 _TABLE = "tuned_sm90_grouped.json"
 _BOX_ROWS = 4  # What rows are counted in where TMA loads scales of A.
 
@@ -55,5 +59,26 @@ def m_grouped_name(problem: MGroupedFp8GemmProblem) -> str:
   rows = bucket(problem.expected_m)
   return (
     f"{begins} {out} {problem.num_groups} x {problem.n}x{problem.k},"
+    f" expected_m to {rows}"
+  )
+
+
+def m_grouped_bf16_keys(
+  problem: MGroupedBf16GemmProblem, device: Device, user: UserTable
+) -> tuple[Key | None, Key | None]:
+  """Returns the user's key and the package's, each None if there is none."""
+  return keys(M_GROUPED_BF16, m_grouped_bf16_name(problem), device, user)
+
+
+def m_grouped_bf16_name(problem: MGroupedBf16GemmProblem) -> str:
+  """Returns the name in the tables of problems about as long as `problem`.
+
+  Where groups begin changes nothing of their tiles.
+  """
+  layout = "nn" if problem.b_mn_major else "nt"
+  out = "f32" if problem.float32_out else "bf16"
+  rows = bucket(problem.expected_m)
+  return (
+    f"{layout} {out} {problem.num_groups} x {problem.n}x{problem.k},"
     f" expected_m to {rows}"
   )
