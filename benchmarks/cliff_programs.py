@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import functools
-import statistics
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,13 +13,10 @@ from benchmarks.cliff_cases import Shape, group_sizes
 from benchmarks.m_grouped_cases import MGroupedCase
 from benchmarks.m_grouped_operands import operands as m_grouped_operands
 from benchmarks.m_grouped_operands import product as m_grouped_product
+from benchmarks.program_times import Times, profiled
 from benchmarks.results import KGroupedCase
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
-from jax_deepgemm.testing import profile
-from jax_deepgemm.testing.cache_flush import CacheFlush
-from jax_deepgemm.testing.kernel_times import PAUSE_SECONDS, times_of_runs
 
-_OURS = "sm90_"  # In the names of the package's kernels.
 _NUM_THREADS = 8
 _NUM_AT_ONCE = 12  # Shapes whose operands are in memory: 30 GB at most.
 
@@ -38,18 +33,6 @@ class Program(NamedTuple):
   make: Callable[[], Any]
   run: Callable[..., jax.Array]
   config: dict[str, Any]
-
-
-class Times(NamedTuple):
-  """Medians in microseconds.
-
-  Attributes:
-    total: of all kernels of a run, copies of operands and results included.
-    kernel: of the package's kernels.
-  """
-
-  total: float
-  kernel: float
 
 
 def operands(shape: Shape) -> tuple[Any, ...]:
@@ -113,8 +96,9 @@ def compiled(shapes: Sequence[Shape]) -> dict[Shape, Program]:
 
 def _compile(shape: Shape) -> Program:
   make = jax.jit(functools.partial(operands, shape)).lower()
+  arguments = jax.eval_shape(lambda: operands(shape))
   with jax_deepgemm.options(implementation="kernel"):
-    run = product(shape).trace(*make.out_info).lower()
+    run = product(shape).trace(*arguments).lower()
   return Program(make.compile(), run.compile(), gemm_config(run))
 
 
@@ -139,35 +123,4 @@ def timed(
       functools.partial(programs[shape].run, *programs[shape].make())
       for shape in part
     ]
-    yield from zip(part, _profiled(calls, num_tests), strict=True)
-
-
-def _profiled(
-  calls: Sequence[Callable[[], jax.Array]], num_tests: int
-) -> list[Times]:
-  gpu = jax.local_devices()[0]
-  for call in calls:
-    jax.block_until_ready(call())
-  flush = CacheFlush(gpu)
-  flush()
-  with profile.record(gpu) as recording:
-    for call in calls:
-      time.sleep(PAUSE_SECONDS)
-      for _ in range(num_tests):
-        flush()
-        result = call()
-      jax.block_until_ready(result)
-  return times_of(recording.events, len(calls), num_tests)
-
-
-def times_of(
-  events: Sequence[profile.KernelEvent], num_calls: int, num_tests: int
-) -> list[Times]:
-  """Returns the times in a profile with a flush before each run."""
-  total, ours = (
-    times_of_runs(events, num_calls, num_tests, name) for name in ("", _OURS)
-  )
-  return [
-    Times(statistics.median(a), statistics.median(b))
-    for a, b in zip(total, ours, strict=True)
-  ]
+    yield from zip(part, profiled(calls, num_tests), strict=True)

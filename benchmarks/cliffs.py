@@ -17,7 +17,8 @@ from typing import Any
 
 from benchmarks import cliff_programs, provenance, results
 from benchmarks.cliff_cases import Pair, fields, floor_us, pairs
-from benchmarks.cliff_programs import Program, Times
+from benchmarks.cliff_programs import Program
+from benchmarks.program_times import Times
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.primitives.target import process_device
 

@@ -14,7 +14,8 @@ from benchmarks import (
   results,
 )
 from benchmarks.cliff_cases import Pair, Shape, floor_us, group_sizes, pairs
-from benchmarks.cliff_programs import Program, Times
+from benchmarks.cliff_programs import Program
+from benchmarks.program_times import Times, times_of
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.testing.profile import KernelEvent
 from tests.gpu import shape_checks
@@ -127,8 +128,8 @@ def test_copies_count_in_the_total_alone():
       _event("slice_fusion", now + 400, 1),
     ]
     now += 1000
-  assert cliff_programs.times_of(events, 1, 3) == [Times(9, 6)]
-  assert cliff_programs.times_of(events, 3, 1) == [
+  assert times_of(events, 1, 3) == [Times(9, 6)]
+  assert times_of(events, 3, 1) == [
     Times(8, 5),
     Times(10, 7),
     Times(9, 6),

@@ -94,6 +94,13 @@ def sums_of(shape):
   return sums
 
 
+def compiled_sums(shape):
+  """Returns `sums_of(shape)`, compiled for the benchmark's operands."""
+  operands = jax.eval_shape(lambda: cliff_programs.operands(shape))
+  d = jax.eval_shape(cliff_programs.product(shape), *operands)
+  return sums_of(shape).lower(operands, d).compile()
+
+
 def _expected(shape, operands, signs):
   a, b = _operands(shape, operands)
 

@@ -21,15 +21,14 @@ def programs():
   """Returns the programs of each shape, compiled in parallel."""
   found = cliff_programs.compiled(_SHAPES)
 
-  def sums(shape):
-    program = found[shape]
-    arguments = program.make.out_info, program.run.out_info
-    return shape_checks.sums_of(shape).lower(*arguments).compile()
-
   with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-    return dict(
-      zip(_SHAPES, zip(found.values(), pool.map(sums, _SHAPES)), strict=True)
-    )
+    sums = pool.map(shape_checks.compiled_sums, _SHAPES)
+    return {
+      shape: (program, sums_of_shape)
+      for (shape, program), sums_of_shape in zip(
+        found.items(), sums, strict=True
+      )
+    }
 
 
 @pytest.mark.parametrize("shape", _SHAPES, ids=str)
