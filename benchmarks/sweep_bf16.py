@@ -3,12 +3,12 @@
 python -m benchmarks.sweep_bf16 --without-c --only-m 4096 --num-forms 12
 
 Writes benchmarks/results/sweep_bf16.json, which a cost model can be fitted to,
-and jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the heuristics read.
+and jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the heuristics read. On
+an H100 both have a name of their own, ending in _h100.
 """
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,8 +30,6 @@ from jax_deepgemm.primitives import launch, sm90_bf16_gemm
 from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing.kernel_times import profile_times
 
-_TABLE = pathlib.Path(tuned_bf16.__file__).parent / tuned_bf16.TABLE
-
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_bf16")
@@ -44,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   if device is None or not device.is_hopper:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
+  table = sweep.table_of(tuned_bf16.TABLE, device)
   candidates = {
     problem: candidates_of(problem, device, arguments.num_forms)
     for problem in dense_bf16.filtered(results.bf16_problems(), arguments)
@@ -57,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   rows = []
   for problem, configs in candidates.items():
     rows += time_problem(problem, configs, device, arguments.num_tests)
-    results.write(results.RESULTS / "sweep_bf16.json", fields, rows)
-  sweep.write_table(rows, _TABLE, _name_of)
+    results.write(sweep.result_of("sweep_bf16", device), fields, rows)
+  sweep.write_table(rows, table, _name_of)
   return 0
 
 

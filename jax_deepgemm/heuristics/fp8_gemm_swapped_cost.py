@@ -21,9 +21,9 @@ _FIRST_BYTES_SECONDS = 0.9e-6  # Maps, and memory when it is idle.
 _STORE_SECONDS = 0.4e-6  # The last sums to global memory.
 _EXCHANGE_SECONDS = 0.5e-6  # Sums to other CTAs, and waiting for theirs.
 _EXCHANGE_BYTES_PER_CYCLE = 32  # Sent or received by one CTA.
-# The latency of loaded memory, as bytes on the way that it takes to reach a
-# share of the bandwidth: 48 KB on each of 132 multiprocessors saturate it.
-_BYTES_IN_FLIGHT = 6.3e6
+# The latency of loaded memory: as many bytes are on the way where it is
+# saturated. An H200's 4.3 TB/s take 48 KB on each of 132 multiprocessors.
+_LOADED_LATENCY = 6.3e6 / 4.3e12
 # Share of the bandwidth that reads of so many bytes in a row get. Not measured:
 # pages of the memory are 1 KB.
 _RUN_SHARE = {128: 0.9, 256: 0.94, 512: 0.98, 1024: 1.0}
@@ -74,7 +74,8 @@ def _read_seconds(
   tokens = config.stage_k_blocks * config.block_m * BLOCK_K
   in_flight = present * min(config.num_stages, stages) * weights
   share = _RUN_SHARE[config.stage_k_blocks * BLOCK_K]
-  share *= min(1, in_flight / _BYTES_IN_FLIGHT)
+  needed = _LOADED_LATENCY * device.memory_bandwidth
+  share *= min(1, in_flight / needed)
   bandwidth = share * device.memory_bandwidth
   memory = present * stages * weights / bandwidth
   on_one_sm = -(-present // device.num_sms)

@@ -15,6 +15,8 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "fp8_gemm"
+TABLE = "tuned_sm90.json"
+_FIRST_CLASS = "h200"  # Its files have no suffix.
 
 
 def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
@@ -43,15 +45,11 @@ def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
 def lookup(problem: Fp8GemmProblem, device: Device) -> Key | None:
   """Returns the key of the fastest measured configuration, or None.
 
-  The table holds for full Hopper chips with 132 multiprocessors; it is made by
-  benchmarks/sweep.py.
+  The tables are made by benchmarks/sweep.py and sweep_swapped.py.
   """
-  if not device.is_hopper or device.num_sms != 132:
-    return None
   if problem.num_groups != 1 or problem.with_c:
     return None
-  name = problem_name(problem)
-  return table("tuned_sm90.json").get(name)
+  return measured(TABLE, problem_name(problem), device)
 
 
 def problem_name(problem: Fp8GemmProblem) -> str:
@@ -61,6 +59,25 @@ def problem_name(problem: Fp8GemmProblem) -> str:
   out += " c" if problem.with_c else ""
   out += f" {problem.num_groups} x" if problem.num_groups != 1 else ""
   return f"{kind} {out} {problem.m}x{problem.n}x{problem.k}"
+
+
+def measured(file_name: str, name: str, device: Device) -> Key | None:
+  """Returns the key of a problem in a table of the device's class, or None."""
+  file_name = file_of(file_name, device)
+  return None if file_name is None else table(file_name).get(name)
+
+
+def file_of(file_name: str, device: Device) -> str | None:
+  """Returns the file of a table for the device's class, or None.
+
+  Args:
+    file_name: of the table of an H200.
+    device: what it is wanted for.
+  """
+  measured_class = device.measured_class
+  if measured_class in (None, _FIRST_CLASS):
+    return measured_class and file_name
+  return f"{file_name.removesuffix('.json')}_{measured_class}.json"
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
 )
-from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.tuned import measured
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "bf16_gemm"
@@ -28,14 +28,11 @@ def key_of(config: Sm90Bf16GemmConfig) -> Key:
 def lookup(problem: Bf16GemmProblem, device: Device) -> Key | None:
   """Returns the key of the fastest measured configuration, or None.
 
-  The table holds for full Hopper chips with 132 multiprocessors; it is made by
-  benchmarks/sweep_bf16.py.
+  The tables are made by benchmarks/sweep_bf16.py.
   """
-  if not device.is_hopper or device.num_sms != 132:
-    return None
   if problem.num_groups != 1:
     return None
-  return table(TABLE).get(problem_name(problem))
+  return measured(TABLE, problem_name(problem), device)
 
 
 def problem_name(problem: Bf16GemmProblem) -> str:

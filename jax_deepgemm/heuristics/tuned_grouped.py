@@ -10,12 +10,12 @@ from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
-from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.tuned import measured
 from jax_deepgemm.heuristics.user_table import Key, UserTable
 
 M_GROUPED = "m_grouped_fp8_gemm"
 M_GROUPED_BF16 = "m_grouped_bf16_gemm"
-_TABLE = "tuned_sm90_grouped.json"
+TABLE = "tuned_sm90_grouped.json"
 _BOX_ROWS = 4  # What rows are counted in where TMA loads scales of A.
 
 
@@ -41,12 +41,15 @@ def keys(
 ) -> tuple[Key | None, Key | None]:
   """Returns the user's key and the package's, each None if there is none.
 
-  The package's table holds for full Hopper chips with 132 multiprocessors.
+  The package's tables are made by benchmarks/sweep_grouped.py.
   """
-  ours = None
-  if device.is_hopper and device.num_sms == 132:
-    ours = table(_TABLE).get(f"{family} {name}")
+  ours = measured(TABLE, package_name(family, name), device)
   return user.key(family, name, device), ours
+
+
+def package_name(family: str, name: str) -> str:
+  """Returns the name of a problem in the package's tables."""
+  return f"{family} {name}"
 
 
 def m_grouped_name(problem: MGroupedFp8GemmProblem) -> str:
