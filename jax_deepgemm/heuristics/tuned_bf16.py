@@ -5,7 +5,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
 )
-from jax_deepgemm.heuristics.tuned import measured
+from jax_deepgemm.heuristics.tuned import measured_alike
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "bf16_gemm"
@@ -32,7 +32,7 @@ def lookup(problem: Bf16GemmProblem, device: Device) -> Key | None:
   """
   if problem.num_groups != 1:
     return None
-  return measured(TABLE, problem_name(problem), device)
+  return measured_alike(TABLE, problem, problem_name, device)
 
 
 def problem_name(problem: Bf16GemmProblem) -> str:
