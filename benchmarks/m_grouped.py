@@ -1,6 +1,7 @@
-"""Times the m-grouped FP8 GEMMs over the cases of DeepGEMM's tests.
+"""Times the m-grouped GEMMs over the cases of DeepGEMM's tests.
 
 python -m benchmarks.m_grouped                  kernel time, caches flushed
+python -m benchmarks.m_grouped --dtype bf16     of BF16, beside XLA's ragged dot
 python -m benchmarks.m_grouped --layout index   contiguous groups by row ids
 python -m benchmarks.m_grouped --end-to-end     cast and GEMM; bf16 ragged dot
 python -m benchmarks.m_grouped --sweep          the tiles of each case
@@ -29,12 +30,16 @@ from benchmarks.m_grouped_operands import (
 from jax_deepgemm.testing import bench
 
 _KERNEL = "sm90_m_grouped"
-_NAME = "m_grouped_fp8"
+_NUM_DOTS = 5  # Runs of XLA's ragged dot, which may take 100 ms.
 _FLUSHED = "caches flushed by a write of up to 8 GB before each run"
 _COUNTED = "TFLOP/s and GB/s count rows that belong to a group"
 _METHOD = (
   f"kernel time from JAX's profiler, {_FLUSHED}; normal random operands;"
   f" {_COUNTED}"
+)
+_BF16_METHOD = (
+  f"{_METHOD}; ragged_dot_us is jax.lax.ragged_dot of the same rows, from the"
+  " first kernel's start to the last one's end"
 )
 _END_TO_END_METHOD = (
   "from the first kernel's start to the last one's end, from JAX's profiler,"
@@ -47,12 +52,19 @@ Timer = Callable[[MGroupedCase, int], Iterator[dict[str, Any]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  arguments = _parser().parse_args(argv)
+  parser = _parser()
+  arguments = parser.parse_args(argv)
+  if arguments.dtype == "bf16" and (arguments.sweep or arguments.end_to_end):
+    parser.error(
+      "--sweep and --end-to-end are of FP8; python -m jax_deepgemm tune"
+      " compares configurations of BF16"
+    )
   if provenance.hopper() is None:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
   path = arguments.output or results.RESULTS / f"{_result_name(arguments)}.json"
-  method = _END_TO_END_METHOD if arguments.end_to_end else _METHOD
+  method = _BF16_METHOD if arguments.dtype == "bf16" else _METHOD
+  method = _END_TO_END_METHOD if arguments.end_to_end else method
   fields = provenance.collect(method, arguments.commit)
   fields["num_tests"] = arguments.num_tests
   timer = _timer(arguments)
@@ -78,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
   mode = parser.add_mutually_exclusive_group()
   mode.add_argument("--end-to-end", action="store_true")
   mode.add_argument("--sweep", action="store_true")
+  parser.add_argument("--dtype", choices=("fp8", "bf16"), default="fp8")
   parser.add_argument("--kind", choices=KINDS)
   parser.add_argument("--layout", choices=("psum", "index"), default="psum")
   parser.add_argument("--only-groups", type=int, metavar="G")
@@ -98,7 +111,7 @@ def selected(arguments: argparse.Namespace) -> list[MGroupedCase]:
   return [
     case
     for kind in kinds
-    for case in cases(kind, arguments.layout)
+    for case in cases(kind, arguments.layout, arguments.dtype)
     if arguments.only_groups in (None, len(case.sizes))
     and arguments.only_m in (None, case.expected_m)
   ]
@@ -107,9 +120,9 @@ def selected(arguments: argparse.Namespace) -> list[MGroupedCase]:
 def _result_name(arguments: argparse.Namespace) -> str:
   """Returns a name of its own for everything that is not the whole."""
   if arguments.end_to_end:
-    return f"{_NAME}_end_to_end"
+    return "m_grouped_fp8_end_to_end"
   parts = [
-    _NAME,
+    f"m_grouped_{arguments.dtype}",
     arguments.kind,
     "index" if arguments.layout == "index" else None,
     arguments.only_groups and f"g{arguments.only_groups}",
@@ -133,7 +146,14 @@ def _time_kernel(
   arguments = operands(case)
   fn = product(case)
   time = bench(fn, *arguments, num_tests=num_tests, kernel_name=_KERNEL)
-  yield row_of(case, time.run, _config(fn, *arguments))
+  config = _config(fn, *arguments)
+  more = {}
+  if case.dtype == "bf16" and case.kind == "ragged":
+    a, b, sizes = arguments
+    b = b.mT.copy()  # Where XLA's product wants it.
+    dot = bench(ragged_dot, a, b, sizes, num_tests=_NUM_DOTS)
+    more["ragged_dot_us"] = round(dot.run.median, 2)
+  yield row_of(case, time.run, config, **more)
 
 
 def _time_end_to_end(
@@ -182,7 +202,8 @@ def means(rows: Sequence[dict[str, Any]]) -> list[str]:
   """Returns for each kind the mean of its ratios, as text."""
   lines = []
   for kind in KINDS:
-    ratios = [row["ratio"] for row in rows if row["case"]["kind"] == kind]
+    of_kind = [row for row in rows if row["case"]["kind"] == kind]
+    ratios = [row["ratio"] for row in of_kind if "ratio" in row]
     if ratios:
       mean = statistics.geometric_mean(ratios)
       lines.append(
@@ -195,11 +216,14 @@ def means(rows: Sequence[dict[str, Any]]) -> list[str]:
 def title(row: dict[str, Any]) -> str:
   """Returns the case of a row as text."""
   case = row["case"]
-  return (
+  text = (
     f"{case['layout']:6} {case['num_groups']:2} x {case['expected_m']:4}"
-    f" ({case['m']:5} rows) x {case['n']:4} x {case['k']:4}, DeepGEMM"
-    f" {row['deepgemm_us']:.0f} us, {row['deepgemm_tflops']:.0f} TFLOP/s"
+    f" ({case['m']:5} rows) x {case['n']:4} x {case['k']:4}"
   )
+  if "deepgemm_us" in row:
+    text += f", DeepGEMM {row['deepgemm_us']:.0f} us,"
+    text += f" {row['deepgemm_tflops']:.0f} TFLOP/s"
+  return text
 
 
 def line(row: dict[str, Any]) -> str:
@@ -207,8 +231,10 @@ def line(row: dict[str, Any]) -> str:
   text = (
     f"{title(row)}: {row['us_median']:8.2f} us ({row['us_min']:.2f} to"
     f" {row['us_max']:.2f}), {row['tflops']:7.2f} TFLOP/s,"
-    f" {row['gbps']:6.1f} GB/s, {row['ratio']:.3f} of DeepGEMM's"
+    f" {row['gbps']:6.1f} GB/s"
   )
+  if "ratio" in row:
+    text += f", {row['ratio']:.3f} of DeepGEMM's"
   if "ragged_dot_us" in row:
     text += f"; bf16 ragged_dot {row['ragged_dot_us']:.2f} us"
   if row["config"]:

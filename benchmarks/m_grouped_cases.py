@@ -1,9 +1,12 @@
-"""Cases of the m-grouped FP8 benchmark, and rows of its results."""
+"""Cases of the m-grouped benchmarks, and rows of their results."""
 
 import pathlib
 from typing import Any, Literal, NamedTuple
 
 from benchmarks import results
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
+)
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
@@ -15,6 +18,7 @@ BASELINE = _FOLDER / "baselines" / "m_grouped_deepgemm_h200.json"
 ALIGNMENT = 128  # Of the first rows of contiguous groups.
 
 Kind = Literal["contiguous", "ragged", "masked"]
+Dtype = Literal["fp8", "bf16"]
 KINDS: tuple[Kind, ...] = ("contiguous", "ragged", "masked")
 
 
@@ -28,6 +32,7 @@ class MGroupedCase(NamedTuple):
     expected_m: what the sizes were drawn around.
     hint: what the function is told of that; None is nothing.
     max_m: rows that a group has room for, if masked.
+    dtype: of A and B; D is bfloat16.
   """
 
   kind: Kind
@@ -38,6 +43,7 @@ class MGroupedCase(NamedTuple):
   expected_m: int
   hint: int | None = None
   max_m: int | None = None
+  dtype: Dtype = "fp8"
 
   @property
   def rows(self) -> int:
@@ -58,27 +64,33 @@ class MGroupedCase(NamedTuple):
     return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in self.sizes)
 
   @property
-  def problem(self) -> MGroupedFp8GemmProblem:
+  def problem(self) -> MGroupedFp8GemmProblem | MGroupedBf16GemmProblem:
     """What the kernel's configuration is chosen for."""
     *lead, m, _ = self.a_shape
     num_groups = len(self.sizes)
     alignment = {"ragged": 1, "masked": m}.get(self.kind, ALIGNMENT)
     m *= lead[0] if lead else 1
     expected_m = self.hint or -(-m // num_groups)
-    return MGroupedFp8GemmProblem(
-      m, self.n, self.k, num_groups, expected_m, alignment
-    )
+    kind = MGroupedFp8GemmProblem
+    if self.dtype == "bf16":
+      kind = MGroupedBf16GemmProblem
+    return kind(m, self.n, self.k, num_groups, expected_m, alignment)
 
   @property
   def num_bytes(self) -> int:
     """Bytes that must move: rows of groups, all of B, scales."""
+    if self.dtype == "bf16":
+      operands = self.rows + len(self.sizes) * self.n
+      return 2 * (operands * self.k + self.rows * self.n)
     a = self.rows * (self.k + 4 * -(-self.k // 128))
     scales_of_b = 4 * -(-self.n // 128) * -(-self.k // 128)
     b = len(self.sizes) * (self.n * self.k + scales_of_b)
     return a + b + 2 * self.rows * self.n
 
 
-def cases(kind: Kind, layout: str = "psum") -> list[MGroupedCase]:
+def cases(
+  kind: Kind, layout: str = "psum", dtype: Dtype = "fp8"
+) -> list[MGroupedCase]:
   """Returns the cases of a kind; `layout` is that of contiguous groups."""
   stored = "masked" if kind == "masked" else "contiguous"
   return [
@@ -91,6 +103,7 @@ def cases(kind: Kind, layout: str = "psum") -> list[MGroupedCase]:
       row["expected_m"],
       row.get("passed_expected_m"),
       row.get("max_m"),
+      dtype,
     )
     for row in results.read(CASES)["rows"]
     if row["kind"] == stored
@@ -100,7 +113,10 @@ def cases(kind: Kind, layout: str = "psum") -> list[MGroupedCase]:
 def row_of(
   case: MGroupedCase, times: Samples, config: dict[str, Any] | None, **more: Any
 ) -> dict[str, Any]:
-  """Returns a row of results, compared with the baseline by TFLOP/s."""
+  """Returns a row of results, compared with the baseline if there is one.
+
+  The baseline has FP8 alone, and is compared with by TFLOP/s.
+  """
   row = results.row((case.rows, case.n, case.k), times, config)
   row["case"] |= {
     "kind": case.kind,
@@ -109,15 +125,15 @@ def row_of(
     "expected_m": case.expected_m,
   }
   config = row.pop("config")
-  microseconds, tflops = baseline(case)
-  return row | {
-    "gbps": round(case.num_bytes / times.median / 1e3, 1),
-    "deepgemm_us": microseconds,
-    "deepgemm_tflops": round(tflops, 2),
-    "ratio": round(row["tflops"] / tflops, 4),
-    **more,
-    "config": config,
-  }
+  row["gbps"] = round(case.num_bytes / times.median / 1e3, 1)
+  if case.dtype == "fp8":
+    microseconds, tflops = baseline(case)
+    row |= {
+      "deepgemm_us": microseconds,
+      "deepgemm_tflops": round(tflops, 2),
+      "ratio": round(row["tflops"] / tflops, 4),
+    }
+  return row | more | {"config": config}
 
 
 def baseline(case: MGroupedCase) -> tuple[float, float]:

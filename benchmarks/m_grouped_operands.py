@@ -1,4 +1,4 @@
-"""Operands of the m-grouped FP8 benchmark, and what it times."""
+"""Operands of the m-grouped benchmarks, and what they time."""
 
 import functools
 from collections.abc import Callable
@@ -15,10 +15,13 @@ _E4M3_MAX = 448.0
 
 
 def operands(case: MGroupedCase) -> tuple[Any, Any, jax.Array]:
-  """Returns random (values, scales) of A and of B, and the layout's array.
+  """Returns random A and B as `product` takes them, and the layout's array.
 
-  Values are normal times 100, which uses most exponents of float8_e4m3fn.
+  For FP8 they are pairs (values, scales). Values are normal times 100, which
+  uses most exponents of float8_e4m3fn.
   """
+  if case.dtype == "bf16":
+    return (*tokens(case), layout_array(case))
   keys = jax.random.split(jax.random.key(0), 4)
   a_scales = (*case.a_shape[:-1], -(-case.k // 128))
   b_scales = (len(case.sizes), -(-case.n // 128), -(-case.k // 128))
@@ -57,15 +60,10 @@ def layout_array(case: MGroupedCase) -> jax.Array:
 
 def product(case: MGroupedCase) -> Callable[..., jax.Array]:
   """Returns the jitted public function of a case: of a, b, layout's array."""
-  if case.kind == "ragged":
-    fn = jax_deepgemm.m_grouped_fp8_gemm_nt_ragged
-  elif case.kind == "masked":
-    fn = jax_deepgemm.m_grouped_fp8_gemm_nt_masked
-  else:
-    fn = functools.partial(
-      jax_deepgemm.m_grouped_fp8_gemm_nt_contiguous,
-      use_psum_layout=case.layout == "psum",
-    )
+  name = f"m_grouped_{case.dtype}_gemm_nt_{case.kind}"
+  fn = getattr(jax_deepgemm, name)
+  if case.kind == "contiguous":
+    fn = functools.partial(fn, use_psum_layout=case.layout == "psum")
   return jax.jit(functools.partial(fn, expected_m=case.hint))
 
 

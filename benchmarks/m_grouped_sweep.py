@@ -103,11 +103,14 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
 def describe(config: dict[str, Any]) -> str:
   """Returns tile, stages, cluster and ways to store."""
   rows = 64 * config["num_math_warpgroups"] * config["num_slabs"]
+  early = ""  # BF16 stores nothing before the next tile.
+  if "num_early_boxes" in config:
+    early = f"/{config['num_early_boxes']}"
   return (
     f"{rows} x {config['block_n']} by {config['num_math_warpgroups']}"
     f" warpgroups, {config['num_stages']} stages of {config['stage_k_blocks']},"
     f" cluster {config['cluster_m']} x {config['cluster_n']}, stores"
-    f" {config['num_store_slots']}/{config['num_early_boxes']}"
+    f" {config['num_store_slots']}{early}"
   )
 
 

@@ -5,7 +5,8 @@ python -m benchmarks.sweep --only-m 1         those with m = 1
 python -m benchmarks.sweep --num-forms 20     more of the legal ones
 
 Writes benchmarks/results/sweep_fp8.json, which the cost model is fitted to, and
-jax_deepgemm/heuristics/tuned_sm90.json, which the heuristics read.
+jax_deepgemm/heuristics/tuned_sm90.json, which the heuristics read. On an H100
+both have a name of their own, ending in _h100.
 """
 
 import argparse
@@ -49,7 +50,7 @@ from jax_deepgemm.testing.kernel_times import PAUSE_SECONDS, profile_times
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
 
-TABLE = pathlib.Path(tuned.__file__).parent / "tuned_sm90.json"
+_TABLES = pathlib.Path(tuned.__file__).parent
 METHOD = (
   "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
   " before each run, a pause before each configuration; normal random operands"
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   if device is None or not device.is_hopper:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
+  table = table_of(tuned.TABLE, device)
   cases = [
     case
     for case in results.dense_cases()
@@ -85,9 +87,32 @@ def main(argv: Sequence[str] | None = None) -> int:
   for case, configs in candidates.items():
     rows += time_case(case, configs, device, arguments.num_tests)
   fields = provenance.collect(METHOD, arguments.commit)
-  results.write(results.RESULTS / "sweep_fp8.json", fields, rows)
-  write_table(rows, TABLE, name_of)
+  results.write(result_of("sweep_fp8", device), fields, rows)
+  write_table(rows, table, name_of)
   return 0
+
+
+def table_of(file_name: str, device: Device) -> pathlib.Path:
+  """Returns the heuristics' table for `device`; ends if there is none.
+
+  Args:
+    file_name: of the table of an H200.
+    device: that was measured.
+  """
+  file = tuned.file_of(file_name, device)
+  if file is None:
+    raise SystemExit(
+      f"error: the package has no table for {device.name} with"
+      f" {device.num_sms} multiprocessors; python -m jax_deepgemm tune writes"
+      " one of yours"
+    )
+  return _TABLES / file
+
+
+def result_of(name: str, device: Device) -> pathlib.Path:
+  """Returns where a sweep's times go, apart for each class of GPUs."""
+  file = tuned.file_of(f"{name}.json", device) or f"{name}_other.json"
+  return results.RESULTS / file
 
 
 def problem_of(case: Case) -> Fp8GemmProblem:

@@ -6,12 +6,11 @@ python -m benchmarks.sweep_bf16 --without-c --only-m 1 --write-table
 With up to 256 rows half of the configurations are those with swapped operands.
 Writes benchmarks/results/sweep_bf16.json, which a cost model can be fitted to;
 with --write-table also jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the
-heuristics read.
+heuristics read. On an H100 both have a name of their own, ending in _h100.
 """
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -45,7 +44,6 @@ from jax_deepgemm.testing.kernel_times import profile_times
 
 _NUM_WITHOUT_HINT = 2
 _NUM_WITH_ONE_SLOT = 2
-_TABLE = pathlib.Path(tuned_bf16.__file__).parent / tuned_bf16.TABLE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   if device is None or not device.is_hopper:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
+  table = sweep.table_of(tuned_bf16.TABLE, device)
   candidates = {
     problem: candidates_of(problem, device, arguments.num_forms)
     for problem in dense_bf16.filtered(results.bf16_problems(), arguments)
@@ -71,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   rows = []
   for problem, configs in candidates.items():
     rows += time_problem(problem, configs, device, arguments.num_tests)
-    results.write(results.RESULTS / "sweep_bf16.json", fields, rows)
+    results.write(sweep.result_of("sweep_bf16", device), fields, rows)
   if arguments.write_table:
-    sweep.write_table(rows, _TABLE, _name_of)
+    sweep.write_table(rows, table, _name_of)
   return 0
 
 

@@ -6,7 +6,7 @@ python -m benchmarks.sweep_swapped --num-forms 40  more of the legal ones
 python -m benchmarks.sweep_swapped --write-table   also tells the heuristics
 
 Prints the fastest of each shape, best first, and the other kernel's time.
-Writes benchmarks/results/sweep_fp8_swapped.json.
+Writes benchmarks/results/sweep_fp8_swapped.json, on an H100 one with _h100.
 """
 
 import argparse
@@ -75,9 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_case(sweep.problem_of(case), timed, device)
     rows += timed
   fields = provenance.collect(_METHOD, arguments.commit)
-  results.write(results.RESULTS / "sweep_fp8_swapped.json", fields, rows)
+  path = sweep.result_of("sweep_fp8_swapped", device)
+  results.write(path, fields, rows)
   if arguments.write_table:
-    sweep.write_table(rows, sweep.TABLE, sweep.name_of)
+    table = sweep.table_of(tuned.TABLE, device)
+    sweep.write_table(rows, table, sweep.name_of)
   return 0
 
 

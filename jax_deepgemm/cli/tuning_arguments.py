@@ -46,8 +46,8 @@ def parse(argv: Sequence[str]) -> TuneArguments:
   tasks = {(task.family.name, task.name): task for task in _tasks(given)}
   if not tasks:
     parser.error(
-      "nothing to tune: give --fp8, --bf16, --m-grouped-fp8, --k-grouped-fp8,"
-      " --shapes or --weights"
+      "nothing to tune: give --fp8, --bf16, --m-grouped-fp8, --m-grouped-bf16,"
+      " --k-grouped-fp8, --shapes or --weights"
     )
   return TuneArguments(tuple(tasks.values()), given.configs, given.dry_run)
 
@@ -63,13 +63,14 @@ def _parser() -> argparse.ArgumentParser:
   for family in ("fp8", "bf16"):
     add(f"--{family}", nargs="+", metavar="MxNxK", type=_sizes(3))
   add("--m-grouped-fp8", nargs="+", metavar="NxK", type=_sizes(2))
+  add("--m-grouped-bf16", nargs="+", metavar="NxK", type=_sizes(2))
   add("--k-grouped-fp8", nargs="+", metavar="MxNxK", type=_sizes(3))
-  add("--groups", metavar="G,...", type=_list, help="of both grouped families")
+  add("--groups", metavar="G,...", type=_list, help="of all grouped families")
   add(
     "--expected-m",
     metavar="M,...",
     type=_list,
-    help="rows that a group of --m-grouped-fp8 has",
+    help="rows that a group of --m-grouped-* has",
   )
   parser.add_argument(
     "--ragged",
@@ -101,14 +102,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-  grouped = given.m_grouped_fp8 or given.k_grouped_fp8
-  if bool(grouped) != bool(given.groups):
+  m_grouped = given.m_grouped_fp8 or given.m_grouped_bf16
+  if bool(m_grouped or given.k_grouped_fp8) != bool(given.groups):
     parser.error(
-      "--groups is needed with --m-grouped-fp8 and --k-grouped-fp8, and only"
+      "--groups is needed with --m-grouped-* and --k-grouped-fp8, and only"
       " there"
     )
-  if bool(given.m_grouped_fp8) != bool(given.expected_m):
-    parser.error("--expected-m is needed with --m-grouped-fp8, and only there")
+  if bool(m_grouped) != bool(given.expected_m):
+    parser.error("--expected-m is needed with --m-grouped-*, and only there")
   if given.ragged and not given.m_grouped_fp8:
     parser.error("--ragged needs --m-grouped-fp8")
   if bool(given.weights) != bool(given.m):
@@ -126,6 +127,10 @@ def _tasks(given: argparse.Namespace) -> Iterator[Task]:
     given.m_grouped_fp8, given.groups, given.expected_m
   ):
     yield tuning_shapes.m_grouped_fp8(*sizes, groups, rows, given.ragged)
+  for sizes, groups, rows in itertools.product(
+    given.m_grouped_bf16, given.groups, given.expected_m
+  ):
+    yield tuning_shapes.m_grouped_bf16(*sizes, groups, rows)
   for sizes, groups in itertools.product(given.k_grouped_fp8, given.groups):
     yield tuning_shapes.k_grouped_fp8(*sizes, groups)
   if given.shapes is not None:

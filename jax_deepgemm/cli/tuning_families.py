@@ -12,6 +12,7 @@ from jax_deepgemm.heuristics import (
   bf16_gemm,
   bf16_two_sums,
   fp8_gemm,
+  m_grouped_bf16_gemm,
   m_grouped_fp8_gemm,
   sm90_bf16_gemm,
   sm90_bf16_gemm_swapped,
@@ -23,6 +24,9 @@ from jax_deepgemm.heuristics import (
 )
 from jax_deepgemm.heuristics import sm90_k_grouped_fp8_gemm as k_grouped
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_cost import (
+  estimate_grouped_seconds as estimate_grouped_bf16_seconds,
+)
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
   estimate_grouped_seconds,
 )
@@ -104,6 +108,16 @@ M_GROUPED_FP8 = Family(
   estimate=estimate_grouped_seconds,
   operands=tuning_operands.m_grouped_fp8,
   call=tuning_operands.call_m_grouped_fp8,
+)
+M_GROUPED_BF16 = Family(
+  name=tuned_grouped.M_GROUPED_BF16,
+  problem_name=tuned_grouped.m_grouped_bf16_name,
+  key_of=tuned_bf16.key_of,
+  legal=m_grouped_bf16_gemm.legal_grouped_configs,
+  choose=m_grouped_bf16_gemm.choose_grouped,
+  estimate=estimate_grouped_bf16_seconds,
+  operands=tuning_operands.m_grouped_bf16,
+  call=tuning_operands.call_m_grouped_bf16,
 )
 K_GROUPED_FP8 = Family(
   name=k_grouped.FAMILY,

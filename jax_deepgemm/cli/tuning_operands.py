@@ -6,12 +6,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_deepgemm import bf16_gemm
+from jax_deepgemm import bf16_gemm, grouped_bf16_gemm
 from jax_deepgemm.alignment import align
 from jax_deepgemm.gemm import fp8_gemm_nt
 from jax_deepgemm.grouped_gemm import (
   m_grouped_fp8_gemm_nt_contiguous,
   m_grouped_fp8_gemm_nt_ragged,
+)
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
 )
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm import MGroupedFp8GemmProblem
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
@@ -82,16 +85,11 @@ def m_grouped_rows(num_groups: int, expected_m: int, alignment: int) -> int:
 
 def m_grouped_fp8(problem: MGroupedFp8GemmProblem) -> tuple[Any, ...]:
   """Returns a, b and sizes, or ends if the rows of groups are aligned."""
-  sizes = group_sizes(problem.num_groups, problem.expected_m)
-  numbers, row = [], 0
-  for size in sizes:
-    numbers.append(size if problem.row_alignment == 1 else row + size)
-    row += align(size, problem.row_alignment)
   weights = _normal(1, problem.num_groups, problem.n, problem.k)
   return (
     per_token_cast_to_fp8(_normal(0, problem.m, problem.k)),
     jax.vmap(per_block_cast_to_fp8)(weights),
-    jnp.asarray(numbers, jnp.int32),
+    _group_numbers(problem),
   )
 
 
@@ -99,15 +97,49 @@ def call_m_grouped_fp8(
   problem: MGroupedFp8GemmProblem,
 ) -> Callable[..., jax.Array]:
   """Returns a new function of the operands."""
-  hints = {
-    "expected_m": problem.expected_m,
-    "out_dtype": _out_dtype(problem),
-  }
+  hints = _hints(problem)
   if problem.row_alignment == 1:
     return lambda *x: m_grouped_fp8_gemm_nt_ragged(*x, **hints)
   return lambda *x: m_grouped_fp8_gemm_nt_contiguous(
     *x, use_psum_layout=True, **hints
   )
+
+
+def m_grouped_bf16(problem: MGroupedBf16GemmProblem) -> tuple[Any, ...]:
+  """Returns a, b and ends of groups, whose rows are aligned."""
+  groups, n, k = problem.num_groups, problem.n, problem.k
+  return (
+    _normal(0, problem.m, k),
+    _normal(1, groups, *((k, n) if problem.b_mn_major else (n, k))),
+    _group_numbers(problem),
+  )
+
+
+def call_m_grouped_bf16(
+  problem: MGroupedBf16GemmProblem,
+) -> Callable[..., jax.Array]:
+  """Returns a new function of the operands."""
+  layout = "nn" if problem.b_mn_major else "nt"
+  name = f"m_grouped_bf16_gemm_{layout}_contiguous"
+  function = getattr(grouped_bf16_gemm, name)
+  return lambda *x: function(*x, use_psum_layout=True, **_hints(problem))
+
+
+def _group_numbers(
+  problem: MGroupedFp8GemmProblem | MGroupedBf16GemmProblem,
+) -> jax.Array:
+  """Returns sizes of groups, or their ends if their rows are aligned."""
+  numbers, row = [], 0
+  for size in group_sizes(problem.num_groups, problem.expected_m):
+    numbers.append(size if problem.row_alignment == 1 else row + size)
+    row += align(size, problem.row_alignment)
+  return jnp.asarray(numbers, jnp.int32)
+
+
+def _hints(
+  problem: MGroupedFp8GemmProblem | MGroupedBf16GemmProblem,
+) -> dict[str, Any]:
+  return {"expected_m": problem.expected_m, "out_dtype": _out_dtype(problem)}
 
 
 def k_grouped_fp8(problem: KGroupedFp8GemmProblem) -> tuple[jax.Array, ...]:

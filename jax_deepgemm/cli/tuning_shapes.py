@@ -10,6 +10,9 @@ from jax_deepgemm.cli import tuning_families
 from jax_deepgemm.cli.errors import CommandLineError
 from jax_deepgemm.cli.tuning import Task
 from jax_deepgemm.cli.tuning_operands import m_grouped_rows
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
+)
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
@@ -90,6 +93,29 @@ def m_grouped_fp8(
   return Task(tuning_families.M_GROUPED_FP8, problem)
 
 
+def m_grouped_bf16(
+  n: int,
+  k: int,
+  groups: int,
+  expected_m: int,
+  b_mn_major: bool = False,
+  float32_out: bool = False,
+) -> Task:
+  """Returns the task of an `m_grouped_bf16_gemm_*`; b_mn_major is n of b."""
+  _check_groups(groups)
+  problem = MGroupedBf16GemmProblem(
+    m=m_grouped_rows(groups, expected_m, _ALIGNMENT),
+    n=n,
+    k=k,
+    num_groups=groups,
+    expected_m=expected_m,
+    row_alignment=_ALIGNMENT,
+    float32_out=float32_out,
+    b_mn_major=b_mn_major,
+  )
+  return Task(tuning_families.M_GROUPED_BF16, problem)
+
+
 def k_grouped_fp8(
   m: int, n: int, k: int, groups: int, with_c: bool = False
 ) -> Task:
@@ -102,7 +128,7 @@ def k_grouped_fp8(
 
 FAMILIES: Mapping[str, Callable[..., Task]] = {
   function.__name__: function
-  for function in (fp8, bf16, m_grouped_fp8, k_grouped_fp8)
+  for function in (fp8, bf16, m_grouped_fp8, m_grouped_bf16, k_grouped_fp8)
 }
 
 

@@ -2,6 +2,16 @@
 
 import dataclasses
 
+# What shares a table of measurements, by the driver's name: the same chip with
+# the same memory. A part of a GPU has another name, or fewer multiprocessors.
+_CLASSES = {
+  "NVIDIA H200": "h200",
+  "NVIDIA H200 NVL": "h200",
+  "NVIDIA H100 80GB HBM3": "h100",
+  "NVIDIA H800": "h100",
+}
+_FULL_NUM_SMS = 132
+
 
 @dataclasses.dataclass(frozen=True)
 class Device:
@@ -28,6 +38,13 @@ class Device:
     """Whether the kernels for Hopper run on it."""
     return self.compute_capability == (9, 0)
 
+  @property
+  def measured_class(self) -> str | None:
+    """Whose measurements hold for it: "h200", "h100", or None."""
+    if not self.is_hopper or self.num_sms != _FULL_NUM_SMS:
+      return None
+    return _CLASSES.get(self.name)
+
 
 H200 = Device("NVIDIA H200")
 
@@ -35,6 +52,7 @@ KNOWN = {
   device.name: device
   for device in (
     H200,
+    Device("NVIDIA H200 NVL"),
     Device("NVIDIA H100 80GB HBM3", memory_bandwidth=3.0e12),
     Device("NVIDIA H100 PCIe", num_sms=114, memory_bandwidth=1.8e12),
     Device("NVIDIA H100 NVL", memory_bandwidth=3.5e12),
@@ -56,3 +74,17 @@ def device_named(name: str) -> Device:
       f"unknown device {name!r}; known are {', '.join(sorted(KNOWN))}"
     )
   return KNOWN[name]
+
+
+def device_found(
+  name: str, compute_capability: tuple[int, int], num_sms: int
+) -> Device:
+  """Returns the device that a driver describes.
+
+  What the driver does not tell is that of the known device of this name.
+  """
+  return dataclasses.replace(
+    KNOWN.get(name, Device(name)),
+    compute_capability=compute_capability,
+    num_sms=num_sms,
+  )

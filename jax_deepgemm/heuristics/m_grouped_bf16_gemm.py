@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from jax_deepgemm.heuristics import m_grouped_choice
+from jax_deepgemm.heuristics import m_grouped_choice, tuned_bf16, tuned_grouped
+from jax_deepgemm.heuristics.choice import tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_bf16_gemm_cost import (
   estimate_grouped_seconds,
@@ -15,6 +16,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   legal_configs,
   max_num_stages,
 )
+from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 
 def legal_grouped_configs(
@@ -33,8 +35,9 @@ def choose_grouped(
   *,
   num_sms: int | None = None,
   block_size_multiple_of: tuple[int, int] = (1, 1),
+  user: UserTable = EMPTY,
 ) -> Sm90Bf16GemmConfig:
-  """Returns the legal configuration with the least estimated time.
+  """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job. Arguments and errors are
   those of `m_grouped_choice.candidates`.
@@ -42,7 +45,9 @@ def choose_grouped(
   configs, device = m_grouped_choice.candidates(
     legal_grouped_configs, problem, device, num_sms, block_size_multiple_of
   )
-  return min(
+  return tuned_or_cheapest(
     configs,
-    key=lambda config: estimate_grouped_seconds(problem, config, device),
+    tuned_grouped.m_grouped_bf16_keys(problem, device, user),
+    tuned_bf16.key_of,
+    lambda config: estimate_grouped_seconds(problem, config, device),
   )

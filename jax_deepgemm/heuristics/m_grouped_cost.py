@@ -10,8 +10,9 @@ from typing import Any
 from jax_deepgemm.heuristics.device import Device
 
 _SLAB_ROWS = 64  # What one wgmma multiplies; a slab without rows is left out.
-# Groups are never all as large as expected: sizes that stand for them.
-_SPREAD = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+# Groups are never all as large as expected: sizes that stand for them. So many
+# that one row more moves few of them past the end of a tile.
+_SPREAD = tuple(0.6 + 0.025 * i for i in range(25))
 _LAUNCH_SECONDS = 7e-6  # The table of groups and the last, partial wave too.
 _PARTIAL_WAVE = 0.35
 _BANDWIDTH_SHARE = 0.94
@@ -20,7 +21,7 @@ _OVERLAP_LOSS = 0.12  # Of the shorter of computing and moving data.
 # no other tile, so that it does not take less in proportion.
 _LEAST_TILE = 0.9
 _ONE_TILE_GAIN = 0.88  # Where hardly a group has two: B is read once.
-_MOST_IN_ONE_TILE = 1.3
+_HARDLY_TWO, _OFTEN_TWO = 1.15, 1.45  # Tiles of a group, in the mean.
 
 
 def estimate_seconds(
@@ -47,13 +48,17 @@ def estimate_seconds(
   tiles, seconds = _tiles_and_seconds(problem, config, tile_seconds)
   waves = tiles * tiles_n * problem.num_groups / clusters
   waves = max(waves, 1.0) + _PARTIAL_WAVE
-  compute = waves * seconds / tiles
-  if tiles < _MOST_IN_ONE_TILE:
-    compute *= _ONE_TILE_GAIN
+  compute = waves * seconds / tiles * _gain(tiles)
   moved = _bytes(problem, operand_bytes)
   memory = moved / (_BANDWIDTH_SHARE * device.memory_bandwidth)
   shorter, longer = sorted((compute, memory))
   return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
+
+
+def _gain(tiles: float) -> float:
+  """Returns the factor on what tiles take, by tiles of a group along M."""
+  share = (tiles - _HARDLY_TWO) / (_OFTEN_TWO - _HARDLY_TWO)
+  return _ONE_TILE_GAIN + (1 - _ONE_TILE_GAIN) * min(max(share, 0), 1)
 
 
 def _bytes(problem: Any, operand_bytes: int) -> int:
@@ -69,6 +74,7 @@ def _tiles_and_seconds(
   """Returns what a group has along M: tiles, and the time of all of them."""
   block_rows = config.block_m * config.cluster_m
   whole = tile_seconds(1.0)
+  part_seconds: dict[int, float] = {}  # Of a tile, by its rows.
   num_tiles_m = seconds = 0.0
   for spread in _SPREAD:
     size = max(1, round(problem.expected_m * spread))
@@ -78,6 +84,8 @@ def _tiles_and_seconds(
     if rest:
       # Of the CTA of a cluster that has most of them.
       live = -(-min(rest, config.block_m) // _SLAB_ROWS) * _SLAB_ROWS
-      part = tile_seconds(live / config.block_m)
-      seconds += max(part, _LEAST_TILE * whole)
+      if live not in part_seconds:
+        part = tile_seconds(live / config.block_m)
+        part_seconds[live] = max(part, _LEAST_TILE * whole)
+      seconds += part_seconds[live]
   return num_tiles_m / len(_SPREAD), seconds / len(_SPREAD)

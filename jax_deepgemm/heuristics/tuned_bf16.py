@@ -8,7 +8,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   Sm90Bf16GemmSwappedConfig,
 )
-from jax_deepgemm.heuristics.tuned import swapped_key, table
+from jax_deepgemm.heuristics.tuned import measured_alike, swapped_key
 from jax_deepgemm.heuristics.user_table import Key
 
 FAMILY = "bf16_gemm"
@@ -34,14 +34,11 @@ def key_of(config: Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig) -> Key:
 def lookup(problem: Bf16GemmProblem, device: Device) -> Key | None:
   """Returns the key of the fastest measured configuration, or None.
 
-  The table holds for full Hopper chips with 132 multiprocessors; it is made by
-  benchmarks/sweep_bf16.py.
+  The tables are made by benchmarks/sweep_bf16.py.
   """
-  if not device.is_hopper or device.num_sms != 132:
-    return None
   if problem.num_groups != 1:
     return None
-  return table(TABLE).get(problem_name(problem))
+  return measured_alike(TABLE, problem, problem_name, device)
 
 
 def problem_name(problem: Bf16GemmProblem) -> str:

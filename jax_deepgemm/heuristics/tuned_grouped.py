@@ -4,14 +4,18 @@ How long groups are is not known, so problems about as long share an entry.
 """
 
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
+  MGroupedBf16GemmProblem,
+)
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
-from jax_deepgemm.heuristics.tuned import table
+from jax_deepgemm.heuristics.tuned import measured
 from jax_deepgemm.heuristics.user_table import Key, UserTable
 
 M_GROUPED = "m_grouped_fp8_gemm"
-_TABLE = "tuned_sm90_grouped.json"
+M_GROUPED_BF16 = "m_grouped_bf16_gemm"
+TABLE = "tuned_sm90_grouped.json"
 _BOX_ROWS = 4  # What rows are counted in where TMA loads scales of A.
 
 
@@ -37,12 +41,15 @@ def keys(
 ) -> tuple[Key | None, Key | None]:
   """Returns the user's key and the package's, each None if there is none.
 
-  The package's table holds for full Hopper chips with 132 multiprocessors.
+  The package's tables are made by benchmarks/sweep_grouped.py.
   """
-  ours = None
-  if device.is_hopper and device.num_sms == 132:
-    ours = table(_TABLE).get(f"{family} {name}")
+  ours = measured(TABLE, package_name(family, name), device)
   return user.key(family, name, device), ours
+
+
+def package_name(family: str, name: str) -> str:
+  """Returns the name of a problem in the package's tables."""
+  return f"{family} {name}"
 
 
 def m_grouped_name(problem: MGroupedFp8GemmProblem) -> str:
@@ -55,5 +62,26 @@ def m_grouped_name(problem: MGroupedFp8GemmProblem) -> str:
   rows = bucket(problem.expected_m)
   return (
     f"{begins} {out} {problem.num_groups} x {problem.n}x{problem.k},"
+    f" expected_m to {rows}"
+  )
+
+
+def m_grouped_bf16_keys(
+  problem: MGroupedBf16GemmProblem, device: Device, user: UserTable
+) -> tuple[Key | None, Key | None]:
+  """Returns the user's key and the package's, each None if there is none."""
+  return keys(M_GROUPED_BF16, m_grouped_bf16_name(problem), device, user)
+
+
+def m_grouped_bf16_name(problem: MGroupedBf16GemmProblem) -> str:
+  """Returns the name in the tables of problems about as long as `problem`.
+
+  Where groups begin changes nothing of their tiles.
+  """
+  layout = "nn" if problem.b_mn_major else "nt"
+  out = "f32" if problem.float32_out else "bf16"
+  rows = bucket(problem.expected_m)
+  return (
+    f"{layout} {out} {problem.num_groups} x {problem.n}x{problem.k},"
     f" expected_m to {rows}"
   )

@@ -16,7 +16,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 )
 from jax_deepgemm.jit import Recipe
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, m_grouped_kernel
+from jax_deepgemm.primitives import launch, m_grouped_kernel, tuning_file
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.padding import pad_last
@@ -78,6 +78,7 @@ def run(
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    user=tuning_file.user_table(device),
   )
   if ENVIRONMENT.print_configs:
     print_once(problem, config)

@@ -5,7 +5,11 @@ import warnings
 
 import jax
 
-from jax_deepgemm.heuristics.device import Device, device_named
+from jax_deepgemm.heuristics.device import (
+  Device,
+  device_found,
+  device_named,
+)
 from jax_deepgemm.options import Options
 
 _DEFAULT_DEVICE = "NVIDIA H200"
@@ -18,11 +22,7 @@ def process_device() -> Device | None:
   except (RuntimeError, IndexError):
     return None
   major, minor = map(int, device.compute_capability.split("."))
-  return Device(
-    name=device.device_kind,
-    compute_capability=(major, minor),
-    num_sms=device.core_count,
-  )
+  return device_found(device.device_kind, (major, minor), device.core_count)
 
 
 def target_device(options: Options) -> Device:

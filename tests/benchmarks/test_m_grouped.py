@@ -15,6 +15,8 @@ from benchmarks import (
   results,
 )
 from benchmarks.m_grouped_cases import MGroupedCase
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm import choose_grouped
 from jax_deepgemm.testing import Samples, calc_diff
 
 _DEVICE = "NVIDIA H200"
@@ -29,9 +31,9 @@ def _every_case():
   ] + m_grouped_cases.cases("contiguous", "index")
 
 
-def _small(kind, layout):
+def _small(kind, layout, dtype="fp8"):
   max_m = 136 if kind == "masked" else None
-  return MGroupedCase(kind, layout, 24, 256, _SIZES, 64, None, max_m)
+  return MGroupedCase(kind, layout, 24, 256, _SIZES, 64, None, max_m, dtype)
 
 
 def _shapes(case):
@@ -115,6 +117,50 @@ def test_what_is_timed_is_the_product_of_each_group(kind, layout):
     exact = left[begin : begin + size] @ right[group].T
     assert calc_diff(d[begin : begin + size], exact) < 1e-4
   assert np.asarray(array).size == (256 + 128 if layout == "index" else 3)
+
+
+@pytest.mark.parametrize("layout", ["psum", "index", "ragged", "masked"])
+def test_bfloat16_is_timed_by_the_same_cases(layout):
+  kind = layout if layout in ("ragged", "masked") else "contiguous"
+  case = _small(kind, layout, "bf16")
+  a, b, array = m_grouped_operands.operands(case)
+  assert a.dtype == b.dtype == jnp.bfloat16
+  d = np.asarray(m_grouped_operands.product(case)(a, b, array), np.float64)
+  left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
+  assert d.shape == (*case.a_shape[:-1], case.n)
+  first = {"masked": 2 * 136, "ragged": 130}.get(kind, 256)
+  d, left = d.reshape(-1, case.n), left.reshape(-1, case.k)
+  for group, begin, size in ((0, 0, 130), (2, first, 20)):
+    exact = left[begin : begin + size] @ right[group].T
+    assert calc_diff(d[begin : begin + size], exact) < 1e-4
+
+
+def test_a_row_of_bfloat16_is_compared_with_nothing_of_fp8(capsys):
+  case = m_grouped_cases.cases("ragged", dtype="bf16")[0]
+  row = m_grouped_cases.row_of(
+    case, Samples((4000.0,)), None, ragged_dot_us=8000.0
+  )
+  assert "ratio" not in row
+  assert m_grouped.means([row]) == []
+  moved = case.rows * (case.k + case.n) + 4 * case.n * case.k
+  assert row["gbps"] == pytest.approx(2 * moved / 4000e-6 / 1e9, rel=1e-3)
+  text = m_grouped.line(row)
+  assert "8000.00 us" in text
+  assert "DeepGEMM" not in text
+  with pytest.raises(SystemExit):
+    m_grouped.main(["--dtype", "bf16", "--sweep"])
+  assert "tune" in capsys.readouterr().err
+
+
+def test_a_case_of_bfloat16_lowers_to_its_kernel():
+  case = m_grouped_cases.cases("masked", dtype="bf16")[0]
+  fn = m_grouped_operands.product(case)
+  lowered = kernel_programs.lowered_for(fn, *_shapes(case), device=_DEVICE)
+  (launch,) = kernel_programs.launches(lowered)
+  assert launch["kernel"] == "sm90_m_grouped_bf16_gemm"
+  shown = m_grouped_sweep.describe(kernel_programs.config_of(launch))
+  choice = choose_grouped(case.problem, H200)
+  assert shown == m_grouped_sweep.describe(m_grouped.dataclasses.asdict(choice))
 
 
 def _dequantize(operand, rows):
@@ -246,6 +292,7 @@ def test_parts_of_the_benchmark_do_not_replace_the_whole():
       "--only-groups 6",
       "--only-m 192",
       "--end-to-end",
+      "--dtype bf16",
     )
   ]
   assert names[0] == "m_grouped_fp8"

@@ -23,6 +23,8 @@ _SMALL = {
   "bf16 tn c": tuning_shapes.bf16(136, 260, 200, True, True, True, True),
   "m aligned": tuning_shapes.m_grouped_fp8(136, 256, 3, 100),
   "m ragged": tuning_shapes.m_grouped_fp8(136, 256, 3, 100, True, True),
+  "m bf16": tuning_shapes.m_grouped_bf16(136, 256, 3, 100),
+  "m bf16 nn": tuning_shapes.m_grouped_bf16(256, 136, 3, 100, True, True),
   "k": tuning_shapes.k_grouped_fp8(136, 264, 1000, 3),
   "k c": tuning_shapes.k_grouped_fp8(136, 264, 1000, 3, True),
 }

@@ -22,12 +22,17 @@ def test_each_shape_is_one_problem_and_none_is_twice():
 def test_groups_and_rows_are_combined():
   m_grouped = ["--m-grouped-fp8", "512x256", "--expected-m", "60,64,65"]
   k_grouped = ["--k-grouped-fp8", "128x256x1024"]
-  found = names(*m_grouped, *k_grouped, "--groups", "4,8", "--ragged")
+  bf16 = ["--m-grouped-bf16", "16x32"]
+  found = names(*m_grouped, *bf16, *k_grouped, "--groups", "4,8", "--ragged")
   assert found == [
     "ragged bf16 4 x 512x256, expected_m to 64",
     "ragged bf16 4 x 512x256, expected_m to 96",
     "ragged bf16 8 x 512x256, expected_m to 64",
     "ragged bf16 8 x 512x256, expected_m to 96",
+    "nt bf16 4 x 16x32, expected_m to 64",
+    "nt bf16 4 x 16x32, expected_m to 96",
+    "nt bf16 8 x 16x32, expected_m to 64",
+    "nt bf16 8 x 16x32, expected_m to 96",
     "f32 4 x 128x256, packed k to 1536",
     "f32 8 x 128x256, packed k to 2048",
   ]
@@ -40,6 +45,9 @@ def test_a_file_names_problems_of_all_families(tmp_path):
     "fp8": [dense, {**dense, "sfb_per_row": True, "float32_out": True}],
     "bf16": [{**dense, "b_mn_major": True, "with_c": True}],
     "m_grouped_fp8": [{"n": 16, "k": 128, "groups": 2, "expected_m": 5}],
+    "m_grouped_bf16": [
+      {"n": 16, "k": 128, "groups": 2, "expected_m": 5, "b_mn_major": True}
+    ],
     "k_grouped_fp8": [{**dense, "groups": 2, "with_c": True}],
   }
   path.write_text(json.dumps(document))
@@ -48,6 +56,7 @@ def test_a_file_names_problems_of_all_families(tmp_path):
     "1d1d f32 8x16x128",
     "nn bf16 c 8x16x128",
     "aligned bf16 2 x 16x128, expected_m to 6",
+    "nn bf16 2 x 16x128, expected_m to 6",
     "f32 c 2 x 8x16, packed k to 384",
   ]
 
@@ -109,6 +118,8 @@ def test_files_that_hold_no_shapes_are_refused(tmp_path, document, message):
     "--groups 3 --fp8 1x2x3",
     "--m-grouped-fp8 1x2 --groups 3",
     "--m-grouped-fp8 1x2 --expected-m 3",
+    "--m-grouped-bf16 1x2 --groups 3",
+    "--m-grouped-bf16 1x2 --groups 3 --expected-m 3 --ragged",
     "--k-grouped-fp8 1x2x3",
     "--ragged --fp8 1x2x3",
     "--m 1 --fp8 1x2x3",

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.gpu
 
 _PROBLEMS = (
   "--fp8 128x2112x7168 --bf16 128x2112x1024 --m-grouped-fp8 512x1024"
+  " --m-grouped-bf16 512x1024"
   " --k-grouped-fp8 512x768x4096 --groups 4 --expected-m 96 --configs 5"
 )
 _CHOICE = """
@@ -37,7 +38,7 @@ def test_each_family_is_measured_and_chosen(tmp_path):
   (path,) = tmp_path.glob("tuned-*.json")
   assert path.name in output
   table = json.loads(path.read_text())
-  assert len(table["configs"]) == 4
+  assert len(table["configs"]) == 5
   for entries in table["configs"].values():
     (entry,) = entries.values()
     assert 1 < entry["us"] <= entry["default_us"] < 1000

@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from benchmarks import results
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
+from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.sm90_fp8_gemm import Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
   MAX_GROUPS,
   KGroupedFp8GemmProblem,
   choose,
+  largest_share,
   legal_k_grouped_configs,
   num_k_grouped_tiles,
 )
@@ -56,6 +59,44 @@ def test_one_tile_of_much_k_is_cut_into_parts():
   assert config.num_parts > 1
   # The parts are summed first, then c is added.
   assert not config.gemm.with_c
+
+
+@pytest.mark.parametrize(
+  ("num_groups", "m", "n", "num_k_blocks"),
+  [(16, 512, 512, 256), (64, 256, 256, 512), (64, 1024, 1024, 512)],
+)
+def test_equal_groups_do_not_pay_for_what_skewed_ones_would_need(
+  num_groups, m, n, num_k_blocks
+):
+  problem = KGroupedFp8GemmProblem(m, n, num_k_blocks, num_groups, True)
+
+  def even_seconds(config):
+    groups = Fp8GemmProblem(
+      m,
+      n,
+      num_k_blocks // num_groups * 128,
+      num_groups,
+      sfb_per_row=True,
+      float32_out=True,
+      with_c=True,
+    )
+    return estimate_seconds(groups, config.gemm, H200)
+
+  whole = [
+    config
+    for config in legal_k_grouped_configs(problem, H200)
+    if config.num_parts == 1
+  ]
+  choice = choose(problem, H200)
+  assert choice.num_parts == 1
+  assert even_seconds(choice) < 1.5 * min(map(even_seconds, whole))
+
+
+def test_the_largest_group_has_less_the_more_groups_there_are():
+  assert largest_share(0) == largest_share(1) == 1
+  assert largest_share(2) == pytest.approx(2 / 3)
+  assert largest_share(4) == pytest.approx(12 / 25)
+  assert 0.1 < largest_share(1024) < 0.15
 
 
 def test_tiles_are_multiples_of_what_is_asked_for():

@@ -1,15 +1,23 @@
 """Choices of the M-grouped BF16 GEMM: legal, for every problem."""
 
+import dataclasses
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
-from jax_deepgemm.heuristics.m_grouped_bf16_gemm import choose_grouped
+from jax_deepgemm.heuristics.m_grouped_bf16_gemm import (
+  choose_grouped,
+  legal_grouped_configs,
+)
 from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
   MGroupedBf16GemmProblem,
 )
 from jax_deepgemm.heuristics.m_grouped_problem import MAX_GROUPS
+from jax_deepgemm.heuristics.tuned_bf16 import key_of
+from jax_deepgemm.heuristics.tuned_grouped import m_grouped_bf16_name
+from jax_deepgemm.heuristics.user_table import UserTable
 
 problems = st.builds(
   MGroupedBf16GemmProblem,
@@ -57,3 +65,24 @@ def test_the_block_sizes_that_were_asked_for_are_taken():
   config = choose_grouped(problem, H200, block_size_multiple_of=(128, 96))
   assert config.block_m % 128 == 0
   assert config.block_n % 96 == 0
+
+
+def test_what_the_user_measured_goes_before_the_estimate():
+  problem = MGroupedBf16GemmProblem(4096, 4096, 4096, 8, 512)
+  choice = choose_grouped(problem, H200)
+  other = next(
+    config
+    for config in legal_grouped_configs(problem, H200)
+    if config.block_n == 48
+  )
+  name = m_grouped_bf16_name(problem)
+  entry = {"key": list(key_of(other))}
+  table = UserTable(H200.name, 132).with_entry(
+    "m_grouped_bf16_gemm", name, entry
+  )
+  assert choose_grouped(problem, H200, user=table) == other != choice
+  # A few rows less share the entry; another layout of B does not.
+  less = dataclasses.replace(problem, expected_m=400)
+  assert choose_grouped(less, H200, user=table) == other
+  nn = dataclasses.replace(problem, b_mn_major=True)
+  assert choose_grouped(nn, H200, user=table) == choose_grouped(nn, H200)
