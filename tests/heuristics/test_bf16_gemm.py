@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks import results
-from jax_deepgemm.heuristics import tuned_bf16
+from jax_deepgemm.heuristics import tuned, tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import choose, estimate, raster_width
 from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
@@ -129,9 +129,9 @@ def test_sums_of_two_tiles_are_taken_where_the_table_says(monkeypatch):
   assert len(keys) == plain + len(configs)
   wanted = configs[-1]
   rows = {tuned_bf16.problem_name(problem): tuned_bf16.key_of(wanted)}
-  monkeypatch.setattr(tuned_bf16, "table", {tuned_bf16.TABLE: rows}.get)
+  monkeypatch.setattr(tuned, "table", {tuned_bf16.TABLE: rows}.get)
   assert choose(problem, H200) == wanted
-  monkeypatch.setattr(tuned_bf16, "table", {tuned_bf16.TABLE: {}}.get)
+  monkeypatch.setattr(tuned, "table", {tuned_bf16.TABLE: {}}.get)
   assert not choose(problem, H200).two_sums
 
 

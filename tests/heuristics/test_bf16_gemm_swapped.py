@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from jax_deepgemm.heuristics import tuned_bf16
+from jax_deepgemm.heuristics import tuned, tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import choose
 from jax_deepgemm.heuristics.bf16_gemm_swapped_cost import (
   estimate_swapped_seconds,
@@ -89,7 +89,7 @@ def test_weights_are_prefetched_when_asked():
 def test_the_table_can_name_it(monkeypatch):
   wanted = list(legal_swapped_configs(_DECODE, H200))[-1]
   table = {tuned_bf16.problem_name(_DECODE): tuned_bf16.key_of(wanted)}
-  monkeypatch.setattr(tuned_bf16, "table", {tuned_bf16.TABLE: table}.get)
+  monkeypatch.setattr(tuned, "table", {tuned_bf16.TABLE: table}.get)
   assert choose(_DECODE, H200) == wanted
 
 
