@@ -20,6 +20,7 @@ from jax_deepgemm.primitives import (
   m_grouped_lowering,
   m_grouped_reference,
   sm90_m_grouped_bf16_gemm,
+  sm90_m_grouped_fp8_fp4_gemm,
   sm90_m_grouped_fp8_gemm,
 )
 from jax_deepgemm.primitives.grouped_layout import Layout
@@ -221,14 +222,6 @@ def _without_tangent(
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
-def _no_fp4_kernel(*operands: jax.Array, **params: Any) -> jax.Array:
-  del operands, params
-  raise NotImplementedError(
-    "m_grouped_fp8_fp4_gemm has no Hopper kernel; pass what cast_back_from_fp4"
-    " returns to m_grouped_fp8_gemm_*, which quantises it to fp8"
-  )
-
-
 def _register(
   primitive: Primitive,
   jvp: Callable[..., Any],
@@ -262,7 +255,7 @@ _register(
   m_grouped_fp8_fp4_gemm_p,
   functools.partial(_refuse_fp8_jvp, m_grouped_fp8_fp4_gemm_p),
   m_grouped_reference.m_grouped_fp8_fp4_gemm,
-  _no_fp4_kernel,
+  lambda *x, **kwargs: sm90_m_grouped_fp8_fp4_gemm.run(*x, **kwargs),
 )
 _register(
   m_grouped_bf16_gemm_p,

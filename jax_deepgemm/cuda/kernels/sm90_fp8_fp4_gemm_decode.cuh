@@ -69,7 +69,7 @@ struct Sm90Fp8Fp4GemmDecode {
       wait_block_mma<0>(acc);
 #pragma unroll
       for (int group = 0; group < kCount / 4; ++group) {
-        const u32* packed = &stage.extra.exponents[group * 8 + lane % 4 * 2];
+        const u32* packed = &stage.sfb.exponents[group * 8 + lane % 4 * 2];
         const float2 columns = {group_scale(packed[0], i), group_scale(packed[1], i)};
         promote_group(sum, acc, group, rows, columns, first && i == 0);
       }
@@ -151,7 +151,7 @@ struct Sm90Fp8Fp4GemmDecode {
     codes.load(stage, row);
     const Extremes extremes = extremes_of_tile(stage, codes, packed, thread);
     const bool wide = extremes.is_wide();
-    if (has_row) stage.extra.exponents[row] = packed;
+    if (has_row) stage.sfb.exponents[row] = packed;
     if (has_row) write_row(stage, codes, packed, wide, extremes.largest, num_groups, row);
     if (thread == 0) {
       stage.sfb[0][0] = fp4_scale(extremes.largest);
@@ -159,7 +159,7 @@ struct Sm90Fp8Fp4GemmDecode {
     }
     ptx::fence_proxy_async();
     __syncwarp();
-    if (thread % 32 == 0) ptx::mbarrier_arrive(stage.extra.decoded);
+    if (thread % 32 == 0) ptx::mbarrier_arrive(stage.sfb.decoded);
   }
 
   // All threads have read their codes when it returns.
@@ -174,12 +174,12 @@ struct Sm90Fp8Fp4GemmDecode {
     }
     const u32 largest = max_of_lanes<32>(mine.largest);
     const u32 depth = max_of_lanes<32>(mine.depth);
-    if (thread % 32 == 0) stage.extra.extremes[thread / 32] = {largest, depth};
+    if (thread % 32 == 0) stage.sfb.extremes[thread / 32] = {largest, depth};
     ptx::barrier_sync(kBarrier, kNumWarps * 32);
     Extremes all = {0, 0};
 #pragma unroll
     for (int warp = 0; warp < kNumWarps; ++warp) {
-      const uint2 other = stage.extra.extremes[warp];
+      const uint2 other = stage.sfb.extremes[warp];
       all = {max(all.largest, other.x), max(all.depth, other.y)};
     }
     return all;

@@ -90,14 +90,16 @@ struct DenseWork {
 template <typename Work>
 inline constexpr bool kDecodesB = false;
 
-struct Nothing {};
-
-// What a stage has beside operands and scales where B is decoded.
+// A stage's scales of B where it is decoded.
 template <int kBlockN>
-struct DecodedStage {
+struct DecodedScales {
+  float scales[2];         // That of the K block, and not 0 if it has none.
   u32 exponents[kBlockN];  // Four of 32 codes each, a row of B.
   uint2 extremes[4];       // Of a warp's rows of B.
   ptx::Mbarrier decoded;   // Filled by those who decode, awaited by math.
+
+  __device__ __forceinline__ float* operator[](int) { return scales; }
+  __device__ __forceinline__ const float* operator[](int) const { return scales; }
 };
 
 // What follows from a configuration.
@@ -148,10 +150,11 @@ struct Sm90Fp8GemmTraits {
     u8 a[kStageKBlocks][kConfig.a_rows * kBlockK];
     u8 b[kStageKBlocks][kBlockN * kBlockK];
     float sfa[kStageKBlocks][kScaleRows];
-    float sfb[kStageKBlocks][kConfig.sfb_per_row ? kBlockN : 2];
+    Conditional<kDecodes, DecodedScales<kBlockN>,
+                float[kStageKBlocks][kConfig.sfb_per_row ? kBlockN : 2]>
+        sfb;
     ptx::Mbarrier full;   // Filled by TMA and the scale warp, awaited by math.
     ptx::Mbarrier empty;  // Released by math of all CTAs of the cluster.
-    [[no_unique_address]] Conditional<kDecodes, DecodedStage<kBlockN>, Nothing> extra;
   };
 
   // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
@@ -188,7 +191,7 @@ struct Sm90Fp8GemmTraits {
   // What math awaits of a stage.
   __device__ static __forceinline__ ptx::Mbarrier& operands(Stage& stage) {
     if constexpr (kDecodes) {
-      return stage.extra.decoded;
+      return stage.sfb.decoded;
     } else {
       return stage.full;
     }

@@ -1,0 +1,204 @@
+"""The Hopper FP8 GEMM of groups of rows with FP4 weights as a custom call."""
+
+import jax
+import numpy as np
+
+from jax_deepgemm.environment import ENVIRONMENT
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.fp8_gemm import raster_width
+from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm import (
+  MGroupedFp8Fp4GemmProblem,
+  choose_grouped,
+)
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Sm90Fp8Fp4GemmConfig
+from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
+from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import launch, m_grouped_kernel
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  codes_map,
+  operand_map,
+  result_map,
+  scale_map,
+)
+from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
+
+_SLAB_ROWS = 64
+
+# The buffers of the custom call, in order; the last is D.
+_A, _SFA, _B, _SFB, _NUMBERS = range(5)
+
+
+def run(
+  a: jax.Array,
+  sfa: jax.Array,
+  b: jax.Array,
+  sfb: jax.Array,
+  group_layout: jax.Array,
+  *,
+  layout: str,
+  alignment: int,
+  expected_m: int | None,
+  zero_padding: bool,
+  out_dtype: np.dtype,
+  options: Options,
+  device: Device,
+) -> jax.Array:
+  """Returns each row of A times the B of its group, in `out_dtype`.
+
+  Args:
+    a: float8_e4m3fn `[m, k]`, or `[g, m, k]` if masked.
+    sfa: float32 `[..., m, ceil(k / 128)]`.
+    b: int8 `[g, n, ceil(k / 2)]`, two e2m1 codes a byte.
+    sfb: int32 `[g, n, ceil(k / 128)]`, four UE8M0 exponents of 32 codes each.
+    group_layout: int32; ids of rows `[m]` for the index layout, ends of groups
+      `[g]` for psum, their sizes `[g]` for ragged and masked.
+    layout: "index", "psum", "ragged" or "masked".
+    alignment: of groups' first rows, for index and psum.
+    expected_m: rows of a group, for the choice of tiles.
+    zero_padding: whether rows of no group are zero though masked.
+    out_dtype: bfloat16 or float32.
+    options: how to launch.
+    device: what to launch on.
+
+  Raises:
+    NotImplementedError: there are too many groups.
+  """
+  num_groups, n, _ = b.shape
+  m_grouped_kernel.check_num_groups("m_grouped_fp8_fp4_gemm", num_groups)
+  fields = m_grouped_kernel.problem_fields(
+    a,
+    n,
+    num_groups,
+    layout=layout,
+    alignment=alignment,
+    expected_m=expected_m,
+    float32_out=np.dtype(out_dtype) == np.float32,
+  )
+  problem = MGroupedFp8Fp4GemmProblem(**fields)
+  config = choose_grouped(
+    problem,
+    device,
+    num_sms=options.num_sms,
+    block_size_multiple_of=options.block_size_multiple_of,
+  )
+  if ENVIRONMENT.print_configs:
+    print_once(problem, config)
+  operands = [
+    pad_last(m_grouped_kernel.rows_of(a), 16),
+    get_mn_major_tma_aligned_tensor(m_grouped_kernel.rows_of(sfa)),
+    pad_last(b, 16),
+    sfb,
+    *m_grouped_kernel.layout_operands(group_layout, layout, num_groups),
+  ]
+  fills = layout != "masked" or zero_padding
+  call = kernel_call(
+    problem, config, device, options, layout=layout, fills=fills
+  )
+  return m_grouped_kernel.launched(call, operands, problem, a.shape)
+
+
+def kernel_call(
+  problem: MGroupedFp8Fp4GemmProblem,
+  config: Sm90Fp8Fp4GemmConfig,
+  device: Device,
+  options: Options,
+  *,
+  layout: str,
+  fills: bool,
+) -> launch.KernelCall:
+  """Returns the launch that solves `problem` over run's operands."""
+  _, tiles_n = num_tiles(problem.expected, config)
+  num_clusters = m_grouped_kernel.num_clusters(
+    problem, config, device, options, tiles_n
+  )
+  groups = m_grouped_kernel.parameters(
+    problem,
+    layout=layout,
+    fills=fills,
+    first=_NUMBERS,
+    tiles_n=tiles_n,
+    raster_width=raster_width(problem.expected, config, num_clusters),
+  )
+  return launch.KernelCall(
+    recipe=recipe(config),
+    grid=(num_clusters * config.cluster_size, 1, 1),
+    cluster=(config.cluster_size, 1, 1),
+    threads=config.num_threads,
+    smem_bytes=config.smem_bytes,
+    pdl=options.pdl,
+    params=(
+      *_tensor_maps(
+        problem, config, m_grouped_kernel.d_index(layout, _NUMBERS)
+      ),
+      launch.Buffer(_SFB),
+      launch.Scalar(problem.n),
+      launch.Scalar(problem.num_k_blocks),
+      launch.Scalar(problem.num_fp4_groups),
+      *groups,
+    ),
+    embed_cubin=options.embed_cubin,
+  )
+
+
+def recipe(config: Sm90Fp8Fp4GemmConfig) -> Recipe:
+  """Returns the translation unit of `config` and how to compile it."""
+  struct = render_struct(config, "Sm90Fp8GemmConfig")
+  source = f"""\
+#include "kernels/sm90_m_grouped_fp8_fp4_gemm_entry.cuh"
+
+JDG_DEFINE_WGMMA_E4M3({config.block_n})
+
+using Kernel = jdg::Sm90Fp8Gemm<jdg::{struct}, jdg::Fp4Work>;
+static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
+
+JDG_SM90_M_GROUPED_FP8_FP4_GEMM_ENTRY(Kernel)
+"""
+  return Recipe(
+    kernel="sm90_m_grouped_fp8_fp4_gemm",
+    source=source,
+    arch="sm_90a",
+    # Lets ptxas trade compile time for registers: the sums need them all.
+    flags="--ptxas-options=--register-usage-level=10",
+    fingerprint=headers_fingerprint(),
+  )
+
+
+def _tensor_maps(
+  problem: MGroupedFp8Fp4GemmProblem,
+  config: Sm90Fp8Fp4GemmConfig,
+  d_index: int,
+) -> tuple[launch.TensorMap, ...]:
+  """Maps as the kernel's entry lists them."""
+  d_shape = (1, problem.m, m_grouped_kernel.d_pitch(problem))
+
+  def rows_of_a(count: int) -> launch.TensorMap:
+    shape = (1, problem.m, problem.k)
+    return operand_map(
+      _A, shape, box_rows=count, box_k_blocks=1, splits_k=False
+    )
+
+  return (
+    rows_of_a(config.a_rows),
+    rows_of_a(_SLAB_ROWS),
+    codes_map(
+      _B,
+      (problem.num_groups, problem.n, problem.k),
+      box_rows=config.block_n,
+      box_k_blocks=1,
+    ),
+    scale_map(
+      _SFA,
+      (1, problem.num_k_blocks, problem.m),
+      box_rows=config.sfa_rows,
+      box_k_blocks=1,
+    ),
+    result_map(
+      d_index,
+      d_shape,
+      float32_out=problem.float32_out,
+      columns=config.store_box_columns,
+    ),
+  )

@@ -1,0 +1,51 @@
+"""Groups of rows with FP4 weights are right in every layout."""
+
+import numpy as np
+import pytest
+
+from tests.emulator.emulator import Emulator
+from tests.emulator.m_grouped_fp4_case import GroupedFp4Case, grouped_fp4_case
+from tests.gpu.fp4_data import EXACT, WIDE
+
+NUM_SEEDS = 5
+
+CASES = [
+  grouped_fp4_case(
+    "masked", (0, 64, 5, 70), 100, 416, m=80, block_n=64, exponents=EXACT
+  ),
+  grouped_fp4_case("masked", (9, 3), 72, 256, m=20, zero_padding=False),
+  grouped_fp4_case("ragged", (3, 0, 70, 1, 17), 140, 160, m=101, block_n=128),
+  grouped_fp4_case(
+    "psum",
+    (130, 60, 200),
+    100,
+    256,
+    m=520,
+    alignment=64,
+    num_slabs=2,
+    block_n=64,
+    exponents=WIDE,
+  ),
+  grouped_fp4_case("index", (30, 40), 90, 256, m=128, alignment=64, block_n=96),
+  grouped_fp4_case(
+    "ragged",
+    (150, 70, 10),
+    70,
+    288,
+    m=240,
+    block_n=64,
+    cluster_m=2,
+    num_math_warpgroups=1,
+    num_sms=4,
+  ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=GroupedFp4Case.id)
+def test_every_schedule_gives_the_same_right_result(toolchain, case):
+  emulator = Emulator(toolchain, roles=case.roles)
+  first = case.run(emulator, seed=0)
+  assert case.wrong_elements(first).size == 0
+  for seed in range(1, NUM_SEEDS):
+    # To the bit: sums are added in one order whatever runs first.
+    np.testing.assert_array_equal(case.run(emulator, seed), first)
