@@ -1,9 +1,10 @@
-"""Times the K-grouped FP8 GEMM over the cases of DeepGEMM's tests.
+"""Times the K-grouped GEMMs over the cases of DeepGEMM's tests.
 
 python -m benchmarks.k_grouped                 kernel time, caches flushed
 python -m benchmarks.k_grouped --sustained     kernel time, back to back
 python -m benchmarks.k_grouped --end-to-end    casts, packing and GEMM
 python -m benchmarks.k_grouped --sweep         the likely tiles of each case
+python -m benchmarks.k_grouped --dtype bf16    BF16, beside XLA's ragged dot
 """
 
 import argparse
@@ -18,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import kernel_programs, provenance, results
+from benchmarks import k_grouped_bf16, kernel_programs, provenance, results
 from benchmarks.results import KGroupedCase
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
@@ -53,6 +54,16 @@ _METHODS = {
     f" {_FLUSHED}: casts of bfloat16 operands, packing and GEMM in one jit"
   ),
   "k_grouped_fp8_sweep": f"kernel time from JAX's profiler, {_FLUSHED}",
+  "k_grouped_bf16": (
+    f"kernel time from JAX's profiler, {_FLUSHED}; normal random operands;"
+    " ragged_dot_us is all kernels of jax.lax.ragged_dot_general of the same"
+    " operands, plus c; TFLOP/s count tokens without padding"
+  ),
+  "k_grouped_bf16_sustained": (
+    "kernel time from JAX's profiler, runs back to back without flush; normal"
+    " random operands; TFLOP/s count tokens without padding"
+  ),
+  "k_grouped_bf16_sweep": f"kernel time from JAX's profiler, {_FLUSHED}",
 }
 
 Timer = Callable[[KGroupedCase, int], Iterator[dict[str, Any]]]
@@ -64,12 +75,15 @@ def main(argv: Sequence[str] | None = None) -> int:
   mode.add_argument("--sustained", action="store_true")
   mode.add_argument("--end-to-end", action="store_true")
   mode.add_argument("--sweep", action="store_true")
+  parser.add_argument("--dtype", choices=("fp8", "bf16"), default="fp8")
   parser.add_argument("--without-c", action="store_true")
   parser.add_argument("--num-tests", type=int, default=30, metavar="N")
   parser.add_argument("--only-groups", type=int, metavar="G")
   parser.add_argument("--commit", help="of the code, where git is not there")
   parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
+  if arguments.dtype == "bf16" and arguments.end_to_end:
+    parser.error("--end-to-end times casts, of which --dtype bf16 has none")
   if provenance.hopper() is None:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
@@ -94,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _mode(arguments: argparse.Namespace) -> tuple[str, Timer]:
   with_c = not arguments.without_c
+  if arguments.dtype == "bf16":
+    return _bf16_mode(arguments, with_c)
   if arguments.end_to_end:
     return "k_grouped_fp8_end_to_end", _time_end_to_end
   if arguments.sweep:
@@ -103,6 +119,19 @@ def _mode(arguments: argparse.Namespace) -> tuple[str, Timer]:
       _time_kernel, with_c=with_c, flush_l2=False
     )
   return "k_grouped_fp8", functools.partial(_time_kernel, with_c=with_c)
+
+
+def _bf16_mode(
+  arguments: argparse.Namespace, with_c: bool
+) -> tuple[str, Timer]:
+  if arguments.sweep:
+    timer = functools.partial(k_grouped_bf16.sweep, with_c=with_c)
+    return "k_grouped_bf16_sweep", timer
+  timer = functools.partial(k_grouped_bf16.time_kernel, with_c=with_c)
+  if arguments.sustained:
+    alone = functools.partial(timer, flush_l2=False, yardstick=False)
+    return "k_grouped_bf16_sustained", alone
+  return "k_grouped_bf16", timer
 
 
 def _time_kernel(
@@ -248,11 +277,15 @@ def line(row: dict[str, Any]) -> str:
       "num_store_slots",
     )
   ]
+  beside = ""
+  if "ratio" in row:
+    beside = f", {row['ratio']:.3f} of DeepGEMM's"
+  if "ragged_dot_us" in row:
+    beside = f"; ragged dot {row['ragged_dot_us']:.2f} us"
   return (
     f"{case['num_groups']:3} x {case['m']:5} x {case['n']:5} x {case['k']:6}:"
     f" {row['us_median']:8.2f} us ({row['us_min']:.2f} to {row['us_max']:.2f}),"
-    f" {row['tflops']:7.2f} TFLOP/s, {row['ratio']:.3f} of DeepGEMM's;"
-    f" {' '.join(tile)}"
+    f" {row['tflops']:7.2f} TFLOP/s{beside}; {' '.join(tile)}"
   )
 
 

@@ -1,9 +1,8 @@
 """m-grouped bfloat16 GEMMs; see `m_grouped_fp8_gemm_nt_contiguous`.
 
 Operands are plain bfloat16 arrays and sums are float32. Gradients flow to both
-operands and are bfloat16 products themselves: dA is m-grouped, dB is XLA's
-ragged dot on every platform. Second derivatives raise
-`NotImplementedError`.
+operands and are bfloat16 products themselves: dA is m-grouped, dB is k-grouped.
+Second derivatives raise `NotImplementedError`.
 """
 
 from typing import Any

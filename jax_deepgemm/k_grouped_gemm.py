@@ -128,13 +128,18 @@ def k_grouped_bf16_gemm_tn_contiguous(
 ) -> jax.Array:
   """Returns `c[g] + a_g.T @ b_g` in float32 for every group g.
 
-  There is no Hopper kernel yet: it runs as XLA's ragged dot on every platform.
+  Groups, gradients and transformations are those of
+  `k_grouped_fp8_gemm_tn_contiguous`. The Hopper kernel reads a and b as they
+  are, whatever row a group begins at. Where m or n is no multiple of 8, it
+  reads a copy of a or b with padded rows. Elsewhere it runs as XLA's ragged
+  dot.
 
   Args:
     a: `[sum_k, m]` bfloat16.
     b: `[sum_k, n]` bfloat16.
     group_sizes: as in `k_grouped_fp8_gemm_tn_contiguous`.
-    c: `[g, m, n]` float32, or None.
+    c: `[g, m, n]` float32, or None. Its memory becomes the result's if it is
+      donated.
     use_psum_layout: as there.
 
   Returns:
@@ -143,8 +148,9 @@ def k_grouped_bf16_gemm_tn_contiguous(
   Raises:
     TypeError: a dtype is wrong, or a gradient of a or b is asked for.
     ValueError: a shape is wrong.
-    NotImplementedError: options(implementation="kernel"), or an operand is
-      sharded over explicit mesh axes.
+    NotImplementedError: an operand is sharded over explicit mesh axes;
+      options(implementation="kernel") and the GPU is not Hopper; or there are
+      more than 1024 groups on Hopper.
   """
   return _bf16_gemm(a, b, group_sizes, c, use_psum_layout, k_axis=0)
 
@@ -159,7 +165,9 @@ def k_grouped_bf16_gemm_nt_contiguous(
 ) -> jax.Array:
   """Returns `c[g] + a_g @ b_g.T` in float32 for every group g.
 
-  As `k_grouped_bf16_gemm_tn_contiguous`, with K as the last dimension.
+  As `k_grouped_bf16_gemm_tn_contiguous`, with K as the last dimension, where
+  TMA takes no group from any column on: the kernel reads transposed copies of a
+  and b, which are part of this call.
 
   Args:
     a: `[m, sum_k]` bfloat16.
@@ -225,14 +233,7 @@ def bf16_product(
   if 0 in (*shape, a.shape[0]):
     return jnp.zeros(shape, jnp.float32)
   ranges = group_ranges(group_sizes, a.shape[0], False)
-  sources = packed_sources(ranges, a.shape[0])
-  return k_grouped_bf16_gemm(
-    pack_values(a, sources, 0),
-    pack_values(b, sources, 0),
-    ranges.sizes,
-    None,
-    options=options,
-  )
+  return k_grouped_bf16_gemm(a, b, *ranges, options=options)
 
 
 def _bf16_gemm(
@@ -243,12 +244,8 @@ def _bf16_gemm(
   ranges, c = _checked_groups(a, b, group_sizes, c, use_psum_layout)
   if 0 in (ranges.sizes.size, a.rows, b.rows, a.sum_k):
     return _of_nothing(ranges, a, b, c)
-  sources = packed_sources(ranges, a.sum_k)
-  packed_a = pack_values(a.values, sources, k_axis)
-  packed_b = pack_values(b.values, sources, k_axis)
-  return k_grouped_bf16_gemm(
-    packed_a, packed_b, ranges.sizes, c, options=current()
-  )
+  rows = [x.values.T if k_axis == 1 else x.values for x in (a, b)]
+  return k_grouped_bf16_gemm(*rows, *ranges, c, options=current())
 
 
 def _packed(

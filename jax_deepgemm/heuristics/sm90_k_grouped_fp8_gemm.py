@@ -203,12 +203,19 @@ def estimate_k_grouped_seconds(
     estimate_seconds(even, config.gemm, device),
     estimate_seconds(largest, config.gemm, device),
   )
-  if config.num_parts > 1:
-    results = (config.num_parts + 1) * problem.num_groups
-    moved = 4 * results * problem.m * problem.n
-    seconds += moved / (_SUM_BYTES_PER_SECOND * device.memory_bandwidth)
-    seconds += _SUM_SECONDS
-  return seconds
+  elements = problem.num_groups * problem.m * problem.n
+  return seconds + sum_of_parts_seconds(elements, config.num_parts, device)
+
+
+def sum_of_parts_seconds(
+  elements: int, num_parts: int, device: Device
+) -> float:
+  """Returns the estimated time to sum parts of `elements` float32 results."""
+  if num_parts == 1:
+    return 0.0
+  moved = 4 * (num_parts + 1) * elements
+  bandwidth = _SUM_BYTES_PER_SECOND * device.memory_bandwidth
+  return moved / bandwidth + _SUM_SECONDS
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """K-grouped GEMMs as primitives: types, derivative in c, vmap, lowering.
 
-Their operands are in the kernels' layout (k_grouped_packing.py). XLA does not
-partition them: outside `shard_map` every device computes the whole result.
+Their operands are in the kernels' layouts: FP8 with K last, packed
+(k_grouped_packing.py), BF16 with K first, as they are. XLA does not partition
+them: outside `shard_map` every device computes the whole result.
 """
 
 import functools
@@ -49,58 +50,60 @@ def k_grouped_fp8_gemm(
     c: `[g, m, n]` float32, or None for zero.
     options: in force when the public function was called.
   """
+  shape = (group_sizes.shape[0], a.shape[0], b.shape[0])
   operands = (a, sfa, b, sfb, group_sizes)
-  return _bind(k_grouped_fp8_gemm_p, operands, c, a, b, options)
+  return _bind(k_grouped_fp8_gemm_p, operands, c, shape, options)
 
 
 def k_grouped_bf16_gemm(
   a: jax.Array,
   b: jax.Array,
+  group_starts: jax.Array,
   group_sizes: jax.Array,
   c: jax.Array | None = None,
   *,
   options: Options,
 ) -> jax.Array:
-  """Returns c_g + a_g @ b_g.T, `[g, m, n]` float32.
+  """Returns c_g + a_g.T @ b_g, `[g, m, n]` float32.
 
   Args:
-    a: `[m, k_padded]` bfloat16, laid out as in `k_grouped_fp8_gemm`.
-    b: `[n, k_padded]` bfloat16.
-    group_sizes: `[g]` int32, elements of K in each group, without padding.
+    a: `[k, m]` bfloat16; rows of no group may hold anything.
+    b: `[k, n]` bfloat16.
+    group_starts: `[g]` int32, first row of each group; they ascend.
+    group_sizes: `[g]` int32, rows of each group.
     c: `[g, m, n]` float32, or None for zero.
     options: in force when the public function was called.
   """
-  operands = (a, b, group_sizes)
-  return _bind(k_grouped_bf16_gemm_p, operands, c, a, b, options)
+  shape = (group_sizes.shape[0], a.shape[1], b.shape[1])
+  operands = (a, b, group_starts, group_sizes)
+  return _bind(k_grouped_bf16_gemm_p, operands, c, shape, options)
 
 
 def _bind(
   primitive: Primitive,
   operands: Sequence[jax.Array],
   c: jax.Array | None,
-  a: jax.Array,
-  b: jax.Array,
+  shape: tuple[int, int, int],
   options: Options,
 ) -> jax.Array:
   """Binds, except for empty products: no kernel is launched for those."""
-  shape = (operands[-1].shape[0], a.shape[0], b.shape[0])
-  if 0 in (*shape, a.shape[1]):
+  if 0 in (*shape, *operands[0].shape):
     return jnp.zeros(shape, jnp.float32) if c is None else c
   operands = operands if c is None else (*operands, c)
   return primitive.bind(*to_common_varying(tuple(operands)), options=options)
 
 
 def _abstract_eval(
-  num_inputs: int, *operands: ShapedArray, options: Options
+  num_inputs: int, k_axis: int, *operands: ShapedArray, options: Options
 ) -> ShapedArray:
   del options
-  # A and B, each with its scales if it has any, and the sizes.
+  # A and B, each with its scales if it has any, and what tells the groups.
   a, b = operands[0], operands[(num_inputs - 1) // 2]
   sizes = operands[num_inputs - 1]
   # From an operand, so that inside shard_map the result varies as it does.
   spec = jax.sharding.PartitionSpec(None, None, None)
   return a.update(
-    shape=(sizes.shape[0], a.shape[0], b.shape[0]),
+    shape=(sizes.shape[0], a.shape[1 - k_axis], b.shape[1 - k_axis]),
     dtype=jnp.dtype("float32"),
     weak_type=False,
     sharding=a.sharding.update(spec=spec),
@@ -152,10 +155,14 @@ def _batch(
   return jax.lax.map(compute, batched), 0
 
 
-def _define(primitive: Primitive, num_inputs: int, rules: Rules) -> None:
+def _define(
+  primitive: Primitive, num_inputs: int, k_axis: int, rules: Rules
+) -> None:
   """Gives a primitive of `num_inputs` operands, and c, its rules."""
   primitive.def_impl(functools.partial(xla.apply_primitive, primitive))
-  primitive.def_abstract_eval(functools.partial(_abstract_eval, num_inputs))
+  primitive.def_abstract_eval(
+    functools.partial(_abstract_eval, num_inputs, k_axis)
+  )
   ad.primitive_jvps[primitive] = functools.partial(_jvp, primitive, num_inputs)
   batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
   register(primitive, rules)
@@ -164,6 +171,7 @@ def _define(primitive: Primitive, num_inputs: int, rules: Rules) -> None:
 _define(
   k_grouped_fp8_gemm_p,
   5,
+  1,
   Rules(
     reference=k_grouped_reference.k_grouped_fp8_gemm,
     kernel=sm90_k_grouped_fp8_gemm.run,
@@ -171,10 +179,10 @@ _define(
 )
 _define(
   k_grouped_bf16_gemm_p,
-  3,
+  4,
+  0,
   Rules(
     reference=k_grouped_reference.k_grouped_bf16_gemm,
     kernel=sm90_k_grouped_bf16_gemm.run,
-    is_kernel_default=False,
   ),
 )

@@ -24,12 +24,10 @@ class Rules:
   Attributes:
     reference: in jax.numpy, of the primitive's operands.
     kernel: likewise, with `options` and `device`.
-    is_kernel_default: a Hopper GPU takes the kernel unasked.
   """
 
   reference: Callable[..., jax.Array]
   kernel: Callable[..., jax.Array]
-  is_kernel_default: bool = True
 
 
 def register(primitive: Primitive, rules: Rules) -> None:
@@ -60,8 +58,7 @@ def _lower_cuda(
   options: Options,
 ) -> Any:
   device = target_device(options)
-  is_wanted = rules.is_kernel_default or options.implementation == "kernel"
-  if not (is_wanted and use_kernel(options, device)):
+  if not use_kernel(options, device):
     return _lower(rules.reference, ctx, operands)
   kernel = functools.partial(rules.kernel, options=options, device=device)
   with reference_as_way_out():

@@ -1,10 +1,10 @@
-"""What the K-grouped kernels compute, in jax.numpy, over their own layout."""
+"""What the K-grouped kernels compute, in jax.numpy, over their own layouts."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_deepgemm.alignment import align, ceil_div
+from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.primitives.varying import to_common_varying
 
 _BLOCK_K = 128
@@ -53,26 +53,34 @@ def k_grouped_fp8_gemm(
 def k_grouped_bf16_gemm(
   a: jax.Array,
   b: jax.Array,
+  group_starts: jax.Array,
   group_sizes: jax.Array,
   c: jax.Array | None = None,
 ) -> jax.Array:
-  """Returns c_g + a_g @ b_g.T in float32, as XLA's ragged dot.
+  """Returns c_g + a_g.T @ b_g in float32, as XLA's ragged dot.
 
   Args:
-    a: `[m, k_padded]` bfloat16, groups from multiples of 128 on, zeros between.
-    b: `[n, k_padded]` bfloat16.
-    group_sizes: `[g]` int32, elements of K in each group.
+    a: `[k, m]` bfloat16; rows of no group may hold anything.
+    b: `[k, n]` bfloat16.
+    group_starts: `[g]` int32, first row of each group; they ascend.
+    group_sizes: `[g]` int32, rows of each group.
     c: `[g, m, n]` float32 or None.
   """
   dimensions = lax.RaggedDotDimensionNumbers(
-    dot_dimension_numbers=(((1,), (1,)), ((), ())),
-    lhs_ragged_dimensions=[1],
+    dot_dimension_numbers=(((0,), (0,)), ((), ())),
+    lhs_ragged_dimensions=[0],
     rhs_group_dimensions=[],
   )
+  ends = group_starts + group_sizes
+  row = jnp.arange(a.shape[0], dtype=jnp.int32)[:, None]
+  is_live = jnp.any((row >= group_starts) & (row < ends), axis=1)[:, None]
+  # Rows between groups are zeros of the group before them, for a ragged dot
+  # knows no gaps.
+  bounds = jnp.append(jnp.pad(group_starts[1:], (1, 0)), ends[-1:])
   d = lax.ragged_dot_general(
-    a,
-    b,
-    align(group_sizes, _BLOCK_K),
+    jnp.where(is_live, a, 0),
+    jnp.where(is_live, b, 0),
+    jnp.diff(bounds),
     dimensions,
     preferred_element_type=jnp.float32,
   )

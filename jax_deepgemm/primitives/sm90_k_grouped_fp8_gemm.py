@@ -102,11 +102,11 @@ def run(
   d = d if pitch == problem.n else d[:, :, : problem.n]
   if config.num_parts == 1:
     return d
-  total = _sum_of_parts(d, config.num_parts)
+  total = sum_of_parts(d, config.num_parts)
   return total if c is None else c + total
 
 
-def _sum_of_parts(d: jax.Array, num_parts: int) -> jax.Array:
+def sum_of_parts(d: jax.Array, num_parts: int) -> jax.Array:
   """Returns the sum of each group's parts, in one order on every platform."""
   parts = d.reshape(-1, num_parts, *d.shape[1:])
   total = parts[:, 0]

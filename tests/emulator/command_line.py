@@ -16,6 +16,7 @@ from tests.emulator import (
   test_bf16_gemm,
   test_casts,
   test_fp8_gemm,
+  test_k_grouped_bf16_gemm,
   test_k_grouped_fp8_gemm,
   test_m_grouped_bf16_gemm,
   test_m_grouped_fp8_gemm,
@@ -25,6 +26,7 @@ from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
 from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
+from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
@@ -43,6 +45,7 @@ CASES = (
   *test_m_grouped_fp8_gemm.CASES,
   *test_m_grouped_bf16_gemm.CASES,
   *test_k_grouped_fp8_gemm.CASES,
+  *test_k_grouped_bf16_gemm.CASES,
   *test_casts.CASES,
 )
 ALL_MUTATIONS = (
@@ -53,6 +56,7 @@ ALL_MUTATIONS = (
   *M_GROUPED_MUTATIONS,
   *M_GROUPED_BF16_MUTATIONS,
   *K_GROUPED_MUTATIONS,
+  *K_GROUPED_BF16_MUTATIONS,
   *CAST_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}

@@ -52,8 +52,11 @@ class KCase:
       self.m, self.n, max(blocks, 1), len(self.sizes), self.with_c
     )
 
+  def legal(self):
+    return legal_k_grouped_configs(self.problem, H200)
+
   def config(self) -> Sm90KGroupedFp8GemmConfig:
-    configs = sorted(legal_k_grouped_configs(self.problem, H200), key=str)
+    configs = sorted(self.legal(), key=str)
     fits = [
       config
       for config in configs

@@ -84,6 +84,11 @@ _GROUPED = {
     (array(2048, 1024), array(2048, 2048), _SIZES),
     "sm90_k_grouped_fp8_gemm",
   ),
+  "k-grouped bf16": Family(
+    dg.k_grouped_bf16_gemm_tn_contiguous,
+    (array(2048, 1024), array(2048, 2048), _SIZES),
+    "sm90_k_grouped_bf16_gemm",
+  ),
 }
 _CASTS = {
   "cast of rows": Family(

@@ -149,16 +149,3 @@ def test_the_cpu_has_no_kernel_to_insist_on():
       pytest.raises(NotImplementedError, match=f"{name} no kernel for cpu"),
     ):
       f(a, a, sizes)
-
-
-def test_bf16_runs_as_a_ragged_dot_unless_a_kernel_is_insisted_on():
-  operands = (plain(512, 64), plain(512, 64), SIZES)
-  f = dg.k_grouped_bf16_gemm_tn_contiguous
-  assert not launches(lowered_for_cuda(f, *operands))
-  with (
-    dg.options(implementation="kernel"),
-    pytest.raises(
-      NotImplementedError, match=r"k_grouped_bf16_gemm has no Hopper kernel"
-    ),
-  ):
-    lowered_for_cuda(f, *operands)

@@ -23,6 +23,7 @@ class BarrierRing {
 
   __device__ __forceinline__ Stage& stage() const { return *stage_; }
   __device__ __forceinline__ StageBarriers& barriers() const { return *barriers_; }
+  __device__ __forceinline__ u32 index() const { return index_; }
   __device__ __forceinline__ u32 parity() const { return parity_; }
 
   __device__ __forceinline__ void advance() {

@@ -12,18 +12,20 @@
 
 namespace jdg {
 
-template <Sm90Bf16GemmConfig kConfig>
+template <Sm90Bf16GemmConfig kConfig, typename Work = DenseBf16Work>
 struct Sm90Bf16Gemm {
-  using Traits = Sm90Bf16GemmTraits<kConfig>;
-  using Load = Sm90Bf16GemmLoad<kConfig>;
-  using Store = Sm90Bf16GemmStore<kConfig>;
+  using Traits = Sm90Bf16GemmTraits<kConfig, Work>;
+  using Params = typename Work::Params;
+  using Load = Sm90Bf16GemmLoad<kConfig, Work>;
+  using Store = Sm90Bf16GemmStore<kConfig, Work>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
   static constexpr int kNumThreads = Traits::kNumThreads;
   static constexpr int kNumSlabs = kConfig.num_slabs;
+  static constexpr bool kLooksUp = Traits::kGroupsRows || Work::kCutsK;  // Tiles, in a table.
 
-  __device__ static __forceinline__ void run(const Sm90Bf16GemmParams& params) {
+  __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
     Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
@@ -35,19 +37,26 @@ struct Sm90Bf16Gemm {
     if constexpr (Traits::kGroupsRows) {
       smem.table.template build<kNumThreads>(params.groups, Traits::kClusterRows,
                                              params.grid.num_n);
+    } else {
+      Work::prepare(params, smem);
     }
     if (warp < Traits::kNumMathWarps) {
       // Loads of groups take more than 24 registers.
-      constexpr int kMost = Traits::kGroupsRows ? 232 : 240;
+      constexpr int kMost = kLooksUp ? 232 : 240;
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
       Tiles::multiply_tiles(params, smem, warp, lane);
     } else {
-      constexpr int kFew = Traits::kGroupsRows ? 40 : 24;
+      constexpr int kFew = kLooksUp ? 40 : 24;
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
       if (Traits::kGroupsRows && warp > Traits::kNumMathWarps) fill(params, smem, warp, lane);
+      if constexpr (Work::kCutsK) {
+        if (warp == Traits::kNumMathWarps + 1) {
+          Work::cut(params, smem, Traits::scheduler(params, smem), lane);
+        }
+      }
       __syncwarp();
     }
     // A CTA must not end while its peer may still signal it or write to it.
@@ -63,8 +72,8 @@ struct Sm90Bf16Gemm {
   using Tile = typename Traits::Tile;
 
   // Writes zeros to the rows of D that belong to no group; the three warps that load nothing.
-  __device__ static __forceinline__ void fill(const Sm90Bf16GemmParams& params, const Smem& smem,
-                                              u32 warp, u32 lane) {
+  __device__ static __forceinline__ void fill(const Params& params, const Smem& smem, u32 warp,
+                                              u32 lane) {
     if constexpr (Traits::kGroupsRows) {
       const u32 index = blockIdx.x * 3 + warp - Traits::kNumMathWarps - 1;
       const ZeroRows zeros(params.d_rows, index, gridDim.x * 3, lane);
@@ -87,11 +96,12 @@ struct Sm90Bf16Gemm {
       ptx::mbarrier_init(barriers.full, 1);
       ptx::mbarrier_init(barriers.empty, kConfig.cluster_size() * Traits::kNumMathWarps);
     }
+    if constexpr (Work::kCutsK) Work::init_barriers(smem);
     ptx::mbarrier_init_fence();
   }
 
-  __device__ static __forceinline__ void multiply_tiles(const Sm90Bf16GemmParams& params,
-                                                        Smem& smem, u32 warp, u32 lane) {
+  __device__ static __forceinline__ void multiply_tiles(const Params& params, Smem& smem, u32 warp,
+                                                        u32 lane) {
     Ring ring(smem.stages, smem.barriers);
     Sums sum;
     Results results;
@@ -121,12 +131,13 @@ struct Sm90Bf16Gemm {
       } else {
         start_stage<kNumSlabs, true>(ring, warp, sum);
         if (has_finished) store.first_half(results);
-        if (has_second_stage(params)) add_stage<kNumSlabs>(ring, warp, lane, sum);
+        if (has_second_stage(Work::num_k_blocks(params, tile)))
+          add_stage<kNumSlabs>(ring, warp, lane, sum);
         if (has_finished) store.second_half(results);
-        if constexpr (kConfig.with_c) Store(params, smem, tile, warp, lane).load_c(results);
+        if constexpr (Traits::kLoadsC) Store(params, smem, tile, warp, lane).load_c(results);
         tiles.advance();
         next = tiles.tile();
-        finish_tile<kNumSlabs>(params, ring, warp, lane, sum, results);
+        finish_tile<kNumSlabs>(Work::num_k_blocks(params, tile), ring, warp, lane, sum, results);
         has_finished = true;
       }
       finished = tile;
@@ -158,23 +169,22 @@ struct Sm90Bf16Gemm {
   // for dense products: with the tile in a function of its own ptxas places the divisions of the
   // next tile elsewhere, in a program that was not measured.
   template <int kSlabs, typename Advance>
-  __device__ static __forceinline__ void multiply_tile(const Sm90Bf16GemmParams& params, Ring& ring,
-                                                       u32 warp, u32 lane, Sums& sum,
-                                                       Results& results, Finished before,
-                                                       Advance advance) {
+  __device__ static __forceinline__ void multiply_tile(const Params& params, Ring& ring, u32 warp,
+                                                       u32 lane, Sums& sum, Results& results,
+                                                       Finished before, Advance advance) {
     start_stage<kSlabs, true>(ring, warp, sum);
     before.store_first_half(results);
-    if (has_second_stage(params)) add_stage<kSlabs>(ring, warp, lane, sum);
+    if (has_second_stage(params.num_k_blocks)) add_stage<kSlabs>(ring, warp, lane, sum);
     before.store_second_half(results);
     advance();
-    finish_tile<kSlabs>(params, ring, warp, lane, sum, results);
+    finish_tile<kSlabs>(params.num_k_blocks, ring, warp, lane, sum, results);
   }
 
   // Lets a tile pass by of which the warpgroup has no row.
   template <typename Advance>
-  __device__ static __forceinline__ void skip_tile(const Sm90Bf16GemmParams& params, Ring& ring,
-                                                   u32 lane, const Results& results,
-                                                   Finished before, Advance advance) {
+  __device__ static __forceinline__ void skip_tile(const Params& params, Ring& ring, u32 lane,
+                                                   const Results& results, Finished before,
+                                                   Advance advance) {
     before.store_first_half(results);
     before.store_second_half(results);
     advance();
@@ -186,8 +196,8 @@ struct Sm90Bf16Gemm {
     }
   }
 
-  __device__ static __forceinline__ bool has_second_stage(const Sm90Bf16GemmParams& params) {
-    return params.num_k_blocks > kConfig.stage_k_blocks;
+  __device__ static __forceinline__ bool has_second_stage(u32 num_k_blocks) {
+    return num_k_blocks > kConfig.stage_k_blocks;
   }
 
   __device__ static __forceinline__ void await_stage(const Ring& ring) {
@@ -236,11 +246,10 @@ struct Sm90Bf16Gemm {
 
   // Adds the stages from the third on, waits for the last, releases it, and rounds the sums.
   template <int kSlabs>
-  __device__ static __forceinline__ void finish_tile(const Sm90Bf16GemmParams& params, Ring& ring,
-                                                     u32 warp, u32 lane, Sums& sum,
-                                                     Results& results) {
+  __device__ static __forceinline__ void finish_tile(u32 num_k_blocks, Ring& ring, u32 warp,
+                                                     u32 lane, Sums& sum, Results& results) {
 #pragma unroll 1
-    for (u32 k_block = 2 * kConfig.stage_k_blocks; k_block < params.num_k_blocks;
+    for (u32 k_block = 2 * kConfig.stage_k_blocks; k_block < num_k_blocks;
          k_block += kConfig.stage_k_blocks) {
       add_stage<kSlabs>(ring, warp, lane, sum);
     }
@@ -250,7 +259,7 @@ struct Sm90Bf16Gemm {
 #pragma unroll
     for (int slab = 0; slab < kSlabs; ++slab) {
       ptx::fence_registers(sum[slab]);
-      finish_result<kConfig.with_c>(results[slab], sum[slab]);
+      finish_result<Traits::kLoadsC>(results[slab], sum[slab]);
     }
   }
 

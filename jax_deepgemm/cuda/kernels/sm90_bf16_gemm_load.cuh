@@ -5,9 +5,10 @@
 
 namespace jdg {
 
-template <Sm90Bf16GemmConfig kConfig>
+template <Sm90Bf16GemmConfig kConfig, typename Work = DenseBf16Work>
 struct Sm90Bf16GemmLoad {
-  using Traits = Sm90Bf16GemmTraits<kConfig>;
+  using Traits = Sm90Bf16GemmTraits<kConfig, Work>;
+  using Params = typename Traits::Params;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Ring = typename Traits::Ring;
@@ -21,7 +22,7 @@ struct Sm90Bf16GemmLoad {
   }
 
   // Streams A and B of every tile; one thread.
-  __device__ static __forceinline__ void tiles(const Sm90Bf16GemmParams& params, Smem& smem) {
+  __device__ static __forceinline__ void tiles(const Params& params, Smem& smem) {
     Ring ring(smem.stages, smem.barriers);
     const u32 rank = Traits::cta_rank();
     for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
@@ -29,11 +30,13 @@ struct Sm90Bf16GemmLoad {
       const u32 row = Traits::first_row(tile, rank);
       const u32 column = Traits::columns(tile, rank).main;
       const u32 live_slabs = Traits::num_live_slabs(tile, row);
-      const u32 row_group = Traits::row_group(tile);
+      const u32 row_group = Work::operand_group(Traits::row_group(tile));
+      const u32 first_k = Work::first_k(tile);
 #pragma unroll 1
-      for (u32 k_block = 0; k_block < params.num_k_blocks; k_block += kConfig.stage_k_blocks) {
+      for (u32 k_block = 0; k_block < Work::num_k_blocks(params, tile);
+           k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
-        ptx::Mbarrier& full = ring.barriers().full;
+        ptx::Mbarrier& full = loaded(smem, ring, tile, k_block);
         wait(ring.barriers().empty, ring.parity() ^ 1);
         // The CTAs of a cluster take turns in loading what all of them need for all of them.
         const bool my_turn = k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
@@ -42,7 +45,7 @@ struct Sm90Bf16GemmLoad {
           ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
           if (loads_a) {
             operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
-                stage.a[0], params.a, full, row, k_block, row_group);
+                stage.a[0], params.a, full, row, first_k, k_block, row_group);
           }
         } else {
           constexpr u32 kBytes = kConfig.stage_k_blocks * Traits::kSlabBytes;
@@ -52,7 +55,8 @@ struct Sm90Bf16GemmLoad {
         }
         if (kConfig.cluster_m == 1 || my_turn) {
           operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
-              stage.b[0], params.b, full, column, k_block, tile.group);
+              stage.b[0], params.b, full, column, first_k, k_block,
+              Work::operand_group(tile.group));
         }
         ring.advance();
       }
@@ -70,16 +74,26 @@ struct Sm90Bf16GemmLoad {
       const u32 slab = i / kConfig.stage_k_blocks;
       const u32 block = i % kConfig.stage_k_blocks;
       operand<false, 64, (kConfig.cluster_n > 1)>(stage.a[block] + slab * Traits::kSlabBytes,
-                                                  params.a_slab, full, row + slab * 64,
+                                                  params.a_slab, full, row + slab * 64, 0,
                                                   k_block + block, 0);
     }
   }
 
-  // Loads a stage's K blocks of kRows rows.
+  // The barrier that TMA completes: `full`, unless the block is to be cut before it is.
+  __device__ static __forceinline__ ptx::Mbarrier& loaded(Smem& smem, const Ring& ring,
+                                                          const typename Traits::Tile& tile,
+                                                          u32 k_block) {
+    if constexpr (Work::kCutsK) {
+      if (Work::is_cut(tile, k_block)) return smem.uncut[ring.index()];
+    }
+    return ring.barriers().full;
+  }
+
+  // Loads a stage's K blocks of kRows rows; block 0 begins at `first_k`, which is 0 if K-major.
   template <bool kMnMajor, int kRows, bool kShared>
   __device__ static __forceinline__ void operand(u8* smem, const ptx::TensorMap* map,
-                                                 ptx::Mbarrier& full, u32 row, u32 k_block,
-                                                 u32 group) {
+                                                 ptx::Mbarrier& full, u32 row, u32 first_k,
+                                                 u32 k_block, u32 group) {
     if constexpr (kMnMajor) {
 #pragma unroll
       for (int block = 0; block < kConfig.stage_k_blocks; ++block) {
@@ -87,7 +101,7 @@ struct Sm90Bf16GemmLoad {
         for (int atom = 0; atom < kRows / kBf16AtomRows; ++atom) {
           u8* target = smem + block * kRows * kBf16LineBytes + atom * kBf16AtomBytes;
           box<kShared>(target, map, full, row + atom * kBf16AtomRows,
-                       (k_block + block) * kBf16BlockK, group);
+                       first_k + (k_block + block) * kBf16BlockK, group);
         }
       }
     } else if constexpr (kConfig.stage_k_blocks == 1) {

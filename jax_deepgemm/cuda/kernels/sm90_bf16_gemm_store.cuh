@@ -6,13 +6,14 @@
 
 #include "common/row_store.cuh"
 #include "kernels/sm90_bf16_gemm_types.cuh"
+#include "ptx/tma_add.cuh"
 
 namespace jdg {
 
-template <Sm90Bf16GemmConfig kConfig>
+template <Sm90Bf16GemmConfig kConfig, typename Work = DenseBf16Work>
 class Sm90Bf16GemmStore {
  public:
-  using Traits = Sm90Bf16GemmTraits<kConfig>;
+  using Traits = Sm90Bf16GemmTraits<kConfig, Work>;
   using Boxes = typename Traits::Boxes;
   using Results = typename Traits::Results;
   using Result = typename Traits::Result::Value[Traits::Result::kCount];
@@ -20,6 +21,8 @@ class Sm90Bf16GemmStore {
   // Boxes of at most 128 bytes a row, slab after slab, and where the second half of them begins.
   static constexpr int kNumBoxes = kConfig.num_slabs * Boxes::kCount;
   static constexpr int kMiddle = ceil_div(kNumBoxes, 2);
+  static_assert(!Traits::kAddsInMemory || Boxes::kCount * Boxes::kMainColumns == kConfig.block_n,
+                "columns that two boxes have would be added twice");
 
   __device__ __forceinline__ Sm90Bf16GemmStore(const Sm90Bf16GemmParams& params,
                                                typename Traits::Smem& smem,
@@ -111,8 +114,13 @@ class Sm90Bf16GemmStore {
     ptx::fence_proxy_async();
     __syncwarp();
     if (lane_ == 0) {
-      ptx::tma_store(params_.d, slot, columns_[Boxes::first_column(kInSlab)], row_ + kSlab * 64,
-                     group_);
+      const u32 column = columns_[Boxes::first_column(kInSlab)];
+      const u32 row = row_ + kSlab * 64;
+      if constexpr (Traits::kAddsInMemory) {
+        ptx::tma_store_add(params_.d, slot, column, row, group_);
+      } else {
+        ptx::tma_store(params_.d, slot, column, row, group_);
+      }
       ptx::tma_store_commit();
     }
   }

@@ -51,9 +51,43 @@ struct Sm90Bf16GemmParams {
   WordRows d_rows;
 };
 
+// The work of a dense product, as DenseWork in sm90_fp8_gemm_types.cuh.
+struct DenseBf16Work {
+  using Params = Sm90Bf16GemmParams;
+  using Tile = TileIndex;
+  using Scheduler = TileScheduler;
+  struct Table {};  // What a CTA keeps in shared memory besides stages.
+  // C is in D's memory, where TMA adds to it.
+  static constexpr bool kAddsInMemory = false;
+  // Where a tile's K ends, lines of its last stage are to be cleared: what they hold is another's.
+  static constexpr bool kCutsK = false;
+
+  __device__ static __forceinline__ void prepare(const Params&, Table&) {}
+
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Table&,
+                                                        u32 cluster, u32 num_clusters) {
+    return Scheduler(params.grid, cluster, num_clusters);
+  }
+
+  // Which of the matrices of an operand is meant by a tile's group.
+  __device__ static __forceinline__ u32 operand_group(u32 group) { return group; }
+
+  // Element of K at which a tile's blocks begin.
+  template <typename Tile>
+  __device__ static __forceinline__ u32 first_k(Tile) {
+    return 0;
+  }
+
+  template <typename Tile>
+  __device__ static __forceinline__ u32 num_k_blocks(const Params& params, Tile) {
+    return params.num_k_blocks;
+  }
+};
+
 // What follows from a configuration.
-template <Sm90Bf16GemmConfig kConfig>
+template <Sm90Bf16GemmConfig kConfig, typename Work = DenseBf16Work>
 struct Sm90Bf16GemmTraits {
+  using Params = typename Work::Params;
   static constexpr int kBlockM = kConfig.block_m();
   static constexpr int kBlockN = kConfig.block_n;
   static constexpr int kNumStages = kConfig.num_stages;
@@ -68,9 +102,11 @@ struct Sm90Bf16GemmTraits {
   using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];
   static constexpr bool kGroupsRows = kConfig.groups_rows();
   static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
-  using Tile = Conditional<kGroupsRows, GroupedTile, TileIndex>;
+  using Tile = Conditional<kGroupsRows, GroupedTile, typename Work::Tile>;
   using Scheduler =
-      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, TileScheduler>;
+      Conditional<kGroupsRows, GroupedTileScheduler<kConfig.max_groups>, typename Work::Scheduler>;
+  static constexpr bool kAddsInMemory = kConfig.with_c && Work::kAddsInMemory;
+  static constexpr bool kLoadsC = kConfig.with_c && !Work::kAddsInMemory;
 
   static_assert(kBlockN % 8 == 0 && kBlockN <= 256, "wgmma takes N in multiples of 8 up to 256");
   static_assert(kConfig.a_rows % 8 == 0 && kConfig.a_rows <= kBlockM, "swizzle atoms are 8 rows");
@@ -102,7 +138,9 @@ struct Sm90Bf16GemmTraits {
     GroupTable<kConfig.max_groups> table;
   };
 
-  using Smem = Conditional<kGroupsRows, GroupedSmem, PlainSmem>;
+  struct WorkSmem : PlainSmem, Work::Table {};
+
+  using Smem = Conditional<kGroupsRows, GroupedSmem, WorkSmem>;
 
   static constexpr u32 kTransactionBytes =
       kStageKBlocks * (kConfig.a_rows + kBlockN) * kBf16LineBytes;
@@ -114,14 +152,13 @@ struct Sm90Bf16GemmTraits {
     return kConfig.cluster_size() > 1 ? ptx::cluster_cta_rank() : 0;
   }
 
-  __device__ static __forceinline__ Scheduler scheduler(const Sm90Bf16GemmParams& params,
-                                                        const Smem& smem) {
+  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Smem& smem) {
     const u32 cluster = blockIdx.x / kConfig.cluster_size();
     const u32 num_clusters = gridDim.x / kConfig.cluster_size();
     if constexpr (kGroupsRows) {
       return Scheduler(smem.table, params.grid, kClusterRows, cluster, num_clusters);
     } else {
-      return Scheduler(params.grid, cluster, num_clusters);
+      return Work::scheduler(params, smem, cluster, num_clusters);
     }
   }
 
