@@ -25,7 +25,7 @@ BF16_SWAPPED_CASES = [
   # Stages: a last one that is not full, several in flight, boxes of 256 lines.
   swapped("nt", 5, 64, 320, stage_k_blocks=4, num_splits=1),
   swapped("nn", 5, 140, 832, stage_k_blocks=4, num_math_warpgroups=2),
-  swapped("tt", 5, 130, 1152, stage_k_blocks=8, num_splits=1, num_stages=3),
+  swapped("nt", 5, 130, 1600, stage_k_blocks=8, num_splits=1, num_stages=3),
   # Results.
   swapped("nt", 5, 101, 256, stage_k_blocks=2, num_splits=2, with_c=True),
   swapped("nn", 9, 203, 192, float32_out=True, evict_first=False),

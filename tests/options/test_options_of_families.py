@@ -52,6 +52,11 @@ _DENSE = {
     (pair(16, 7168, blocks=(16,)), pair(2048, 7168, blocks=(16,))),
     "sm90_fp8_gemm_swapped",
   ),
+  "bf16, few rows": Family(
+    dg.bf16_gemm_nt,
+    (array(100, 7168), array(576, 7168)),
+    "sm90_bf16_gemm_swapped",
+  ),
   "bf16": Family(
     dg.bf16_gemm_nt, (array(4096, 1024), array(2112, 1024)), "sm90_bf16_gemm"
   ),
