@@ -17,11 +17,17 @@ from jax_deepgemm import straight_through
 from jax_deepgemm.fp4_operands import scales_of_rows
 from jax_deepgemm.gemm_operands import Operand, values_of
 from jax_deepgemm.grouped_weight_gradient import (
+  bf16_weight_gradient,
+  fp8_weight_gradient,
   rows_by_group,
-  weight_gradient,
 )
+from jax_deepgemm.k_grouped_packing import GroupRanges, group_ranges
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.grouped_layout import Layout, group_of_rows
+from jax_deepgemm.primitives.grouped_layout import (
+  Layout,
+  group_of_rows,
+  rows_of_groups,
+)
 from jax_deepgemm.primitives.m_grouped_gemm import (
   m_grouped_bf16_gemm,
   m_grouped_fp8_fp4_gemm,
@@ -190,21 +196,37 @@ def _gradient_of_b(
 ) -> jax.Array:
   """Returns the sum of dy[i].T a[i] over the rows i of each group."""
   a = straight_through.restored(residuals.for_b, params.recipe_a)
-  rows = _rows(_in_product_dtype(dy, params)), _rows(a)
+  rows = [_rows(_in_product_dtype(dy, params)), _rows(a)]
   sizes = residuals.group_layout
-  if params.layout != "ragged":
-    num_groups = residuals.b_groups.shape[0]
-    groups = _group_of_row(a, residuals.group_layout, num_groups, params)
+  num_groups = residuals.b_groups.shape[0]
+  has_gaps = params.layout in ("psum", "masked")
+  reads_gaps = params.recipe_a is None and has_gaps
+  if params.layout != "ragged" and not reads_gaps:
+    groups = _group_of_row(a, sizes, num_groups, params)
     sizes, *rows = rows_by_group(groups, num_groups, *rows)
+  if params.recipe_a is not None:
+    return fp8_weight_gradient(*rows, sizes, dtype, params.options)
   if params.b_mn_major:
-    rows = rows[::-1]
-  return weight_gradient(
-    *rows,
-    sizes,
-    dtype,
-    quantize=params.recipe_a is not None,
-    options=params.options,
+    rows.reverse()
+  if reads_gaps:
+    ranges = _group_ranges(sizes, num_groups, rows[0].shape[0], params)
+  else:
+    ranges = group_ranges(sizes, rows[0].shape[0], False)
+  return bf16_weight_gradient(*rows, ranges, dtype, params.options)
+
+
+def _group_ranges(
+  group_layout: jax.Array, num_groups: int, num_rows: int, params: GroupedParams
+) -> GroupRanges:
+  """Returns where groups lie that are each in consecutive rows."""
+  starts, ends = rows_of_groups(
+    group_layout,
+    layout=params.layout,
+    alignment=params.alignment,
+    num_groups=num_groups,
+    num_rows=num_rows,
   )
+  return GroupRanges(starts, ends - starts)
 
 
 def _in_product_dtype(x: jax.Array, params: GroupedParams) -> jax.Array:

@@ -225,17 +225,6 @@ def fp8_product(
   )
 
 
-def bf16_product(
-  a: jax.Array, b: jax.Array, group_sizes: jax.Array, options: Options
-) -> jax.Array:
-  """Returns a_g.T @ b_g of `[sum_k, m]` and `[sum_k, n]` in bfloat16."""
-  shape = (group_sizes.size, a.shape[1], b.shape[1])
-  if 0 in (*shape, a.shape[0]):
-    return jnp.zeros(shape, jnp.float32)
-  ranges = group_ranges(group_sizes, a.shape[0], False)
-  return k_grouped_bf16_gemm(a, b, *ranges, options=options)
-
-
 def _bf16_gemm(
   a: Any, b: Any, group_sizes: Any, c: Any, use_psum_layout: bool, k_axis: int
 ) -> jax.Array:

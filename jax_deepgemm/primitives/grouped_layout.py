@@ -1,6 +1,6 @@
 """Which group each row of an m-grouped GEMM belongs to."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,46 @@ Layout = Literal["index", "psum", "ragged", "masked"]
 
 # The id of a row that belongs to no group.
 NO_GROUP = -1
+
+
+class GroupRows(NamedTuple):
+  """The rows of each group, `[g]` int32 each; starts ascend."""
+
+  starts: jax.Array
+  ends: jax.Array
+
+
+def rows_of_groups(
+  group_layout: jax.Array,
+  *,
+  layout: Layout,
+  alignment: int,
+  num_groups: int,
+  num_rows: int,
+) -> GroupRows:
+  """Returns where the groups lie; arguments are those of `group_of_rows`.
+
+  Not for the layout "index", where a group's rows may lie anywhere.
+  """
+  if layout == "masked":
+    group_rows = num_rows // num_groups
+    starts = jnp.arange(num_groups, dtype=jnp.int32) * group_rows
+    return GroupRows(starts, starts + jnp.clip(group_layout, 0, group_rows))
+  limited = jnp.clip(group_layout, 0, num_rows)
+  if layout == "ragged":
+    # Saturates, as a sum of sizes past the last row need not fit an int32.
+    ends = lax.associative_scan(
+      lambda x, y: jnp.minimum(x + y, num_rows), limited
+    )
+    return GroupRows(_ends_before(ends), ends)
+  ends = lax.cummax(limited)
+  return GroupRows(
+    jnp.minimum(align(_ends_before(ends), alignment), ends), ends
+  )
+
+
+def _ends_before(ends: jax.Array) -> jax.Array:
+  return jnp.pad(ends, (1, 0))[:-1]
 
 
 def group_of_rows(
@@ -49,16 +89,13 @@ def group_of_rows(
     group_rows = num_rows // num_groups
     group = row // group_rows
     return jnp.where(row % group_rows < group_layout[group], group, NO_GROUP)
-  limited = jnp.clip(group_layout, 0, num_rows)
-  if layout == "ragged":
-    # Saturates, as a sum of sizes past the last row need not fit an int32.
-    ends = lax.associative_scan(
-      lambda x, y: jnp.minimum(x + y, num_rows), limited
-    )
-    starts = jnp.pad(ends, (1, 0))[:-1]
-  else:
-    ends = lax.cummax(limited)
-    starts = align(jnp.pad(ends, (1, 0))[:-1], alignment)
+  starts, ends = rows_of_groups(
+    group_layout,
+    layout=layout,
+    alignment=alignment,
+    num_groups=num_groups,
+    num_rows=num_rows,
+  )
   # Comparing with all ends is one fusion; the default is a loop of kernels.
   after = jnp.searchsorted(ends, row, side="right", method="compare_all")
   group = jnp.minimum(after.astype(jnp.int32), num_groups - 1)

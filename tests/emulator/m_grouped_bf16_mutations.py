@@ -65,8 +65,8 @@ M_GROUPED_BF16_MUTATIONS = (
   Mutation(
     "grouped_b_of_the_first_group",
     _LOAD,
-    "column, k_block, tile.group",
-    "column, k_block, 0",
+    "Work::operand_group(tile.group)",
+    "Work::operand_group(0)",
     _PLAIN,
   ),
   Mutation(

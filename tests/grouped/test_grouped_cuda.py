@@ -218,3 +218,23 @@ def test_jit_traces_again_for_another_alignment_only():
       f(a, b, p.numbers)
       f(a, b, p.numbers + 1)
   assert len(traces) == 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bf16_gradients_are_kernels_that_read_rows_where_they_lie(layout):
+  p = P[layout]
+  a, b = bf16_operands(p, 130, 300)
+
+  def loss(a, b):
+    return (multiply(BF16, p, a, b).astype(jnp.float32) ** 2).sum()
+
+  text = lowered_for_cuda(jax.grad(loss, (0, 1)), a, b)
+  kernels = collections.Counter(
+    attribute(line, "kernel").strip('"') for line in launches(text)
+  )
+  assert kernels == {
+    "sm90_m_grouped_bf16_gemm": 2,
+    "sm90_k_grouped_bf16_gemm": 1,
+  }
+  # Rows with an id each may lie anywhere: they are brought together.
+  assert ("stablehlo.sort" in text) == (layout == "index")

@@ -51,7 +51,8 @@ struct Sm90Bf16GemmParams {
   WordRows d_rows;
 };
 
-// The work of a dense product, as DenseWork in sm90_fp8_gemm_types.cuh.
+// The work of a dense product, as DenseWork in sm90_fp8_gemm_types.cuh. Tiles go by value: given
+// references, ptxas makes another program of the dense kernel, one that was not measured.
 struct DenseBf16Work {
   using Params = Sm90Bf16GemmParams;
   using Tile = TileIndex;
