@@ -22,7 +22,25 @@ _ALL_SHIFTS = fp4_case(
   10, 70, 300, block_n=64, num_math_warpgroups=1, exponents=EXACT, num_sms=1
 )
 _FEW = fp4_case(
-  5, 70, 416, swapped=True, num_splits=1, stage_k_blocks=1, exponents=(108, 128)
+  5,
+  70,
+  416,
+  swapped=True,
+  num_splits=1,
+  stage_k_blocks=1,
+  exponents=(108, 128),
+  float32_out=True,
+)
+# Exponents as far apart as is too much by one.
+_ONE_TOO_MANY = fp4_case(
+  10,
+  70,
+  256,
+  block_n=64,
+  num_math_warpgroups=1,
+  exponents=(112, 128),
+  float32_out=True,
+  num_sms=1,
 )
 
 FP4_MUTATIONS = (
@@ -73,7 +91,7 @@ FP4_MUTATIONS = (
     _TILES,
   ),
   Mutation(
-    "a_shift_too_many", _FP4, "kMostFp4Shift = 14", "kMostFp4Shift = 15", _TILES
+    "a_shift_too_many", _FP4, "kMostFp4Shift = 14", "kMostFp4Shift = 15", _ONE_TOO_MANY
   ),
   Mutation(
     "small_codes_flushed", _FP4, "shift < 12 ?", "shift < 13 ?", _ALL_SHIFTS
