@@ -15,10 +15,12 @@ from tqdm import tqdm
 from tests.emulator import (
   test_bf16_gemm,
   test_casts,
+  test_fp8_fp4_gemm,
   test_fp8_gemm,
   test_k_grouped_bf16_gemm,
   test_k_grouped_fp8_gemm,
   test_m_grouped_bf16_gemm,
+  test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
 )
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
@@ -27,6 +29,7 @@ from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
+from tests.emulator.fp4_mutations import FP4_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
@@ -46,6 +49,8 @@ CASES = (
   *test_m_grouped_bf16_gemm.CASES,
   *test_k_grouped_fp8_gemm.CASES,
   *test_k_grouped_bf16_gemm.CASES,
+  *test_fp8_fp4_gemm.CASES,
+  *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_casts.CASES,
 )
 ALL_MUTATIONS = (
@@ -58,6 +63,7 @@ ALL_MUTATIONS = (
   *K_GROUPED_MUTATIONS,
   *K_GROUPED_BF16_MUTATIONS,
   *CAST_MUTATIONS,
+  *FP4_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}
 # Libraries of earlier calls, so that a second look takes no compiler.

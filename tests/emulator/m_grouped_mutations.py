@@ -111,7 +111,8 @@ M_GROUPED_MUTATIONS = (
   Mutation(
     "m_grouped_skipped_stage_not_awaited",
     _GEMM,
-    "      if (!ready) wait(stage.full, ring.parity());\n      finish_stage",
+    "      if (!ready) wait(Traits::operands(stage), ring.parity());\n"
+    "      finish_stage",
     "      finish_stage",
     _SLABS,
   ),

@@ -4,11 +4,12 @@ import dataclasses
 
 from tests.emulator import bf16_gemm_case
 from tests.emulator.cast_case import CastCase
+from tests.emulator.fp4_gemm_case import Fp4Case
 from tests.emulator.fp8_gemm_case import Case, case
 from tests.emulator.k_grouped_case import KCase
 from tests.emulator.m_grouped_case import GroupedCase
 
-AnyCase = Case | bf16_gemm_case.Case | GroupedCase | KCase | CastCase
+AnyCase = Case | bf16_gemm_case.Case | GroupedCase | KCase | CastCase | Fp4Case
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
@@ -70,8 +71,8 @@ MUTATIONS = (
   Mutation(
     "consumer_waits_for_the_other_phase",
     _GEMM,
-    "slab == 0 && !ready) wait(stage.full, ring.parity())",
-    "slab == 0 && !ready) wait(stage.full, ring.parity() ^ 1)",
+    "slab == 0 && !ready) wait(Traits::operands(stage), ring.parity())",
+    "slab == 0 && !ready) wait(Traits::operands(stage), ring.parity() ^ 1)",
   ),
   Mutation("parity_stays", "common/pipeline.cuh", "parity_ ^= wraps;", ""),
   Mutation(

@@ -47,5 +47,7 @@ def test_every_schedule_gives_the_same_right_result(toolchain, case):
   first = case.run(emulator, seed=0)
   assert case.wrong_elements(first).size == 0
   for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+    # To the bit: sums are added in one order whatever runs first. Rows that are
+    # not written keep their NaN.
+    again = case.run(emulator, seed)
+    np.testing.assert_array_equal(again.view(np.uint8), first.view(np.uint8))

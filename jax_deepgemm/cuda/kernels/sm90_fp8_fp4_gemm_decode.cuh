@@ -10,6 +10,7 @@
 #include "common/block_scale.cuh"
 #include "common/promote.cuh"
 #include "kernels/sm90_fp8_fp4_gemm_types.cuh"
+#include "mma/sm90_fp8_step.cuh"
 #include "ptx/named_barrier.cuh"
 
 namespace jdg {
@@ -55,12 +56,13 @@ struct Sm90Fp8Fp4GemmDecode {
     return stage.sfb[0][1] != 0;
   }
 
-  // Adds a wide block to the sums of 64 rows of A from `first_row` on, 32 of K at a time. `acc` is
-  // free.
+  // Adds a wide block to the sums of 64 rows of A from `first_row` on, 32 of K at a time. Its
+  // product in `acc`, of no use, may be on its way.
   template <int kCount>
   __device__ static __forceinline__ void add_groups(const Stage& stage, u32 first_row, u32 lane,
                                                     RowScales rows, float (&acc)[kCount],
                                                     float (&sum)[kCount], bool first) {
+    wait_block_mma<0>(acc);
     const u32 a = ptx::smem_address(stage.a[0]) + first_row * kBlockK;
     const u32 b = ptx::smem_address(stage.b[0]);
 #pragma unroll 1

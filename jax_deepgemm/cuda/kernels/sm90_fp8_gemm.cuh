@@ -266,7 +266,6 @@ struct Sm90Fp8Gemm {
       } else {
         const RowScales left = {rows.upper * sfb[0], rows.lower * sfb[0]};
         const RowScales right = {rows.upper * sfb[1], rows.lower * sfb[1]};
-        wait_block_mma<kPending>(acc[kBlock]);
         if constexpr (Traits::kDecodes) {
           if (Decode::is_wide(stage)) {
             Decode::add_groups(stage, Traits::slab_row(worker.warp, slab), worker.lane, rows,
@@ -275,6 +274,7 @@ struct Sm90Fp8Gemm {
             return;
           }
         }
+        wait_block_mma<kPending>(acc[kBlock]);
         // Before the promotion, so that the next load starts as early as possible.
         if (last) finish_stage(worker, ring, stage, ready);
         promote_blocks<kSplit>(sum, acc[kBlock], left, right, split, kFirst && kBlock == 0);
