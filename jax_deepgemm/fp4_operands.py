@@ -19,7 +19,6 @@ from jax_deepgemm.gemm_operands import (
 from jax_deepgemm.primitives import fp4_codes, fp4_reference
 from jax_deepgemm.recipes import Granularity
 from jax_deepgemm.scaled_array import ScaledArray
-from jax_deepgemm.ue8m0 import unpack_ue8m0_from_int
 
 # Of the scales that kernels read, and only packed.
 FP4_RECIPE = (1, 32)
@@ -49,8 +48,8 @@ def canonical_fp4(
 
   With packed 1 x 32 scales it stays FP4: `[rows, ceil(k / 2)]` int8 and
   `[rows, ceil(k / 128)]` int32. With others it becomes fp8, which is exact:
-  `[rows, k]` float8_e4m3fn and float32 scales. An even k may be one more than
-  what was packed, where two codes along k share a byte.
+  `[rows, k]` float8_e4m3fn and float32 scales, k even. Unless it is transposed
+  the last code of each row may be there to fill a byte, so k is one of two.
 
   Args:
     name: of the argument, for messages.
@@ -156,6 +155,15 @@ def as_fp8(operand: ScaledArray) -> ScaledArray:
   return ScaledArray(*fp4_reference.as_fp8(*operand, k))
 
 
+def decoded(operand: Operand, k: int) -> Operand:
+  """Returns what was FP4 as fp8 of k columns."""
+  if not isinstance(operand, ScaledArray):
+    return operand
+  if is_packed_fp4(operand):
+    operand = as_fp8(operand)
+  return ScaledArray(operand.values[..., :k], operand.scales)
+
+
 def scales_of_rows(operand: ScaledArray, recipe: Granularity) -> jax.Array:
   """Returns scales for each row: what FP4 is multiplied with has no others."""
   rows = operand.values.shape[-2]
@@ -175,20 +183,11 @@ def _with_even_k(operand: Operand) -> Operand:
   return padded
 
 
-def decoded(operand: Operand, k: int) -> Operand:
-  """Returns what was FP4 as fp8 of k columns."""
-  if not isinstance(operand, ScaledArray):
-    return operand
-  if is_packed_fp4(operand):
-    operand = as_fp8(operand)
-  return ScaledArray(operand.values[..., :k], operand.scales)
-
-
 def _as_fp8(operand: ScaledArray, recipe: Granularity) -> ScaledArray:
   values, scales = operand
   if scales.dtype == jnp.int32:
     blocks = ceil_div(2 * values.shape[-1], recipe[1])
-    scales = unpack_ue8m0_from_int(scales)[..., :blocks]
+    scales = fp4_reference.unpacked_scales(scales, blocks)
   return ScaledArray(fp4_codes.decode_to_e4m3(values), scales)
 
 

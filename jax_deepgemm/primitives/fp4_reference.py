@@ -64,6 +64,10 @@ def as_fp8(
     where byte 255 is NaN.
   """
   codes = fp4_codes.decode_to_e4m3(values)[..., :k]
-  unpacked = unpack_ue8m0_from_int(scales)[..., : ceil_div(k, GRAN_K)]
-  is_nan = jnp.isinf(unpacked)
-  return codes, jnp.where(is_nan, np.float32(np.nan), unpacked)
+  return codes, unpacked_scales(scales, ceil_div(k, GRAN_K))
+
+
+def unpacked_scales(packed: jax.Array, blocks: int) -> jax.Array:
+  """Returns `[..., blocks]` float32 of packed scales; byte 255 is NaN."""
+  scales = unpack_ue8m0_from_int(packed)[..., :blocks]
+  return jnp.where(jnp.isinf(scales), np.float32(np.nan), scales)

@@ -93,8 +93,15 @@ CAST_MUTATIONS = (
   Mutation(
     "cast_fp4_has_the_scale_of_e4m3",
     _ROWS,
-    "kLargestCode = kConfig.fp4 ? 6 : 448",
-    "kLargestCode = 448",
+    "kConfig.fp4 ? 6 : 448",
+    "448",
+    cast_case("rows", 9, 264, fp4=True),
+  ),
+  Mutation(
+    "cast_fp4_scale_of_an_even_sixth_is_rounded_up",
+    _FP4_VALUES,
+    "+ 0x3FFFFF) & kExponent",
+    "+ 0x400000) & kExponent",
     _FP4,
   ),
   Mutation(

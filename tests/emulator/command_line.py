@@ -28,8 +28,8 @@ from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
 from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
-from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.fp4_mutations import FP4_MUTATIONS
+from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS

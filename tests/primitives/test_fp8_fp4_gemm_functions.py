@@ -114,6 +114,16 @@ def test_fp4_may_have_scales_of_128_columns(recipe, packed):
   assert_is_product(d, dequantized(a, PER_TOKEN), exact)
 
 
+def test_a_packed_scale_byte_of_255_is_nan_for_128_columns_too():
+  a, b = scaled(4, 512, PER_TOKEN, 1), fp4(6, 512, 5)
+  scales = np.full((6, 4), 127, np.uint8)
+  scales[2, 3] = 255
+  pair = (b.values, scales.view(np.int32))
+  d = np.asarray(dg.fp8_fp4_gemm_nt(a, pair, recipe=(1, 1, 128)), np.float32)
+  np.testing.assert_array_equal(np.isnan(d).all(axis=0), np.arange(6) == 2)
+  np.testing.assert_array_equal(np.isnan(d).any(axis=0), np.arange(6) == 2)
+
+
 def test_both_sides_may_be_fp4():
   a, b = fp4(9, 300, 1), fp4(12, 300, 5)
   d = dg.fp8_fp4_gemm_nt(a, b, out_dtype=jnp.float32)

@@ -11,12 +11,13 @@ struct BlockScale {
   float inverse;  // What values are multiplied with.
 };
 
+constexpr u32 kSmallestAmax = 0x38D1B717;  // 1e-4.
+
 // Takes the bits of the block's largest magnitude. As integers, magnitudes are in the order of
 // their values, infinity is above all numbers and a NaN above infinity: no maximum can lose it.
 // kLargestCode is 448 for e4m3 and 6 for e2m1.
 template <bool kUe8m0, int kLargestCode = 448>
 __device__ __forceinline__ BlockScale scale_of_block(u32 amax) {
-  constexpr u32 kSmallestAmax = 0x38D1B717;  // 1e-4.
   constexpr u32 kInfinity = 0x7F800000;
   constexpr u32 kMantissa = 0x007FFFFF;
   float scale =

@@ -1,10 +1,22 @@
 // Eight neighbours of a row as e2m1: encoded, and stored two in a byte.
 #pragma once
 
+#include "common/block_scale.cuh"
 #include "common/cast_values.cuh"
 #include "ptx/types.cuh"
 
 namespace jdg {
+
+// The scale of a block whose largest magnitude has these bits: a sixth of it up to a power of two,
+// as in scale_of_block, without its divisions. A sixth of m * 2^e is m / 1.5 * 2^(e - 2), which is
+// above 2^(e - 2) for m > 1.5, rounded or not.
+__device__ __forceinline__ BlockScale e2m1_scale_of_block(u32 amax) {
+  constexpr u32 kExponent = 0x7F800000;
+  constexpr u32 kOne = 127u << 23;
+  if (amax >= kExponent) return {__uint_as_float(kExponent), 0.0f};
+  const u32 scale = ((max(amax, kSmallestAmax) + 0x3FFFFF) & kExponent) - (2u << 23);
+  return {__uint_as_float(scale), __uint_as_float(2 * kOne - scale)};
+}
 
 // Codes of eight values, each multiplied with `factor`, the first in the lowest four bits. Rounds
 // to nearest, ties towards zero; no code is -0. Products are at most about 6, and none is a NaN.

@@ -39,7 +39,6 @@ struct Sm90CastRows {
   static constexpr int kNumThreads = kConfig.num_warps * 32;
   static constexpr u32 kTileRows = kConfig.rows_per_thread * 4;
   static constexpr u32 kGran = kConfig.gran_k;
-  static constexpr int kLargestCode = kConfig.fp4 ? 6 : 448;
   static_assert(kGran == 32 || kGran == 128, "a scale covers four lanes of a piece, or all");
   static_assert(!kConfig.packed || (kGran == 32 && kConfig.use_ue8m0 && !kConfig.mn_major),
                 "a row's lanes have the four scales of an u32");
@@ -99,11 +98,10 @@ struct Sm90CastRows {
     u32 high = pieces.high.largest_magnitude();
     if constexpr (kGran == 128) low = high = max(low, high);
     constexpr u32 kLanes = kGran == 128 ? 8 : 4;
-    const BlockScale low_scale =
-        scale_of_block<kConfig.use_ue8m0, kLargestCode>(max_of_lanes<kLanes>(low));
+    const BlockScale low_scale = scale_of(max_of_lanes<kLanes>(low));
     BlockScale high_scale = low_scale;
     if constexpr (kGran != 128) {
-      high_scale = scale_of_block<kConfig.use_ue8m0, kLargestCode>(max_of_lanes<kLanes>(high));
+      high_scale = scale_of(max_of_lanes<kLanes>(high));
     }
     const u64 offset = offset_of(params, row) + column;
     store_values(params.values, offset, count(params, row, column), pieces.low, low_scale);
@@ -116,6 +114,14 @@ struct Sm90CastRows {
     if (threadIdx.x % kLanes != 0) return;
     store_scale(params, row, column, low_scale.scale);
     if constexpr (kGran != 128) store_scale(params, row, column + 64, high_scale.scale);
+  }
+
+  __device__ static __forceinline__ BlockScale scale_of(u32 amax) {
+    if constexpr (kConfig.fp4 && kConfig.use_ue8m0) {
+      return e2m1_scale_of_block(amax);
+    } else {
+      return scale_of_block<kConfig.use_ue8m0, kConfig.fp4 ? 6 : 448>(amax);
+    }
   }
 
   __device__ static __forceinline__ void store_values(u8* values, u64 first, u32 count,
