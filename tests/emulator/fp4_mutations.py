@@ -91,7 +91,11 @@ FP4_MUTATIONS = (
     _TILES,
   ),
   Mutation(
-    "a_shift_too_many", _FP4, "kMostFp4Shift = 14", "kMostFp4Shift = 15", _ONE_TOO_MANY
+    "a_shift_too_many",
+    _FP4,
+    "kMostFp4Shift = 14",
+    "kMostFp4Shift = 15",
+    _ONE_TOO_MANY,
   ),
   Mutation(
     "small_codes_flushed", _FP4, "shift < 12 ?", "shift < 13 ?", _ALL_SHIFTS
