@@ -47,11 +47,17 @@ def dequantize_fp4(b, sfb, k):
   return _MAGNITUDES[codes] * np.repeat(scales, 32, -1)[..., :k]
 
 
-def fp4_product(a, b, c=None):
-  """Returns C + dequantize(A) dequantize(B)^T in float64."""
+def fp4_product(a, b, c=None, *, size=False):
+  """Returns C + dequantize(A) dequantize(B)^T in float64.
+
+  With `size` that of the magnitudes: what rounding errors are measured by. A
+  result of one row or column may be near zero by chance.
+  """
+  magnitude = np.abs if size else np.asarray
   values, scales = a
   k = values.shape[-1]
   dense_a = values.astype(np.float64)
   dense_a = dense_a * np.repeat(scales.astype(np.float64), 128, -1)[..., :k]
-  d = dense_a @ np.swapaxes(dequantize_fp4(*b, k), -1, -2)
-  return d if c is None else d + np.asarray(c).astype(np.float64)
+  dense_b = np.swapaxes(dequantize_fp4(*b, k), -1, -2)
+  d = magnitude(dense_a) @ magnitude(dense_b)
+  return d if c is None else d + magnitude(np.asarray(c).astype(np.float64))

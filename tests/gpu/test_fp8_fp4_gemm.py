@@ -45,6 +45,7 @@ SHAPES = [
 ]
 FLOAT32_BOUND = 5e-4
 BFLOAT16_BOUND = 1e-2
+SUM_BOUND = 2e-3  # Of the sum of magnitudes; FP8 tensor cores keep 14 bits.
 NUM_REPEATS = 20
 NUM_CONFIGS = 16
 
@@ -78,10 +79,12 @@ def test_result_is_the_dequantized_product(shape, exponents, out_dtype):
   expected = fp4_product(a, b, c)
   poison_device_memory(1)
   actual = _compute(a, b, c, out_dtype=out_dtype)
-  bound = FLOAT32_BOUND if out_dtype == jnp.float32 else BFLOAT16_BOUND
-  assert row_error(actual, expected) < bound
-  # Wide exponents: no column hides behind others.
-  assert row_error(np.asarray(actual).T, expected.T) < bound
+  # Element by element: with wide exponents none may hide behind others.
+  rounding = 0 if out_dtype == jnp.float32 else 2.0**-8
+  bound = SUM_BOUND * fp4_product(a, b, c, size=True)
+  bound += rounding * np.abs(expected)
+  error = np.abs(np.asarray(actual).astype(np.float64) - expected)
+  assert np.all(error <= bound)
 
 
 @pytest.mark.parametrize("m", [1, 40, 200, 5000])
