@@ -21,11 +21,9 @@ import jax.numpy as jnp
 from benchmarks import dense_bf16, provenance, results, sweep
 from jax_deepgemm.heuristics import tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import Config, estimate
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
-  Sm90Bf16GemmConfig,
   legal_configs,
 )
 from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
@@ -43,7 +41,6 @@ from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing.kernel_times import profile_times
 
 _NUM_WITHOUT_HINT = 2
-_NUM_WITH_ONE_SLOT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,9 +78,8 @@ def candidates_of(
 ) -> list[Config]:
   """Returns `count` configurations, those with the least estimates.
 
-  Half of them have swapped operands, where there are such, and a third the sums
-  of two tiles, of which the cost model says nothing. Of those that differ in
-  staging buffers or the hint to L2 alone, the one of least estimate; but the
+  Half of them have swapped operands, where there are such. Of those that differ
+  in staging buffers or the hint to L2 alone, the one of least estimate; but the
   first are there without a hint too, of which the cost model knows nothing.
   """
   swapped = _forms(problem, device, legal_swapped_configs(problem, device))
@@ -92,34 +88,8 @@ def candidates_of(
     dataclasses.replace(form, evict_first=False)
     for form in swapped[:_NUM_WITHOUT_HINT]
   ]
-  two_sums = _two_sums(problem, device, count // 3)
   plain = _forms(problem, device, legal_configs(problem, device))
-  plain = plain[: count - len(swapped) - len(two_sums)]
-  return [*plain, *two_sums, *swapped]
-
-
-def _two_sums(
-  problem: Bf16GemmProblem, device: Device, count: int
-) -> list[Config]:
-  """Returns `count` that have the sums of two tiles, the first in two ways.
-
-  A store has all of a tile to hide behind: one staging buffer a warp may do,
-  and leave room for a stage more. The cost model does not know.
-  """
-  configs = list(legal_two_sums_configs(problem, device))
-  forms = _forms(problem, device, configs)[: count - _NUM_WITH_ONE_SLOT]
-  singles = [
-    config
-    for form in forms
-    for config in configs
-    if config.num_store_slots == 1 < form.num_store_slots
-    and _without_slots(config) == _without_slots(form)
-  ]
-  return [*forms, *singles[:_NUM_WITH_ONE_SLOT]]
-
-
-def _without_slots(config: Sm90Bf16GemmConfig) -> Sm90Bf16GemmConfig:
-  return dataclasses.replace(config, num_stages=0, num_store_slots=0)
+  return [*plain[: count - len(swapped)], *swapped]
 
 
 def _forms(
@@ -132,7 +102,7 @@ def _forms(
     if isinstance(config, Sm90Bf16GemmSwappedConfig):
       form = dataclasses.replace(config, evict_first=True)
     else:
-      form = _without_slots(config)
+      form = dataclasses.replace(config, num_stages=0, num_store_slots=0)
     forms.setdefault(form, config)
   return list(forms.values())
 

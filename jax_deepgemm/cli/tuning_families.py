@@ -10,7 +10,6 @@ import jax
 from jax_deepgemm.cli import tuning_operands
 from jax_deepgemm.heuristics import (
   bf16_gemm,
-  bf16_two_sums,
   fp8_gemm,
   m_grouped_bf16_gemm,
   m_grouped_fp8_gemm,
@@ -74,7 +73,6 @@ def _legal_bf16(
 ) -> Iterable[bf16_gemm.Config]:
   return itertools.chain(
     sm90_bf16_gemm.legal_configs(problem, device),
-    bf16_two_sums.legal_two_sums_configs(problem, device),
     sm90_bf16_gemm_swapped.legal_swapped_configs(problem, device),
   )
 

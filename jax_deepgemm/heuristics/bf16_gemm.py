@@ -9,7 +9,6 @@ from jax_deepgemm.heuristics.bf16_gemm_cost import estimate_seconds
 from jax_deepgemm.heuristics.bf16_gemm_swapped_cost import (
   estimate_swapped_seconds,
 )
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.choice import of_block_sizes, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.raster import strip_width
@@ -66,9 +65,7 @@ def choose(
     splits=not batch_invariant,
   )
   legal: Iterator[Config] = itertools.chain(
-    legal_configs(problem, device),
-    legal_two_sums_configs(problem, device),
-    swapped,
+    legal_configs(problem, device), swapped
   )
   return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),

@@ -38,11 +38,7 @@ _CLOCK_LOSS = 0.0015
 def estimate_seconds(
   problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig, device: Device
 ) -> float:
-  """Returns the estimated run time of `config` on `device`.
-
-  Sums of two tiles in registers were not measured: they are taken to gain
-  nothing, so that they are chosen only where a table names them.
-  """
+  """Returns the estimated run time of `config` on `device`."""
   tiles_m, tiles_n = num_tiles(problem, config)
   clusters = device.num_sms // config.cluster_size
   num_clusters = tiles_m * tiles_n * problem.num_groups

@@ -62,7 +62,6 @@ class Sm90Bf16GemmConfig:
   float32_out: bool
   with_c: bool
   max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
-  two_sums: bool = False  # Two tiles have their sums in registers.
 
   @property
   def block_m(self) -> int:

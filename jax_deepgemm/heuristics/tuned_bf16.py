@@ -27,7 +27,6 @@ def key_of(config: Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig) -> Key:
     config.cluster_m,
     config.cluster_n,
     config.num_store_slots,
-    *(("two_sums",) if config.two_sums else ()),
   )
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
@@ -45,14 +44,8 @@ class Case:
   swapped: bool = False
 
   def config(self) -> Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig:
-    legal, device = legal_configs, H200
-    if self.swapped:
-      legal = legal_swapped_configs
-    elif ("two_sums", True) in self.wanted:
-      # For a device that has more tiles than multiprocessors.
-      legal = legal_two_sums_configs
-      device = dataclasses.replace(H200, num_sms=self.num_sms)
-    configs = sorted(legal(self.problem, device), key=str)
+    legal = legal_swapped_configs if self.swapped else legal_configs
+    configs = sorted(legal(self.problem, H200), key=str)
     fits = [
       config
       for config in configs

@@ -10,7 +10,6 @@ _STORE = "kernels/sm90_bf16_gemm_store.cuh"
 _RESULT = "common/tile_result.cuh"
 _RING = "common/barrier_ring.cuh"
 _MMA = "mma/sm90_bf16.cuh"
-_TWO_SUMS = "kernels/sm90_bf16_gemm_two_sums.cuh"
 
 # Small, but with several tiles per CTA and a ring that goes round.
 _PLAIN = case("nt", 70, 203, 300, block_n=80, num_math_warpgroups=1)
@@ -25,66 +24,7 @@ _SLOTS = case(
   "nt", 70, 300, 128, block_n=160, num_store_slots=2, num_math_warpgroups=1
 )
 
-_TWO = case("nt", 140, 330, 300, block_n=80, two_sums=True)
-
 BF16_MUTATIONS = (
-  # Sums of two tiles.
-  Mutation(
-    "bf16_two_sums_read_too_early",
-    _TWO_SUMS,
-    "    ptx::wgmma_wait<1>();\n",
-    "",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_last_stage_not_released",
-    _TWO_SUMS,
-    "    Kernel::release(last, lane);\n",
-    "",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_wrong_stage_released",
-    _TWO_SUMS,
-    "Kernel::release(last, lane)",
-    "Kernel::release(ring.barriers(), lane)",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_stay_in_the_stage",
-    _TWO_SUMS,
-    "    ring.advance();\n",
-    "",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_of_the_same_tile",
-    _TWO_SUMS,
-    "multiply_tile(params, ring, warp, lane, odd, even, store_even)",
-    "multiply_tile(params, ring, warp, lane, even, even, store_even)",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_stages_counted_twice",
-    _TWO_SUMS,
-    "        k_block += Kernel::kStageKBlocks;\n",
-    "",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_last_tile_read_too_early",
-    _TWO_SUMS,
-    "    ptx::wgmma_wait<0>();\n",
-    "",
-    _TWO,
-  ),
-  Mutation(
-    "bf16_two_sums_memory_dies_before_the_last_store",
-    _TWO_SUMS,
-    "    if (lane == 0) ptx::tma_store_wait_read();\n",
-    "",
-    _TWO,
-  ),
   # Pipeline.
   Mutation(
     "bf16_producer_waits_for_the_other_phase",

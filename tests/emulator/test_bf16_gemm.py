@@ -14,23 +14,7 @@ from tests.emulator.emulator import Emulator
 
 NUM_SEEDS = 6
 
-# Sums of two tiles: an odd and an even number of tiles per CTA, fewer K blocks
-# than boxes, boxes that overlap, slabs, clusters.
-TWO_SUMS_CASES = [
-  case("nt", 140, 330, 300, block_n=80, two_sums=True),
-  case("nn", 140, 250, 200, block_n=64, two_sums=True),
-  case("nt", 140, 700, 64, block_n=176, num_store_slots=1, two_sums=True),
-  case("tt", 140, 700, 128, block_n=208, num_store_slots=2, two_sums=True),
-  case("nt", 300, 140, 256, block_n=64, num_slabs=2, two_sums=True),
-  case("nt", 260, 200, 384, block_n=48, cluster_m=2, two_sums=True),
-  case("tn", 140, 400, 256, block_n=64, cluster_n=2, two_sums=True),
-  case("nt", 140, 200, 256, block_n=96, float32_out=True, two_sums=True),
-  case("nt", 140, 136, 640, block_n=32, stage_k_blocks=2, two_sums=True),
-  case("nt", 140, 70, 144, groups=3, block_n=64, two_sums=True),
-]
-
 CASES = [
-  *TWO_SUMS_CASES,
   # Each layout, with edges that do not divide and six tiles on two CTAs.
   case("nt", 70, 203, 300, block_n=80, num_math_warpgroups=1),
   case("nn", 70, 203, 300, block_n=64, num_math_warpgroups=1),

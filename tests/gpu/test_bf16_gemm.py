@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import jax_deepgemm as jd
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
@@ -35,7 +34,6 @@ SHAPES = [
 ]
 LARGE_SHAPES = [(1, 2112, 7168), (128, 4096, 1024), (4096, 2112, 512)]
 NUM_CONFIGS = 24
-NUM_TWO_SUMS = 6
 
 
 def _compute(layout, a, b, c=None, **kwargs):
@@ -144,34 +142,15 @@ def test_sampled_configurations_are_right(monkeypatch, layout, m, n, k, flags):
   problem = Bf16GemmProblem(m, n, k, **mn_major, **flags)
   configs = sorted(legal_configs(problem, H200), key=str)
   configs = random.Random(m).sample(configs, NUM_CONFIGS)
-  _assert_all_are_right(monkeypatch, problem, configs, layout)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-  ("m", "n", "k", "float32_out"),
-  [(2000, 3000, 512, False), (1500, 4104, 136, True), (4096, 7168, 64, False)],
-)
-def test_sums_of_two_tiles_are_right(monkeypatch, layout, m, n, k, float32_out):
-  mn_major = {"a_mn_major": layout[0] == "t", "b_mn_major": layout[1] == "n"}
-  problem = Bf16GemmProblem(m, n, k, **mn_major, float32_out=float32_out)
-  configs = sorted(legal_two_sums_configs(problem, H200), key=str)
-  configs = random.Random(m).sample(configs, NUM_TWO_SUMS)
-  _assert_all_are_right(monkeypatch, problem, configs, layout)
-
-
-def _assert_all_are_right(monkeypatch, problem, configs, layout):
-  m, n, k = problem.m, problem.n, problem.k
-  out_dtype = jnp.float32 if problem.float32_out else jnp.bfloat16
+  out_dtype = jnp.float32 if flags else jnp.bfloat16
   a, b = operands(m, n, k, layout=layout, groups=1)
-  c = jnp.ones((1, m, n), out_dtype) if problem.with_c else None
+  c = jnp.ones((1, m, n), out_dtype) if flags else None
   for config in configs:
     kernel_library.library().prefetch(sm90_bf16_gemm.recipe(config))
   run = functools.partial(
     sm90_bf16_gemm.run,
     out_dtype=np.dtype(out_dtype),
-    a_mn_major=problem.a_mn_major,
-    b_mn_major=problem.b_mn_major,
+    **mn_major,
     options=Options(),
     device=H200,
   )
@@ -181,7 +160,7 @@ def _assert_all_are_right(monkeypatch, problem, configs, layout):
     )
     # A partial of its own, so that jit traces it for this configuration.
     result = jax.jit(functools.partial(run))(jnp.asarray(a), jnp.asarray(b), c)
-    _assert_is_product(np.asarray(result), a, b, c, layout=layout)
+    _assert_is_product(result, a, b, c, layout=layout)
 
 
 def _always(config, *args, **kwargs):

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks import results
-from jax_deepgemm.heuristics import tuned, tuned_bf16
+from jax_deepgemm.heuristics import tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import choose, estimate, raster_width
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import H200, KNOWN, device_named
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   ATOM_ROWS,
@@ -66,9 +65,7 @@ def test_the_choice_is_the_cheapest_unless_it_was_measured(problem):
     assert all(
       cost <= estimate(problem, other, H200)
       for other in itertools.chain(
-        legal_configs(problem, H200),
-        legal_two_sums_configs(problem, H200),
-        legal_swapped_configs(problem, H200),
+        legal_configs(problem, H200), legal_swapped_configs(problem, H200)
       )
     )
 
@@ -115,32 +112,3 @@ def test_few_rows_are_multiplied_in_small_tiles_on_all_multiprocessors():
 def test_impossible_block_sizes_are_an_error_with_the_sizes():
   with pytest.raises(ValueError, match=r"multiples of \(7, 1\)"):
     choose(Bf16GemmProblem(300, 520, 1024), H200, block_size_multiple_of=(7, 1))
-
-
-def test_sums_of_two_tiles_are_taken_where_the_table_says(monkeypatch):
-  problem = Bf16GemmProblem(4096, 24576, 1536)
-  configs = list(legal_two_sums_configs(problem, H200))
-  assert configs
-  assert all(config.two_sums for config in configs)
-  assert max(c.num_slabs * c.block_n for c in configs) == 208
-  keys = {tuned_bf16.key_of(config) for config in configs}
-  keys |= {tuned_bf16.key_of(c) for c in legal_configs(problem, H200)}
-  plain = len(list(legal_configs(problem, H200)))
-  assert len(keys) == plain + len(configs)
-  wanted = configs[-1]
-  rows = {tuned_bf16.problem_name(problem): tuned_bf16.key_of(wanted)}
-  monkeypatch.setattr(tuned, "table", {tuned_bf16.TABLE: rows}.get)
-  assert choose(problem, H200) == wanted
-  monkeypatch.setattr(tuned, "table", {tuned_bf16.TABLE: {}}.get)
-  assert not choose(problem, H200).two_sums
-
-
-@pytest.mark.parametrize(
-  "problem",
-  [
-    Bf16GemmProblem(4096, 24576, 1536, with_c=True),
-    Bf16GemmProblem(128, 512, 1536),
-  ],
-)
-def test_sums_of_two_tiles_need_registers_and_a_next_tile(problem):
-  assert not list(legal_two_sums_configs(problem, H200))

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks import results
 from jax_deepgemm.heuristics.bf16_gemm import choose
-from jax_deepgemm.heuristics.bf16_two_sums import legal_two_sums_configs
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
@@ -65,20 +64,6 @@ def _fullest():
   return random.Random(1).sample(full, NUM_SAMPLED)
 
 
-def _two_sums():
-  """The widest forms with the sums of two tiles in registers, and others."""
-  configs = set()
-  for flags in itertools.product((False, True), repeat=3):
-    problem = Bf16GemmProblem(5000, 4096, 4096, 1, *flags)
-    configs |= set(legal_two_sums_configs(problem, H200))
-  unique = {dataclasses.replace(c, num_stages=3): c for c in configs}
-  configs = sorted(unique.values(), key=str)
-  sums = {c: c.num_slabs * c.block_n for c in configs}
-  widest = [c for c in configs if sums[c] == max(sums.values())]
-  sample = random.Random(0).sample
-  return [*sample(widest, 2), *sample(configs, NUM_SAMPLED // 2)]
-
-
 def _sampled_swapped():
   """Of each width the form with the fewest registers to spare, and others."""
   flags = list(itertools.product((False, True), repeat=4))
@@ -104,7 +89,7 @@ def recipe(config):
 
 
 @pytest.mark.parametrize(
-  "configs", [_chosen, _sampled, _fullest, _two_sums, _sampled_swapped]
+  "configs", [_chosen, _sampled, _fullest, _sampled_swapped]
 )
 def test_no_form_spills_or_serialises(tmp_path, configs):
   settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)

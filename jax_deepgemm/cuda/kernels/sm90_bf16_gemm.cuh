@@ -8,7 +8,6 @@
 
 #include "kernels/sm90_bf16_gemm_load.cuh"
 #include "kernels/sm90_bf16_gemm_store.cuh"
-#include "kernels/sm90_bf16_gemm_two_sums.cuh"
 
 namespace jdg {
 
@@ -45,7 +44,7 @@ struct Sm90Bf16Gemm {
       constexpr int kMost = kLooksUp ? 232 : 240;
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<kMost>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<160>();
-      Tiles::multiply_tiles(params, smem, warp, lane);
+      multiply_tiles(params, smem, warp, lane);
     } else {
       constexpr int kFew = kLooksUp ? 40 : 24;
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
@@ -64,9 +63,6 @@ struct Sm90Bf16Gemm {
   }
 
  private:
-  using Tiles = Conditional<kConfig.two_sums, Sm90Bf16GemmTwoSums<Sm90Bf16Gemm>, Sm90Bf16Gemm>;
-  friend class Sm90Bf16GemmTwoSums<Sm90Bf16Gemm>;
-  static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
   using Sums = typename Traits::Sums;
   using Results = typename Traits::Results;
   using Tile = typename Traits::Tile;

@@ -46,15 +46,6 @@ class Sm90Bf16GemmStore {
     boxes<kMiddle, kNumBoxes>(results);
   }
 
-  // Rounds one box of the sums and stores it.
-  template <int kBox>
-  __device__ __forceinline__ void round_box(const typename Traits::Sums& sums) const {
-    constexpr int kSlab = kBox / Boxes::kCount;
-    Results results;  // Of which the box's registers are used.
-    finish_result<false>(results[kSlab], sums[kSlab]);
-    boxes<kBox, kBox + 1>(results);
-  }
-
   // Reads the tile's part of C.
   __device__ __forceinline__ void load_c(Results& results) const {
     using Element = typename ElementType<kConfig.float32_out>::Type;

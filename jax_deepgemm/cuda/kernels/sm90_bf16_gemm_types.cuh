@@ -29,7 +29,6 @@ struct Sm90Bf16GemmConfig {
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
   int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
-  bool two_sums;   // Two tiles have their sums in registers: no rounding between their products.
 
   constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
   constexpr int cluster_size() const { return cluster_m * cluster_n; }
