@@ -23,7 +23,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   Sm90Bf16GemmSwappedConfig,
   legal_swapped_configs,
 )
-from jax_deepgemm.heuristics.swapped_tile import fit_launch
+from jax_deepgemm.heuristics.swapped_choice import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 Config = Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig

@@ -19,7 +19,7 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
-from jax_deepgemm.heuristics.swapped_tile import fit_launch
+from jax_deepgemm.heuristics.swapped_choice import fit_launch
 
 Config = Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig
 
