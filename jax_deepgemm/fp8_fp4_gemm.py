@@ -17,25 +17,12 @@ from jax_deepgemm.fp4_operands import (
   is_packed_fp4,
   multipliable,
 )
-from jax_deepgemm.gemm import (
-  fp8_gemm_nn,
-  fp8_gemm_nt,
-  fp8_gemm_tn,
-  fp8_gemm_tt,
-  product,
-)
+from jax_deepgemm.gemm import gemm_of_layout, product
 from jax_deepgemm.gemm_arguments import checked_c, checked_out
 from jax_deepgemm.gemm_gradient import GemmParams
 from jax_deepgemm.gemm_operands import values_of
 from jax_deepgemm.options import current
 from jax_deepgemm.recipes import resolve_recipes
-
-_FP8_GEMMS = {
-  "nt": fp8_gemm_nt,
-  "nn": fp8_gemm_nn,
-  "tn": fp8_gemm_tn,
-  "tt": fp8_gemm_tt,
-}
 
 
 def fp8_fp4_gemm_nt(
@@ -190,14 +177,8 @@ def _gemm(
 ) -> jax.Array:
   """Checks, brings everything to layout nt, and chooses how to compute it."""
   if not is_fp4_pair("a", a) and not is_fp4_pair("b", b):
-    return _FP8_GEMMS[layout](
-      a,
-      b,
-      c,
-      out_dtype=out_dtype,
-      recipe=recipe,
-      recipe_a=recipe_a,
-      recipe_b=recipe_b,
+    return gemm_of_layout(
+      layout, a, b, c, out_dtype, recipe, recipe_a, recipe_b
     )
   if recipe is None and recipe_a is None and recipe_b is None:
     recipe_a, recipe_b = default_recipe("a", a), default_recipe("b", b)

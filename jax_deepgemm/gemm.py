@@ -74,7 +74,7 @@ def fp8_gemm_nt(
     NotImplementedError: options(implementation="kernel") and the GPU is not
       Hopper, or there is no kernel for the recipe on Hopper.
   """
-  return _gemm("nt", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
+  return gemm_of_layout("nt", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
 
 
 def fp8_gemm_nn(
@@ -101,7 +101,7 @@ def fp8_gemm_nn(
     recipe_a: as in `fp8_gemm_nt`.
     recipe_b: as in `fp8_gemm_nt`.
   """
-  return _gemm("nn", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
+  return gemm_of_layout("nn", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
 
 
 def fp8_gemm_tn(
@@ -128,7 +128,7 @@ def fp8_gemm_tn(
     recipe_a: as in `fp8_gemm_nt`.
     recipe_b: as in `fp8_gemm_nt`.
   """
-  return _gemm("tn", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
+  return gemm_of_layout("tn", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
 
 
 def fp8_gemm_tt(
@@ -155,10 +155,10 @@ def fp8_gemm_tt(
     recipe_a: as in `fp8_gemm_nt`.
     recipe_b: as in `fp8_gemm_nt`.
   """
-  return _gemm("tt", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
+  return gemm_of_layout("tt", a, b, c, out_dtype, recipe, recipe_a, recipe_b)
 
 
-def _gemm(
+def gemm_of_layout(
   layout: str,
   a: Any,
   b: Any,

@@ -79,17 +79,8 @@ def m_grouped_fp8(
   float32_out: bool = False,
 ) -> Task:
   """Returns the task of an `m_grouped_fp8_gemm_*`."""
-  _check_groups(groups)
-  alignment = 1 if ragged else _ALIGNMENT
-  problem = MGroupedFp8GemmProblem(
-    m=m_grouped_rows(groups, expected_m, alignment),
-    n=n,
-    k=k,
-    num_groups=groups,
-    expected_m=expected_m,
-    row_alignment=alignment,
-    float32_out=float32_out,
-  )
+  rows = _row_groups(groups, expected_m, 1 if ragged else _ALIGNMENT)
+  problem = MGroupedFp8GemmProblem(n=n, k=k, float32_out=float32_out, **rows)
   return Task(tuning_families.M_GROUPED_FP8, problem)
 
 
@@ -102,16 +93,9 @@ def m_grouped_bf16(
   float32_out: bool = False,
 ) -> Task:
   """Returns the task of an `m_grouped_bf16_gemm_*`; b_mn_major is n of b."""
-  _check_groups(groups)
+  rows = _row_groups(groups, expected_m, _ALIGNMENT)
   problem = MGroupedBf16GemmProblem(
-    m=m_grouped_rows(groups, expected_m, _ALIGNMENT),
-    n=n,
-    k=k,
-    num_groups=groups,
-    expected_m=expected_m,
-    row_alignment=_ALIGNMENT,
-    float32_out=float32_out,
-    b_mn_major=b_mn_major,
+    n=n, k=k, float32_out=float32_out, b_mn_major=b_mn_major, **rows
   )
   return Task(tuning_families.M_GROUPED_BF16, problem)
 
@@ -181,6 +165,17 @@ def _fits(value: Any, annotation: type) -> bool:
   if annotation is bool or isinstance(value, bool):
     return annotation is bool and isinstance(value, bool)
   return isinstance(value, int) and 0 < value <= _MOST
+
+
+def _row_groups(groups: int, expected_m: int, alignment: int) -> dict[str, int]:
+  """Returns the fields of a problem that say how rows lie in groups."""
+  _check_groups(groups)
+  return {
+    "m": m_grouped_rows(groups, expected_m, alignment),
+    "num_groups": groups,
+    "expected_m": expected_m,
+    "row_alignment": alignment,
+  }
 
 
 def _check_groups(groups: int) -> None:

@@ -22,7 +22,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   Sm90Bf16GemmSwappedConfig,
   legal_swapped_configs,
 )
-from jax_deepgemm.heuristics.swapped_tile import fit_launch
+from jax_deepgemm.heuristics.swapped_choice import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 Config = Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig
@@ -40,20 +40,8 @@ def choose(
 ) -> Config:
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
-  A pure function: the same in every process of a job.
-
-  Args:
-    problem: what to compute.
-    device: what computes it.
-    num_sms: multiprocessors to use; all of the device's if None.
-    block_size_multiple_of: what block_m and block_n must be multiples of.
-    batch_invariant: K is summed up in one order whatever the problem's sizes.
-    prefetch_weights: B is fetched to L2 before the previous kernel ends, where
-      the kernel can.
-    user: what was measured on the user's GPU; it goes before all else.
-
-  Raises:
-    ValueError: no configuration is legal.
+  A pure function: the same in every process of a job. Arguments and errors are
+  those of `fp8_gemm.choose`.
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)

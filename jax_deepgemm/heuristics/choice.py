@@ -1,8 +1,10 @@
 """Choosing among the legal configurations of a problem."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.user_table import Key
 
 
@@ -50,6 +52,33 @@ def of_block_sizes(
       f" are multiples of {multiple_of}"
     )
   return found
+
+
+def candidates(
+  legal: Callable[[Any, Device], Iterable[_Config]],
+  problem: Any,
+  device: Device,
+  num_sms: int | None,
+  block_size_multiple_of: tuple[int, int],
+) -> tuple[list[_Config], Device]:
+  """Returns what to choose from, and the device as far as it may be used.
+
+  Args:
+    legal: returns the legal configurations of a problem on a device.
+    problem: what to compute.
+    device: what computes it.
+    num_sms: multiprocessors to use; all of the device's if None.
+    block_size_multiple_of: what block_m and block_n must be multiples of.
+
+  Raises:
+    ValueError: no configuration is legal.
+  """
+  if num_sms is not None:
+    device = dataclasses.replace(device, num_sms=num_sms)
+  configs = of_block_sizes(
+    legal(problem, device), block_size_multiple_of, problem, device
+  )
+  return configs, device
 
 
 def tuned_or_cheapest(

@@ -1,13 +1,13 @@
 """Which configuration computes an FP8 GEMM with FP4 weights."""
 
-import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import sm90_fp8_fp4_gemm as many_rows
 from jax_deepgemm.heuristics import sm90_fp8_fp4_gemm_swapped as few_rows
 from jax_deepgemm.heuristics import swapped_cost
-from jax_deepgemm.heuristics.choice import of_block_sizes
+from jax_deepgemm.heuristics.choice import candidates
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
@@ -19,7 +19,7 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
-from jax_deepgemm.heuristics.swapped_tile import fit_launch
+from jax_deepgemm.heuristics.swapped_choice import fit_launch
 
 Config = Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig
 
@@ -43,30 +43,18 @@ def choose(
 ) -> Config:
   """Returns the cheapest legal configuration of `problem`.
 
-  A pure function: the same in every process of a job.
-
-  Args:
-    problem: what to compute.
-    device: what computes it.
-    num_sms: multiprocessors to use; all of the device's if None.
-    block_size_multiple_of: what block_m and block_n must be multiples of.
-    batch_invariant: K is summed up in one order whatever the problem's sizes.
-    prefetch_weights: B is fetched to L2 before the previous kernel ends, where
-      the kernel can.
-
-  Raises:
-    ValueError: no configuration is legal.
+  A pure function: the same in every process of a job. Arguments and errors are
+  those of `fp8_gemm.choose`.
   """
-  if num_sms is not None:
-    device = dataclasses.replace(device, num_sms=num_sms)
-  legal = legal_configs(
-    problem,
-    device,
+  legal = functools.partial(
+    legal_configs,
     may_wait=num_sms is None,
     splits=not batch_invariant,
     prefetch_weights=prefetch_weights,
   )
-  configs = of_block_sizes(legal, block_size_multiple_of, problem, device)
+  configs, device = candidates(
+    legal, problem, device, num_sms, block_size_multiple_of
+  )
   return min(configs, key=lambda config: estimate(problem, config, device))
 
 

@@ -22,7 +22,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
 )
-from jax_deepgemm.heuristics.swapped_tile import fit_launch
+from jax_deepgemm.heuristics.swapped_choice import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig

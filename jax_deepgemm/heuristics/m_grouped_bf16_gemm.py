@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import m_grouped_choice, tuned_bf16, tuned_grouped
-from jax_deepgemm.heuristics.choice import tuned_or_cheapest
+from jax_deepgemm.heuristics.choice import candidates, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_bf16_gemm_cost import (
   estimate_grouped_seconds,
@@ -40,9 +40,9 @@ def choose_grouped(
   """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job. Arguments and errors are
-  those of `m_grouped_choice.candidates`.
+  those of `choice.candidates`.
   """
-  configs, device = m_grouped_choice.candidates(
+  configs, device = candidates(
     legal_grouped_configs, problem, device, num_sms, block_size_multiple_of
   )
   return tuned_or_cheapest(

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from jax_deepgemm.heuristics.choice import of_block_sizes
 from jax_deepgemm.heuristics.device import Device
 
 _Config = TypeVar("_Config", bound=Any)
@@ -43,30 +42,3 @@ def with_groups(
     num_stages = min(config.num_stages, max_num_stages(config, device))
     if num_stages >= 3:
       yield dataclasses.replace(config, num_stages=num_stages)
-
-
-def candidates(
-  legal: Callable[[Any, Device], Iterable[_Config]],
-  problem: Any,
-  device: Device,
-  num_sms: int | None,
-  block_size_multiple_of: tuple[int, int],
-) -> tuple[list[_Config], Device]:
-  """Returns what to choose from, and the device as far as it may be used.
-
-  Args:
-    legal: returns the legal configurations of a problem on a device.
-    problem: what to compute.
-    device: what computes it.
-    num_sms: multiprocessors to use; all of the device's if None.
-    block_size_multiple_of: what block_m and block_n must be multiples of.
-
-  Raises:
-    ValueError: no configuration is legal.
-  """
-  if num_sms is not None:
-    device = dataclasses.replace(device, num_sms=num_sms)
-  configs = of_block_sizes(
-    legal(problem, device), block_size_multiple_of, problem, device
-  )
-  return configs, device

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import m_grouped_choice
+from jax_deepgemm.heuristics.choice import candidates
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm_cost import (
   estimate_grouped_seconds,
@@ -62,10 +63,10 @@ def choose_grouped(
   """Returns the cheapest legal configuration of `problem`.
 
   A pure function: the same in every process of a job. Arguments and errors are
-  those of `m_grouped_choice.candidates`. Costs are those of FP8 weights: how
+  those of `choice.candidates`. Costs are those of FP8 weights: how
   many bytes B has is the same for all configurations.
   """
-  configs, device = m_grouped_choice.candidates(
+  configs, device = candidates(
     legal_grouped_configs, problem, device, num_sms, block_size_multiple_of
   )
   return min(

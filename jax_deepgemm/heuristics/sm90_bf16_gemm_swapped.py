@@ -1,7 +1,6 @@
 """Configurations of the Hopper BF16 GEMM with swapped operands: few rows."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics.device import Device
@@ -11,17 +10,16 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   LINE_BYTES,
   Bf16GemmProblem,
 )
-from jax_deepgemm.heuristics.swapped_tile import (
-  NUM_SPLITS,
-  SwappedTile,
-  shares_out,
-  smem_of_cta,
-  stages_that_fit,
+from jax_deepgemm.heuristics.swapped_choice import (
+  tiles,
+  with_stages,
 )
+from jax_deepgemm.heuristics.swapped_tile import SwappedTile
 
 # wgmma's N.
 _BLOCK_MS = (8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256)
 _OTHER_REGISTERS = 30  # A thread's addresses and counters, beside sums.
+_BARRIER_BYTES = 16  # Two barriers for a stage, behind all stages.
 _MAX_BOX_LINES = 256  # Lines of a box of TMA.
 
 
@@ -58,7 +56,7 @@ class Sm90Bf16GemmSwappedConfig(SwappedTile):
   @property
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
-    stages = self.num_stages * (self.stage_bytes + 16)  # With two barriers.
+    stages = self.num_stages * (self.stage_bytes + _BARRIER_BYTES)
     return _align(stages + self.exchange_bytes, 1024)
 
 
@@ -69,43 +67,19 @@ def legal_swapped_configs(
 
   None if the problem has more rows than the kernel takes.
   """
-  if problem.m > _BLOCK_MS[-1]:
-    return
-  shapes = itertools.product(
-    (1, 2),  # num_math_warpgroups.
-    (1, 2, 4, 8),  # stage_k_blocks.
-    NUM_SPLITS,
-    (1, 2, 3, 4),  # ctas_per_sm.
-    (True, False),  # evict_first.
-  )
-  for shape in shapes:
-    warpgroups, stage_k_blocks, num_splits, ctas_per_sm, evict_first = shape
-    config = Sm90Bf16GemmSwappedConfig(
-      block_m=min(size for size in _BLOCK_MS if size >= problem.m),
-      num_math_warpgroups=warpgroups,
-      num_stages=0,
-      stage_k_blocks=stage_k_blocks,
-      num_splits=num_splits,
-      ctas_per_sm=ctas_per_sm,
+  configs = (
+    Sm90Bf16GemmSwappedConfig(
+      **tile,
       prefetch_weights=prefetch_weights,
-      evict_first=evict_first,
       a_mn_major=problem.a_mn_major,
       b_mn_major=problem.b_mn_major,
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
-    if num_splits > device.num_sms or not _fits_kernel(config):
-      continue
-    if not shares_out(problem, config, BLOCK_K):
-      continue
-    num_stages = stages_that_fit(
-      problem, config, device, config.stage_bytes + 16
-    )
-    if num_stages == 0:
-      continue
-    config = dataclasses.replace(config, num_stages=num_stages)
-    if config.smem_bytes <= smem_of_cta(device, config):
-      yield config
+    for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4, 8))
+  )
+  legal = filter(_fits_kernel, configs)
+  return with_stages(legal, problem, device, BLOCK_K, _BARRIER_BYTES)
 
 
 def _fits_kernel(config: Sm90Bf16GemmSwappedConfig) -> bool:

@@ -8,7 +8,9 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   BLOCK_K,
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
-  max_num_stages,
+  is_useful,
+  stores_fit,
+  with_stages,
 )
 
 FP4_GROUP = 32  # Codes that have an exponent of their own.
@@ -85,13 +87,9 @@ def legal_configs(
       for cluster in ((1, 1), (2, 1), (1, 2)):  # cluster_m, cluster_n.
         for stores in ((2, 2), (2, 1), (4, 2), (1, 1)):
           config = _config(problem, slabs, block_n, cluster, stores)
-          if config.cluster_size > device.num_sms:
-            continue
-          if not (_is_useful(config, problem) and fits_kernel(config)):
-            continue
-          num_stages = max_num_stages(config, device)
-          if num_stages >= 3:
-            yield dataclasses.replace(config, num_stages=num_stages)
+          useful = is_useful(config, problem.fp8, device)
+          if useful and fits_kernel(config):
+            yield from with_stages(config, device)
 
 
 def _config(
@@ -119,18 +117,9 @@ def _config(
   )
 
 
-def _is_useful(
-  config: Sm90Fp8Fp4GemmConfig, problem: Fp8Fp4GemmProblem
-) -> bool:
-  """Whether the problem has work for what the configuration sets up."""
-  if config.cluster_m > 1 and problem.m <= config.block_m:
-    return False
-  return config.cluster_n == 1 or problem.n > config.block_n
-
-
 def fits_kernel(config: Sm90Fp8Fp4GemmConfig) -> bool:
   """Whether the kernel has this form."""
-  return _stores_fit(config) and _registers_fit(config)
+  return stores_fit(config) and _registers_fit(config)
 
 
 def _registers_fit(config: Sm90Fp8Fp4GemmConfig) -> bool:
@@ -142,21 +131,6 @@ def _registers_fit(config: Sm90Fp8Fp4GemmConfig) -> bool:
   many_sums = config.num_slabs == 2 and config.block_n == 128
   adds_in_registers = config.with_c and not config.float32_out
   return not (many_sums and (adds_in_registers or config.max_groups))
-
-
-def _stores_fit(config: Sm90Fp8Fp4GemmConfig) -> bool:
-  """Whether there are boxes for the slots, and early ones of the first slab.
-
-  TMA adds float32 results to C, which a column must not meet twice.
-  """
-  boxes = config.num_main_boxes
-  columns = boxes * config.store_box_columns
-  if config.with_c and config.float32_out and columns != config.block_n:
-    return False
-  if config.num_store_slots > config.num_slabs * boxes:
-    return False
-  first_half = boxes if config.num_slabs == 1 else boxes + boxes // 2
-  return config.num_early_boxes <= first_half
 
 
 def _align(x: int, multiple: int) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 from jax_deepgemm.heuristics.device import Device
 
@@ -158,6 +159,9 @@ class Sm90Fp8GemmConfig:
     return 12 * self.max_groups + 4 if self.max_groups else 0
 
 
+_Config = TypeVar("_Config", bound=Sm90Fp8GemmConfig)
+
+
 def num_tiles(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
 ) -> tuple[int, int]:
@@ -202,13 +206,15 @@ def legal_configs(
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
-    if config.cluster_size > device.num_sms:
-      continue
-    if not (_is_useful(config, problem) and _fits_kernel(config)):
-      continue
-    num_stages = max_num_stages(config, device)
-    if num_stages >= 3:
-      yield dataclasses.replace(config, num_stages=num_stages)
+    if is_useful(config, problem, device) and _fits_kernel(config):
+      yield from with_stages(config, device)
+
+
+def with_stages(config: _Config, device: Device) -> Iterator[_Config]:
+  """Returns `config` with the stages that fit on `device`, if those are 3."""
+  num_stages = max_num_stages(config, device)
+  if num_stages >= 3:
+    yield dataclasses.replace(config, num_stages=num_stages)
 
 
 def max_num_stages(config: Sm90Fp8GemmConfig, device: Device) -> int:
@@ -221,8 +227,12 @@ def max_num_stages(config: Sm90Fp8GemmConfig, device: Device) -> int:
   return min((device.smem_bytes - taken) // config.stage_bytes, most)
 
 
-def _is_useful(config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem) -> bool:
+def is_useful(
+  config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem, device: Device
+) -> bool:
   """Whether the problem has work for what the configuration sets up."""
+  if config.cluster_size > device.num_sms:
+    return False
   if config.cluster_m > 1 and problem.m <= config.block_m:
     return False
   if config.cluster_n > 1 and problem.n <= config.block_n:
@@ -235,7 +245,7 @@ def _is_useful(config: Sm90Fp8GemmConfig, problem: Fp8GemmProblem) -> bool:
 
 def _fits_kernel(config: Sm90Fp8GemmConfig) -> bool:
   """Whether the kernel has this form."""
-  return _scales_fit(config) and _stores_fit(config) and _registers_fit(config)
+  return _scales_fit(config) and stores_fit(config) and _registers_fit(config)
 
 
 def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
@@ -249,7 +259,7 @@ def _scales_fit(config: Sm90Fp8GemmConfig) -> bool:
   return block_n + SCALE_COLUMNS - math.gcd(block_n, SCALE_COLUMNS) <= 256
 
 
-def _stores_fit(config: Sm90Fp8GemmConfig) -> bool:
+def stores_fit(config: Sm90Fp8GemmConfig) -> bool:
   """Whether there are boxes for the slots, and early ones of the first slab.
 
   TMA adds float32 results to C, which a column must not meet twice.

@@ -1,18 +1,16 @@
 """Configurations of the Hopper FP8 GEMM with swapped operands, for few rows."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
-from jax_deepgemm.heuristics.swapped_tile import (
-  NUM_SPLITS,
-  SwappedTile,
-  shares_out,
-  smem_of_cta,
-  stages_that_fit,
+from jax_deepgemm.heuristics.swapped_choice import (
+  tiles,
+  with_products,
+  with_stages,
 )
+from jax_deepgemm.heuristics.swapped_tile import SwappedTile
 
 _BLOCK_MS = (8, 16, 24, 32, 48, 64, 96, 128)  # wgmma's N.
 # A thread's addresses, scales and counters, beside sums and products.
@@ -60,59 +58,31 @@ def legal_swapped_configs(
 
   None if the problem has more rows than the kernel takes.
   """
-  if problem.m > _BLOCK_MS[-1]:
-    return
-  shapes = itertools.product(
-    (1, 2),  # num_math_warpgroups.
-    (1, 2, 4, 8),  # stage_k_blocks.
-    NUM_SPLITS,
-    (1, 2, 3, 4),  # ctas_per_sm.
-    (True, False),  # evict_first.
-  )
-  for shape in shapes:
-    warpgroups, stage_k_blocks, num_splits, ctas_per_sm, evict_first = shape
-    config = Sm90Fp8GemmSwappedConfig(
-      block_m=min(size for size in _BLOCK_MS if size >= problem.m),
-      num_math_warpgroups=warpgroups,
-      num_stages=0,
-      stage_k_blocks=stage_k_blocks,
+  configs = (
+    Sm90Fp8GemmSwappedConfig(
+      **tile,
       mma_k_blocks=0,
-      num_splits=num_splits,
-      ctas_per_sm=ctas_per_sm,
       prefetch_weights=prefetch_weights,
-      evict_first=evict_first,
       sfb_per_row=problem.sfb_per_row,
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
-    mma_k_blocks = _mma_k_blocks(config)
-    if mma_k_blocks == 0 or not shares_out(problem, config, BLOCK_K):
-      continue
-    if num_splits > device.num_sms:
-      continue
-    num_stages = stages_that_fit(problem, config, device, config.stage_bytes)
-    if num_stages == 0:
-      continue
-    config = dataclasses.replace(
-      config, num_stages=num_stages, mma_k_blocks=mma_k_blocks
-    )
-    if config.smem_bytes <= smem_of_cta(device, config):
-      yield config
+    for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4, 8))
+  )
+  legal = with_products(configs, _registers)
+  return with_stages(legal, problem, device, BLOCK_K)
 
 
-def _mma_k_blocks(config: Sm90Fp8GemmSwappedConfig) -> int:
-  """Returns how many products in flight registers allow, of a stage's; or 0.
+def _registers(config: Sm90Fp8GemmSwappedConfig, count: int) -> int:
+  """Returns what a thread needs with `count` products in flight.
 
   The limits come from trying: the kernel must compile without spills.
   """
   sums = config.block_m // 2
-  for count in (4, 2, 1):
-    needed = sums * (1 + count) + config.stage_k_blocks + _OTHER_REGISTERS
-    if config.block_m <= _EARLY_SCALES:
-      needed += count * config.block_m // 4
-    if config.stage_k_blocks % count == 0 and needed <= config.max_registers:
-      return count
-  return 0
+  needed = sums * (1 + count) + config.stage_k_blocks + _OTHER_REGISTERS
+  if config.block_m <= _EARLY_SCALES:
+    needed += count * config.block_m // 4
+  return needed
 
 
 def _align(x: int, multiple: int) -> int:

@@ -4,8 +4,13 @@ import dataclasses
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics.bf16_gemm_cost import estimate_seconds
-from jax_deepgemm.heuristics.choice import of_block_sizes
+from jax_deepgemm.heuristics.choice import candidates
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.k_grouped_parts import (
+  KGroupedConfig,
+  parts_and_tables,
+  sum_of_parts_seconds,
+)
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   BLOCK_K,
   Bf16GemmProblem,
@@ -13,16 +18,9 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   legal_configs,
   num_tiles,
 )
-from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
-  MAX_GROUPS,
-  sum_of_parts_seconds,
-)
 
-# Room in a kernel's table of groups; one kernel serves all counts up to it.
-_TABLE_SIZES = (64, 256, MAX_GROUPS)
 _TABLE_BYTES_PER_GROUP = 16  # KGroupTable in cuda/common/.
 _MAX_STAGES = 32  # With a barrier for each in the table.
-_MAX_PARTS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,29 +40,10 @@ class KGroupedBf16GemmProblem:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sm90KGroupedBf16GemmConfig:
-  """How the kernel computes a problem.
-
-  Attributes:
-    gemm: of a tile; `with_c` says that results are added to what D holds.
-    max_groups: room in the table of groups.
-    num_parts: parts of equal length that each group is cut into along K, which
-      are products of their own and are summed afterwards.
-  """
+class Sm90KGroupedBf16GemmConfig(KGroupedConfig):
+  """How the kernel computes a problem."""
 
   gemm: Sm90Bf16GemmConfig
-  max_groups: int
-  num_parts: int
-
-  @property
-  def block_m(self) -> int:
-    """Rows of a tile."""
-    return self.gemm.block_m
-
-  @property
-  def block_n(self) -> int:
-    """Columns of a tile."""
-    return self.gemm.block_n
 
   @property
   def smem_bytes(self) -> int:
@@ -84,19 +63,11 @@ def choose(
   How K is distributed over the groups is not known here. The estimate is for
   groups of equal size, and for one group that has all of K, whichever is worse.
 
-  Args:
-    problem: what to compute.
-    device: what computes it.
-    num_sms: multiprocessors to use; all of the device's if None.
-    block_size_multiple_of: what block_m and block_n must be multiples of.
-
-  Raises:
-    ValueError: no configuration is legal.
+  Arguments and errors are those of `choice.candidates`.
   """
-  if num_sms is not None:
-    device = dataclasses.replace(device, num_sms=num_sms)
-  legal = legal_k_grouped_configs(problem, device)
-  configs = of_block_sizes(legal, block_size_multiple_of, problem, device)
+  configs, device = candidates(
+    legal_k_grouped_configs, problem, device, num_sms, block_size_multiple_of
+  )
   return min(
     configs,
     key=lambda config: estimate_k_grouped_seconds(problem, config, device),
@@ -111,23 +82,15 @@ def legal_k_grouped_configs(
   Raises:
     ValueError: there are more groups than the table has room for.
   """
-  if problem.num_groups > MAX_GROUPS:
-    raise ValueError(f"num_groups must be at most {MAX_GROUPS}")
   num_blocks = -(-problem.k // BLOCK_K)
-  num_parts = 1
-  while num_parts <= _MAX_PARTS:
-    num_items = problem.num_groups * num_parts
-    if num_items > MAX_GROUPS or num_parts > num_blocks:
-      return
-    max_groups = next(size for size in _TABLE_SIZES if size >= num_items)
-    free = device.smem_bytes - _table_bytes(max_groups)
-    smaller = dataclasses.replace(device, smem_bytes=free)
-    for gemm in legal_configs(_dense(problem, num_parts), smaller):
+  for num_parts, max_groups, rest in parts_and_tables(
+    problem.num_groups, num_blocks, device, _table_bytes
+  ):
+    for gemm in legal_configs(_dense(problem, num_parts), rest):
       if gemm.stage_k_blocks == 1:  # Groups have any number of K blocks.
         with_c = problem.with_c and num_parts == 1
         gemm = dataclasses.replace(gemm, with_c=with_c)
         yield Sm90KGroupedBf16GemmConfig(gemm, max_groups, num_parts)
-    num_parts *= 2
 
 
 def num_k_grouped_tiles(

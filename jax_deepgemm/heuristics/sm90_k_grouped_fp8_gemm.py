@@ -5,8 +5,8 @@ import functools
 import math
 from collections.abc import Iterator
 
-from jax_deepgemm.heuristics import tuned, tuned_grouped
-from jax_deepgemm.heuristics.choice import tuned_or_cheapest
+from jax_deepgemm.heuristics import k_grouped_parts, tuned, tuned_grouped
+from jax_deepgemm.heuristics.choice import candidates, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
@@ -19,13 +19,8 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.heuristics.user_table import EMPTY, Key, UserTable
 
 FAMILY = "k_grouped_fp8_gemm"
-# Room in a kernel's table of groups; one kernel serves all counts up to it.
-_TABLE_SIZES = (64, 256, 1024)
-MAX_GROUPS = _TABLE_SIZES[-1]
+MAX_GROUPS = k_grouped_parts.MAX_GROUPS
 _TABLE_BYTES_PER_GROUP = 16  # KGroupTable in cuda/common/.
-_MAX_PARTS = 16
-_SUM_BYTES_PER_SECOND = 0.8  # Of the bandwidth, for the sum of parts,
-_SUM_SECONDS = 3e-6  # and its launch.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +40,10 @@ class KGroupedFp8GemmProblem:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sm90KGroupedFp8GemmConfig:
-  """How the kernel computes a problem.
-
-  Attributes:
-    gemm: of a tile; `with_c` says that results are added to what D holds.
-    max_groups: room in the table of groups.
-    num_parts: parts of equal length that each group is cut into along K, which
-      are products of their own and are summed afterwards.
-  """
+class Sm90KGroupedFp8GemmConfig(k_grouped_parts.KGroupedConfig):
+  """How the kernel computes a problem."""
 
   gemm: Sm90Fp8GemmConfig
-  max_groups: int
-  num_parts: int
 
   @property
   def smem_bytes(self) -> int:
@@ -80,29 +66,12 @@ def choose(
   whichever is worse: were it for one group that has all of K, it would take
   tiles so small that equal groups need up to five times as long.
 
-  Args:
-    problem: what to compute.
-    device: what computes it.
-    num_sms: multiprocessors to use; all of the device's if None.
-    block_size_multiple_of: what block_m and block_n must be multiples of.
-    user: what was measured on the user's GPU; it goes before all else.
-
-  Raises:
-    ValueError: no configuration is legal.
+  Arguments and errors are those of `choice.candidates`; what was measured on
+  the user's GPU, `user`, goes before all else.
   """
-  if num_sms is not None:
-    device = dataclasses.replace(device, num_sms=num_sms)
-  configs = [
-    config
-    for config in legal_k_grouped_configs(problem, device)
-    if config.gemm.block_m % block_size_multiple_of[0] == 0
-    and config.gemm.block_n % block_size_multiple_of[1] == 0
-  ]
-  if not configs:
-    raise ValueError(
-      f"no configuration fits {problem} on {device} with block sizes that"
-      f" are multiples of {block_size_multiple_of}"
-    )
+  configs, device = candidates(
+    legal_k_grouped_configs, problem, device, num_sms, block_size_multiple_of
+  )
   # Among equals one whose CTAs share an operand: fewer bytes, less power.
   return tuned_or_cheapest(
     configs,
@@ -136,22 +105,14 @@ def legal_k_grouped_configs(
   Raises:
     ValueError: there are more groups than the table has room for.
   """
-  if problem.num_groups > MAX_GROUPS:
-    raise ValueError(f"num_groups must be at most {MAX_GROUPS}")
-  num_parts = 1
-  while num_parts <= _MAX_PARTS:
-    num_items = problem.num_groups * num_parts
-    if num_items > MAX_GROUPS or num_parts > problem.num_k_blocks:
-      return
-    max_groups = next(size for size in _TABLE_SIZES if size >= num_items)
-    free = device.smem_bytes - _table_bytes(max_groups)
-    smaller = dataclasses.replace(device, smem_bytes=free)
-    for gemm in legal_configs(_dense(problem, num_parts), smaller):
+  for num_parts, max_groups, rest in k_grouped_parts.parts_and_tables(
+    problem.num_groups, problem.num_k_blocks, device, _table_bytes
+  ):
+    for gemm in legal_configs(_dense(problem, num_parts), rest):
       if _takes_groups(gemm):
         with_c = problem.with_c and num_parts == 1
         gemm = dataclasses.replace(gemm, with_c=with_c)
         yield Sm90KGroupedFp8GemmConfig(gemm, max_groups, num_parts)
-    num_parts *= 2
 
 
 def num_k_grouped_tiles(
@@ -204,18 +165,9 @@ def estimate_k_grouped_seconds(
     estimate_seconds(largest, config.gemm, device),
   )
   elements = problem.num_groups * problem.m * problem.n
-  return seconds + sum_of_parts_seconds(elements, config.num_parts, device)
-
-
-def sum_of_parts_seconds(
-  elements: int, num_parts: int, device: Device
-) -> float:
-  """Returns the estimated time to sum parts of `elements` float32 results."""
-  if num_parts == 1:
-    return 0.0
-  moved = 4 * (num_parts + 1) * elements
-  bandwidth = _SUM_BYTES_PER_SECOND * device.memory_bandwidth
-  return moved / bandwidth + _SUM_SECONDS
+  return seconds + k_grouped_parts.sum_of_parts_seconds(
+    elements, config.num_parts, device
+  )
 
 
 @functools.cache
