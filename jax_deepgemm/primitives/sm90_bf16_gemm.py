@@ -1,14 +1,9 @@
 """The Hopper BF16 GEMM as a custom call."""
 
-import functools
-from typing import Any
-
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import get_tma_aligned_size
-from jax_deepgemm.environment import ENVIRONMENT
-from jax_deepgemm.heuristics.bf16_gemm import Config, choose, raster_width
+from jax_deepgemm.heuristics.bf16_gemm import choose, raster_width
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
   Bf16GemmProblem,
@@ -18,19 +13,26 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   Sm90Bf16GemmSwappedConfig,
 )
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
+  dense_gemm_kernel,
   launch,
   sm90_bf16_gemm_swapped,
   tuning_file,
 )
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
-from jax_deepgemm.primitives.fp8_gemm_maps import result_map
+from jax_deepgemm.primitives.gemm_launch import (
+  d_pitch,
+  gemm_call,
+  persistent_clusters,
+)
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
-_A, _B, _C = range(3)
+_A, _B, _NUM_OPERANDS = range(3)
 
 
 def run(
@@ -73,10 +75,7 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  pitch = _d_pitch(problem)
   operands = [pad_last(a, PITCH), pad_last(b, PITCH)]
-  if c is not None:
-    operands.append(pad_last(c, pitch))
   config = choose(
     problem,
     device,
@@ -86,28 +85,18 @@ def run(
     batch_invariant=options.batch_invariant,
     prefetch_weights=options.pdl,
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
+  print_config(problem, config)
   if isinstance(config, Sm90Bf16GemmSwappedConfig):
     call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options)
   else:
     call = kernel_call(problem, config, device, options)
-  result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
-  aliases = {} if c is None else {_C: 0}
-  (d,) = launch.call((call,), operands, [result], aliases)
-  return d if pitch == n else d[:, :, :n]
+  return dense_gemm_kernel.launched(call, operands, c, problem)
 
 
 def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:
   """Returns groups, rows and k of an operand."""
   groups, rows, k = x.shape
   return (groups, k, rows) if mn_major else (groups, rows, k)
-
-
-@functools.cache
-def print_once(problem: Any, config: Config) -> None:
-  """What DG_PRINT_CONFIGS asks for."""
-  print(f"{problem}: {config}", flush=True)
 
 
 def kernel_call(
@@ -118,33 +107,29 @@ def kernel_call(
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   tiles_m, tiles_n = num_tiles(problem, config)
-  num_sms = options.num_sms or device.num_sms
-  num_clusters = min(
-    num_sms // config.cluster_size, tiles_m * tiles_n * problem.num_groups
+  num_clusters = persistent_clusters(
+    tiles_m * tiles_n * problem.num_groups, config, device, options
   )
   numbers = (
     problem.m,
-    _d_pitch(problem),
+    d_pitch(problem),
     problem.num_k_blocks,
     tiles_m,
     tiles_n,
     problem.num_groups,
     raster_width(problem, config, num_clusters),
   )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * config.cluster_size, 1, 1),
-    cluster=(config.cluster_size, 1, 1),
-    threads=config.num_threads,
+  return gemm_call(
+    recipe(config),
+    config,
+    options,
+    num_clusters=num_clusters,
     smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
     params=(
       *_tensor_maps(problem, config),
-      # Without C the kernel gets a pointer that it never uses.
-      launch.Buffer(_C if problem.with_c else _A),
+      dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       *(launch.Scalar(number) for number in numbers),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
@@ -156,23 +141,11 @@ def recipe(config: Sm90Bf16GemmConfig) -> Recipe:
 def recipe_of(kernel: str, config: Sm90Bf16GemmConfig) -> Recipe:
   """Returns the same of a kernel whose header is `kernel`_entry.cuh."""
   majors = f"{int(config.a_mn_major)}, {int(config.b_mn_major)}"
-  source = f"""\
-#include "kernels/{kernel}_entry.cuh"
-
-JDG_DEFINE_WGMMA_BF16({config.block_n}, {majors})
-
-using Kernel = jdg::Sm90Bf16Gemm<jdg::{render_struct(config)}>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_{kernel.upper()}_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel=kernel,
-    source=source,
-    arch="sm_90a",
-    # Lets ptxas trade compile time for registers: the sums need them all.
-    flags="--ptxas-options=--register-usage-level=10",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    kernel,
+    wgmma=f"JDG_DEFINE_WGMMA_BF16({config.block_n}, {majors})",
+    kernel_type=f"Sm90Bf16Gemm<jdg::{render_struct(config)}>",
+    smem_bytes=config.smem_bytes,
   )
 
 
@@ -197,15 +170,5 @@ def _tensor_maps(
   return (
     operand(_A, problem.m, config.a_rows, problem.a_mn_major),
     operand(_B, problem.n, config.block_n, problem.b_mn_major),
-    result_map(
-      3 if problem.with_c else 2,
-      (problem.num_groups, problem.m, _d_pitch(problem)),
-      float32_out=problem.float32_out,
-      columns=config.store_box_columns,
-    ),
+    dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, config.store_box_columns),
   )
-
-
-def _d_pitch(problem: Bf16GemmProblem) -> int:
-  """Returns the elements from one row of C or D to the next."""
-  return get_tma_aligned_size(problem.n, problem.out_bytes)

@@ -2,19 +2,20 @@
 
 import dataclasses
 
-from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.heuristics.sm90_bf16_gemm import BLOCK_K, Bf16GemmProblem
 from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   Sm90Bf16GemmSwappedConfig,
 )
-from jax_deepgemm.heuristics.swapped_tile import num_ctas, num_tiles_n
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.bf16_gemm_maps import operand_map
+from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
-_A, _B = range(2)
+_A, _B, _NUM_OPERANDS = range(3)
 
 
 def kernel_call(
@@ -26,26 +27,23 @@ def kernel_call(
   """
   numbers = (
     problem.m,
-    get_tma_aligned_size(problem.n, problem.out_bytes),
+    d_pitch(problem),
     problem.num_k_blocks,
     num_tiles_n(problem, config),
   )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_ctas(problem, config), 1, 1),
-    cluster=(config.num_splits, 1, 1),
-    threads=config.num_threads,
+  return gemm_call(
+    recipe(config),
+    config,
+    options,
+    num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
     params=(
       _a_map(problem, config),
       _b_map(problem, config),
-      # Without C the kernel gets a pointer that it never uses.
-      launch.Buffer(2 if problem.with_c else _A),
-      launch.Buffer(3 if problem.with_c else 2),
+      dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
+      launch.Buffer(dense_gemm_kernel.d_index(problem, _NUM_OPERANDS)),
       *(launch.Scalar(number) for number in numbers),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
@@ -53,22 +51,12 @@ def recipe(config: Sm90Bf16GemmSwappedConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
   # B has the place of the instruction's first operand.
   majors = f"{int(config.b_mn_major)}, {int(config.a_mn_major)}"
-  source = f"""\
-#include "kernels/sm90_bf16_gemm_swapped_entry.cuh"
-
-JDG_DEFINE_WGMMA_BF16({config.block_m}, {majors})
-
-using Kernel = jdg::Sm90Bf16GemmSwapped<jdg::{render_struct(config)}>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_BF16_GEMM_SWAPPED_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_bf16_gemm_swapped",
-    source=source,
-    arch="sm_90a",
-    flags="",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    "sm90_bf16_gemm_swapped",
+    wgmma=f"JDG_DEFINE_WGMMA_BF16({config.block_m}, {majors})",
+    kernel_type=f"Sm90Bf16GemmSwapped<jdg::{render_struct(config)}>",
+    smem_bytes=config.smem_bytes,
+    needs_all_registers=False,
   )
 
 

@@ -3,8 +3,6 @@
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import get_tma_aligned_size
-from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_fp4_gemm import choose, raster_width
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
@@ -15,21 +13,30 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_fp8_fp4_gemm_swapped
+from jax_deepgemm.primitives import (
+  dense_gemm_kernel,
+  launch,
+  sm90_fp8_fp4_gemm_swapped,
+)
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   codes_map,
   operand_map,
-  result_map,
   scale_map,
 )
+from jax_deepgemm.primitives.gemm_launch import (
+  d_pitch,
+  gemm_call,
+  persistent_clusters,
+)
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.padding import pad_last
-from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
+from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
-_A, _SFA, _B, _SFB = range(4)
+_A, _SFA, _B, _SFB, _NUM_OPERANDS = range(5)
 
 
 def run(
@@ -70,15 +77,12 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  pitch = _d_pitch(problem)
   operands = [
     pad_last(a, 16),
     get_mn_major_tma_aligned_tensor(sfa),
     pad_last(b, 16),
     sfb,
   ]
-  if c is not None:
-    operands.append(pad_last(c, pitch))
   config = choose(
     problem,
     device,
@@ -87,16 +91,12 @@ def run(
     batch_invariant=options.batch_invariant,
     prefetch_weights=options.pdl,
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
+  print_config(problem, config)
   if isinstance(config, Sm90Fp8Fp4GemmSwappedConfig):
     call = sm90_fp8_fp4_gemm_swapped.kernel_call(problem, config, options)
   else:
     call = kernel_call(problem, config, device, options)
-  result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
-  aliases = {} if c is None else {4: 0}
-  (d,) = launch.call((call,), operands, [result], aliases)
-  return d if pitch == n else d[:, :, :n]
+  return dense_gemm_kernel.launched(call, operands, c, problem)
 
 
 def kernel_call(
@@ -107,14 +107,13 @@ def kernel_call(
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   tiles_m, tiles_n = num_tiles(problem.fp8, config)
-  num_sms = options.num_sms or device.num_sms
-  num_clusters = min(
-    num_sms // config.cluster_size, tiles_m * tiles_n * problem.num_groups
+  num_clusters = persistent_clusters(
+    tiles_m * tiles_n * problem.num_groups, config, device, options
   )
   numbers = (
     problem.m,
     problem.n,
-    _d_pitch(problem),
+    d_pitch(problem),
     problem.num_k_blocks,
     problem.num_fp4_groups,
     tiles_m,
@@ -122,44 +121,29 @@ def kernel_call(
     problem.num_groups,
     raster_width(problem, config, num_clusters),
   )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * config.cluster_size, 1, 1),
-    cluster=(config.cluster_size, 1, 1),
-    threads=config.num_threads,
+  return gemm_call(
+    recipe(config),
+    config,
+    options,
+    num_clusters=num_clusters,
     smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
     params=(
       *_tensor_maps(problem, config),
       launch.Buffer(_SFB),
-      # Without C the kernel gets a pointer that it never uses.
-      launch.Buffer(4 if problem.with_c else _A),
+      dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       *(launch.Scalar(number) for number in numbers),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
 def recipe(config: Sm90Fp8Fp4GemmConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
   struct = render_struct(config, "Sm90Fp8GemmConfig")
-  source = f"""\
-#include "kernels/sm90_fp8_fp4_gemm_entry.cuh"
-
-JDG_DEFINE_WGMMA_E4M3({config.block_n})
-
-using Kernel = jdg::Sm90Fp8Gemm<jdg::{struct}, jdg::Fp4Work>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_FP8_FP4_GEMM_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_fp8_fp4_gemm",
-    source=source,
-    arch="sm_90a",
-    # Lets ptxas trade compile time for registers: the sums need them all.
-    flags="--ptxas-options=--register-usage-level=10",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    "sm90_fp8_fp4_gemm",
+    wgmma=f"JDG_DEFINE_WGMMA_E4M3({config.block_n})",
+    kernel_type=f"Sm90Fp8Gemm<jdg::{struct}, jdg::Fp4Work>",
+    smem_bytes=config.smem_bytes,
   )
 
 
@@ -179,15 +163,5 @@ def _tensor_maps(
       box_rows=config.block_m,
       box_k_blocks=1,
     ),
-    result_map(
-      5 if problem.with_c else 4,
-      (groups, m, _d_pitch(problem)),
-      float32_out=problem.float32_out,
-      columns=config.store_box_columns,
-    ),
+    dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, config.store_box_columns),
   )
-
-
-def _d_pitch(problem: Fp8Fp4GemmProblem) -> int:
-  """Returns the elements from one row of C or D to the next."""
-  return get_tma_aligned_size(problem.n, problem.out_bytes)

@@ -1,12 +1,9 @@
 """The Hopper FP8 GEMM as a custom call."""
 
-import functools
-
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
-from jax_deepgemm.environment import ENVIRONMENT
+from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
@@ -18,23 +15,27 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
+  dense_gemm_kernel,
   launch,
   sm90_fp8_gemm_swapped,
   tuning_file,
 )
-from jax_deepgemm.primitives.fp8_gemm_maps import (
-  operand_map,
-  result_map,
-  scale_map,
+from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
+from jax_deepgemm.primitives.gemm_launch import (
+  d_pitch,
+  gemm_call,
+  persistent_clusters,
 )
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
-_A, _SFA, _B, _SFB = range(4)
+_A, _SFA, _B, _SFB, _NUM_OPERANDS = range(5)
 
 
 def run(
@@ -91,15 +92,12 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  pitch = _d_pitch(problem)
   operands = [
     pad_last(a, 16),
     get_mn_major_tma_aligned_tensor(sfa),
     pad_last(b, 16),
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
-  if c is not None:
-    operands.append(pad_last(c, pitch))
   config = choose(
     problem,
     device,
@@ -109,22 +107,12 @@ def run(
     batch_invariant=options.batch_invariant,
     prefetch_weights=options.pdl,
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
+  print_config(problem, config)
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options)
   else:
     call = kernel_call(problem, config, device, options)
-  result = jax.ShapeDtypeStruct((num_groups, m, pitch), out_dtype)
-  aliases = {} if c is None else {4: 0}
-  (d,) = launch.call((call,), operands, [result], aliases)
-  return d if pitch == n else d[:, :, :n]
-
-
-@functools.cache
-def print_once(problem: object, config: object) -> None:
-  """What DG_PRINT_CONFIGS asks for."""
-  print(f"{problem}: {config}", flush=True)
+  return dense_gemm_kernel.launched(call, operands, c, problem)
 
 
 def kernel_call(
@@ -135,44 +123,29 @@ def kernel_call(
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   tiles_m, tiles_n = num_tiles(problem, config)
-  num_sms = options.num_sms or device.num_sms
-  num_clusters = min(
-    num_sms // config.cluster_size, tiles_m * tiles_n * problem.num_groups
+  num_clusters = persistent_clusters(
+    tiles_m * tiles_n * problem.num_groups, config, device, options
   )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * config.cluster_size, 1, 1),
-    cluster=(config.cluster_size, 1, 1),
-    threads=config.num_threads,
+  return gemm_call(
+    recipe(config),
+    config,
+    options,
+    num_clusters=num_clusters,
     smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
     params=(
       *_tensor_maps(problem, config),
       *_scalars(problem, config, tiles_m, tiles_n, num_clusters),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
 def recipe(config: Sm90Fp8GemmConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
-  source = f"""\
-#include "kernels/sm90_fp8_gemm_entry.cuh"
-
-JDG_DEFINE_WGMMA_E4M3({config.block_n})
-
-using Kernel = jdg::Sm90Fp8Gemm<jdg::{render_struct(config)}>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_FP8_GEMM_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_fp8_gemm",
-    source=source,
-    arch="sm_90a",
-    # Lets ptxas trade compile time for registers: the sums need them all.
-    flags="--ptxas-options=--register-usage-level=10",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    "sm90_fp8_gemm",
+    wgmma=f"JDG_DEFINE_WGMMA_E4M3({config.block_n})",
+    kernel_type=f"Sm90Fp8Gemm<jdg::{render_struct(config)}>",
+    smem_bytes=config.smem_bytes,
   )
 
 
@@ -180,16 +153,20 @@ def _tensor_maps(
   problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B, the scales and D, as `Sm90Fp8GemmParams` lists them."""
+
+  def d_map(columns: int) -> launch.TensorMap:
+    return dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, columns)
+
   scales_a = _scale_map(_SFA, problem, config, problem.m, config.block_m)
   scales_b = scales_a  # Not used.
   if problem.sfb_per_row:
     scales_b = _scale_map(_SFB, problem, config, problem.n, config.block_n)
   b_main = _operand_map(_B, problem, config, problem.n, config.main_columns)
-  d_main = d_rest = _result_map(problem, config.store_box_columns)
+  d_main = d_rest = d_map(config.store_box_columns)
   b_rest = b_main  # Not used, as that of D.
   if config.rest_columns:
     b_rest = _operand_map(_B, problem, config, problem.n, config.rest_columns)
-    d_rest = _result_map(problem, config.rest_box_columns)
+    d_rest = d_map(config.rest_box_columns)
   return (
     _operand_map(_A, problem, config, problem.m, config.a_rows),
     b_main,
@@ -198,15 +175,6 @@ def _tensor_maps(
     scales_b,
     d_main,
     d_rest,
-  )
-
-
-def _result_map(problem: Fp8GemmProblem, columns: int) -> launch.TensorMap:
-  return result_map(
-    5 if problem.with_c else 4,
-    (problem.num_groups, problem.m, _d_pitch(problem)),
-    float32_out=problem.float32_out,
-    columns=columns,
   )
 
 
@@ -248,11 +216,9 @@ def _scalars(
   tiles_n: int,
   num_clusters: int,
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
-  # Without C the kernel gets a pointer that it never uses.
-  c = 4 if problem.with_c else _A
   numbers = (
     problem.m,
-    _d_pitch(problem),
+    d_pitch(problem),
     problem.num_k_blocks,
     problem.n if problem.sfb_per_row else ceil_div(problem.n, BLOCK_K),
     tiles_m,
@@ -262,11 +228,6 @@ def _scalars(
   )
   return (
     launch.Buffer(_SFB),
-    launch.Buffer(c),
+    dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
     *(launch.Scalar(number) for number in numbers),
   )
-
-
-def _d_pitch(problem: Fp8GemmProblem) -> int:
-  """Returns the elements from one row of C or D to the next."""
-  return get_tma_aligned_size(problem.n, problem.out_bytes)

@@ -1,18 +1,20 @@
 """The launch of the Hopper FP8 GEMM with swapped operands."""
 
-from jax_deepgemm.alignment import ceil_div, get_tma_aligned_size
+from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
-from jax_deepgemm.heuristics.swapped_tile import num_ctas, num_tiles_n
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
+from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
-_A, _SFA, _B, _SFB = range(4)
+_A, _SFA, _B, _SFB, _NUM_OPERANDS = range(5)
 
 
 def kernel_call(
@@ -22,36 +24,24 @@ def kernel_call(
 
   `run` is that of primitives/sm90_fp8_gemm.py.
   """
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_ctas(problem, config), 1, 1),
-    cluster=(config.num_splits, 1, 1),
-    threads=config.num_threads,
+  return gemm_call(
+    recipe(config),
+    config,
+    options,
+    num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
     params=(*_tensor_maps(problem, config), *_scalars(problem, config)),
-    embed_cubin=options.embed_cubin,
   )
 
 
 def recipe(config: Sm90Fp8GemmSwappedConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
-  source = f"""\
-#include "kernels/sm90_fp8_gemm_swapped_entry.cuh"
-
-JDG_DEFINE_WGMMA_E4M3({config.block_m})
-
-using Kernel = jdg::Sm90Fp8GemmSwapped<jdg::{render_struct(config)}>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_FP8_GEMM_SWAPPED_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_fp8_gemm_swapped",
-    source=source,
-    arch="sm_90a",
-    flags="",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    "sm90_fp8_gemm_swapped",
+    wgmma=f"JDG_DEFINE_WGMMA_E4M3({config.block_m})",
+    kernel_type=f"Sm90Fp8GemmSwapped<jdg::{render_struct(config)}>",
+    smem_bytes=config.smem_bytes,
+    needs_all_registers=False,
   )
 
 
@@ -91,15 +81,14 @@ def _scalars(
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
   numbers = (
     problem.m,
-    get_tma_aligned_size(problem.n, problem.out_bytes),
+    d_pitch(problem),
     problem.num_k_blocks,
     ceil_div(problem.n, BLOCK_K),
     num_tiles_n(problem, config),
   )
   return (
     launch.Buffer(_SFB),
-    # Without C the kernel gets a pointer that it never uses.
-    launch.Buffer(4 if problem.with_c else _A),
-    launch.Buffer(5 if problem.with_c else 4),
+    dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
+    launch.Buffer(dense_gemm_kernel.d_index(problem, _NUM_OPERANDS)),
     *(launch.Scalar(number) for number in numbers),
   )

@@ -1,32 +1,24 @@
 """The Hopper K-grouped FP8 GEMM as a custom call."""
 
 import jax
-import numpy as np
 
-from jax_deepgemm.alignment import get_tma_aligned_size
-from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
-  MAX_GROUPS,
   KGroupedFp8GemmProblem,
   Sm90KGroupedFp8GemmConfig,
   choose,
   num_k_grouped_tiles,
 )
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, tuning_file
-from jax_deepgemm.primitives.fp8_gemm_maps import (
-  operand_map,
-  result_map,
-  scale_map,
-)
-from jax_deepgemm.primitives.sm90_fp8_gemm import pad_last, print_once
+from jax_deepgemm.primitives import k_grouped_kernel, launch, tuning_file
+from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
+from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
-_A, _SFA, _B, _SFB, _GROUP_SIZES, _C = range(6)
+_A, _SFA, _B, _SFB, _GROUP_SIZES, _NUM_OPERANDS = range(6)
 
 
 def run(
@@ -66,11 +58,7 @@ def run(
     NotImplementedError: there are more groups than the kernel takes.
   """
   (num_groups,) = group_sizes.shape
-  if num_groups > MAX_GROUPS:
-    raise NotImplementedError(
-      f"k_grouped_fp8_gemm has a Hopper kernel for up to {MAX_GROUPS} groups,"
-      f" got {num_groups}"
-    )
+  k_grouped_kernel.check_num_groups("k_grouped_fp8_gemm", num_groups)
   problem = KGroupedFp8GemmProblem(
     m=a.shape[0],
     n=b.shape[0],
@@ -85,34 +73,10 @@ def run(
     block_size_multiple_of=options.block_size_multiple_of,
     user=tuning_file.user_table(device),
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
-  operands = [a, sfa, b, sfb, group_sizes]
-  pitch = _pitch(problem)
-  adds_to_c = config.gemm.with_c
-  if adds_to_c:
-    operands.append(pad_last(c, pitch))
-  shape = (num_groups * config.num_parts, problem.m, pitch)
-  (d,) = launch.call(
-    (kernel_call(problem, config, device, options),),
-    operands,
-    [jax.ShapeDtypeStruct(shape, np.dtype("float32"))],
-    {_C: 0} if adds_to_c else {},
-  )
-  d = d if pitch == problem.n else d[:, :, : problem.n]
-  if config.num_parts == 1:
-    return d
-  total = sum_of_parts(d, config.num_parts)
-  return total if c is None else c + total
-
-
-def sum_of_parts(d: jax.Array, num_parts: int) -> jax.Array:
-  """Returns the sum of each group's parts, in one order on every platform."""
-  parts = d.reshape(-1, num_parts, *d.shape[1:])
-  total = parts[:, 0]
-  for part in range(1, num_parts):
-    total = total + parts[:, part]
-  return total
+  print_config(problem, config)
+  call = kernel_call(problem, config, device, options)
+  operands = (a, sfa, b, sfb, group_sizes)
+  return k_grouped_kernel.launched(call, operands, c, problem, config)
 
 
 def kernel_call(
@@ -122,58 +86,29 @@ def kernel_call(
   options: Options,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
-  gemm = config.gemm
-  tiles_m, tiles_n = num_k_grouped_tiles(problem, config)
-  num_items = problem.num_groups * config.num_parts
-  num_sms = options.num_sms or device.num_sms
-  num_clusters = min(
-    num_sms // gemm.cluster_size, tiles_m * tiles_n * num_items
-  )
-  scalars = (
-    config.num_parts,
-    problem.num_k_blocks,
-    tiles_m,
-    tiles_n,
-    num_items,
-    tile_raster_width(tiles_m, tiles_n, gemm, num_clusters),
-  )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * gemm.cluster_size, 1, 1),
-    cluster=(gemm.cluster_size, 1, 1),
-    threads=gemm.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
-    params=(
-      *_tensor_maps(problem, config),
-      launch.Buffer(_GROUP_SIZES),
-      *(launch.Scalar(number) for number in scalars),
-    ),
-    embed_cubin=options.embed_cubin,
+  return k_grouped_kernel.kernel_call(
+    recipe(config),
+    problem,
+    config,
+    device,
+    options,
+    tiles=num_k_grouped_tiles(problem, config),
+    k=problem.num_k_blocks,
+    params=(*_tensor_maps(problem, config), launch.Buffer(_GROUP_SIZES)),
   )
 
 
 def recipe(config: Sm90KGroupedFp8GemmConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
   gemm = config.gemm
-  source = f"""\
-#include "kernels/sm90_k_grouped_fp8_gemm_entry.cuh"
-
-JDG_DEFINE_WGMMA_E4M3({gemm.block_n})
-
-using Kernel = jdg::Sm90KGroupedFp8Gemm<
-    jdg::{render_struct(gemm)}, {config.max_groups}>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_K_GROUPED_FP8_GEMM_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_k_grouped_fp8_gemm",
-    source=source,
-    arch="sm_90a",
-    # Lets ptxas trade compile time for registers: the sums need them all.
-    flags="--ptxas-options=--register-usage-level=10",
-    fingerprint=headers_fingerprint(),
+  struct = render_struct(gemm)
+  return gemm_recipe(
+    "sm90_k_grouped_fp8_gemm",
+    wgmma=f"JDG_DEFINE_WGMMA_E4M3({gemm.block_n})",
+    kernel_type=(
+      f"Sm90KGroupedFp8Gemm<\n    jdg::{struct}, {config.max_groups}>"
+    ),
+    smem_bytes=config.smem_bytes,
   )
 
 
@@ -186,12 +121,7 @@ def _tensor_maps(
     _operand_map(_B, problem, problem.n, gemm.block_n),
     _scale_map(_SFA, problem, problem.m, gemm.block_m),
     _scale_map(_SFB, problem, problem.n, gemm.block_n),
-    result_map(
-      _C + 1 if gemm.with_c else _C,
-      (problem.num_groups * config.num_parts, problem.m, _pitch(problem)),
-      float32_out=True,
-      columns=gemm.store_box_columns,
-    ),
+    k_grouped_kernel.d_map(problem, config, _NUM_OPERANDS),
   )
 
 
@@ -209,8 +139,3 @@ def _scale_map(
 ) -> launch.TensorMap:
   shape = (1, problem.num_k_blocks, rows)
   return scale_map(index, shape, box_rows=box_rows, box_k_blocks=1)
-
-
-def _pitch(problem: KGroupedFp8GemmProblem) -> int:
-  """Returns the elements from one row of C or D to the next."""
-  return get_tma_aligned_size(problem.n, 4)

@@ -3,8 +3,6 @@
 import jax
 import numpy as np
 
-from jax_deepgemm.environment import ENVIRONMENT
-from jax_deepgemm.heuristics.bf16_gemm import raster_width
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_bf16_gemm import choose_grouped
 from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
@@ -16,11 +14,16 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm import (
 )
 from jax_deepgemm.jit import Recipe
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, m_grouped_kernel, tuning_file
+from jax_deepgemm.primitives import (
+  launch,
+  m_grouped_kernel,
+  m_grouped_operands,
+  tuning_file,
+)
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
-from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.padding import pad_last
-from jax_deepgemm.primitives.sm90_bf16_gemm import print_once, recipe_of
+from jax_deepgemm.primitives.print_config import print_config
+from jax_deepgemm.primitives.sm90_bf16_gemm import recipe_of
 
 _SLAB_ROWS = 64
 
@@ -62,8 +65,8 @@ def run(
     NotImplementedError: there are too many groups.
   """
   num_groups = b.shape[0]
-  m_grouped_kernel.check_num_groups("m_grouped_bf16_gemm", num_groups)
-  fields = m_grouped_kernel.problem_fields(
+  fields = m_grouped_operands.problem_fields(
+    "m_grouped_bf16_gemm",
     a,
     b.shape[2 if b_mn_major else 1],
     num_groups,
@@ -80,12 +83,11 @@ def run(
     block_size_multiple_of=options.block_size_multiple_of,
     user=tuning_file.user_table(device),
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
+  print_config(problem, config)
   operands = [
-    pad_last(m_grouped_kernel.rows_of(a), PITCH),
+    pad_last(m_grouped_operands.rows_of(a), PITCH),
     pad_last(b, PITCH),
-    *m_grouped_kernel.layout_operands(group_layout, layout, num_groups),
+    *m_grouped_operands.layout_operands(group_layout, layout, num_groups),
   ]
   fills = layout != "masked" or zero_padding
   call = kernel_call(
@@ -104,33 +106,20 @@ def kernel_call(
   fills: bool,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
-  _, tiles_n = num_tiles(problem.expected, config)
-  num_clusters = m_grouped_kernel.num_clusters(
-    problem, config, device, options, tiles_n
-  )
-  groups = m_grouped_kernel.parameters(
+  return m_grouped_kernel.kernel_call(
+    recipe(config),
     problem,
+    config,
+    device,
+    options,
     layout=layout,
     fills=fills,
     first=_NUMBERS,
-    tiles_n=tiles_n,
-    raster_width=raster_width(problem.expected, config, num_clusters),
-  )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * config.cluster_size, 1, 1),
-    cluster=(config.cluster_size, 1, 1),
-    threads=config.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+    tiles=num_tiles(problem.expected, config),
     params=(
-      *_tensor_maps(
-        problem, config, m_grouped_kernel.d_index(layout, _NUMBERS)
-      ),
+      *_tensor_maps(problem, config, layout),
       launch.Scalar(problem.num_k_blocks),
-      *groups,
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
@@ -140,7 +129,7 @@ def recipe(config: Sm90Bf16GemmConfig) -> Recipe:
 
 
 def _tensor_maps(
-  problem: MGroupedBf16GemmProblem, config: Sm90Bf16GemmConfig, d_index: int
+  problem: MGroupedBf16GemmProblem, config: Sm90Bf16GemmConfig, layout: str
 ) -> tuple[launch.TensorMap, ...]:
   """Maps as the kernel's entry lists them."""
   blocks = config.stage_k_blocks
@@ -166,10 +155,5 @@ def _tensor_maps(
       box_k_blocks=blocks,
       splits_k=blocks > 1,
     ),
-    result_map(
-      d_index,
-      (1, problem.m, m_grouped_kernel.d_pitch(problem)),
-      float32_out=problem.float32_out,
-      columns=config.store_box_columns,
-    ),
+    m_grouped_kernel.d_map(problem, layout, _NUMBERS, config.store_box_columns),
   )

@@ -3,27 +3,25 @@
 import jax
 import numpy as np
 
-from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.heuristics.fp8_gemm import raster_width
 from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm import (
   MGroupedFp8Fp4GemmProblem,
   choose_grouped,
 )
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Sm90Fp8Fp4GemmConfig
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
-from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
+from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, m_grouped_kernel
+from jax_deepgemm.primitives import launch, m_grouped_kernel, m_grouped_operands
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   codes_map,
   operand_map,
-  result_map,
   scale_map,
 )
+from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.padding import pad_last
-from jax_deepgemm.primitives.sm90_fp8_gemm import print_once
+from jax_deepgemm.primitives.print_config import print_config
 
 _SLAB_ROWS = 64
 
@@ -67,8 +65,8 @@ def run(
     NotImplementedError: there are too many groups.
   """
   num_groups, n, _ = b.shape
-  m_grouped_kernel.check_num_groups("m_grouped_fp8_fp4_gemm", num_groups)
-  fields = m_grouped_kernel.problem_fields(
+  fields = m_grouped_operands.problem_fields(
+    "m_grouped_fp8_fp4_gemm",
     a,
     n,
     num_groups,
@@ -84,14 +82,13 @@ def run(
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
   )
-  if ENVIRONMENT.print_configs:
-    print_once(problem, config)
+  print_config(problem, config)
   operands = [
-    pad_last(m_grouped_kernel.rows_of(a), 16),
-    get_mn_major_tma_aligned_tensor(m_grouped_kernel.rows_of(sfa)),
+    pad_last(m_grouped_operands.rows_of(a), 16),
+    get_mn_major_tma_aligned_tensor(m_grouped_operands.rows_of(sfa)),
     pad_last(b, 16),
     sfb,
-    *m_grouped_kernel.layout_operands(group_layout, layout, num_groups),
+    *m_grouped_operands.layout_operands(group_layout, layout, num_groups),
   ]
   fills = layout != "masked" or zero_padding
   call = kernel_call(
@@ -110,69 +107,43 @@ def kernel_call(
   fills: bool,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
-  _, tiles_n = num_tiles(problem.expected, config)
-  num_clusters = m_grouped_kernel.num_clusters(
-    problem, config, device, options, tiles_n
-  )
-  groups = m_grouped_kernel.parameters(
+  return m_grouped_kernel.kernel_call(
+    recipe(config),
     problem,
+    config,
+    device,
+    options,
     layout=layout,
     fills=fills,
     first=_NUMBERS,
-    tiles_n=tiles_n,
-    raster_width=raster_width(problem.expected, config, num_clusters),
-  )
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_clusters * config.cluster_size, 1, 1),
-    cluster=(config.cluster_size, 1, 1),
-    threads=config.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+    tiles=num_tiles(problem.expected, config),
     params=(
-      *_tensor_maps(
-        problem, config, m_grouped_kernel.d_index(layout, _NUMBERS)
-      ),
+      *_tensor_maps(problem, config, layout),
       launch.Buffer(_SFB),
       launch.Scalar(problem.n),
       launch.Scalar(problem.num_k_blocks),
       launch.Scalar(problem.num_fp4_groups),
-      *groups,
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
 def recipe(config: Sm90Fp8Fp4GemmConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
   struct = render_struct(config, "Sm90Fp8GemmConfig")
-  source = f"""\
-#include "kernels/sm90_m_grouped_fp8_fp4_gemm_entry.cuh"
-
-JDG_DEFINE_WGMMA_E4M3({config.block_n})
-
-using Kernel = jdg::Sm90Fp8Gemm<jdg::{struct}, jdg::Fp4Work>;
-static_assert(sizeof(Kernel::Smem) == {config.smem_bytes});
-
-JDG_SM90_M_GROUPED_FP8_FP4_GEMM_ENTRY(Kernel)
-"""
-  return Recipe(
-    kernel="sm90_m_grouped_fp8_fp4_gemm",
-    source=source,
-    arch="sm_90a",
-    # Lets ptxas trade compile time for registers: the sums need them all.
-    flags="--ptxas-options=--register-usage-level=10",
-    fingerprint=headers_fingerprint(),
+  return gemm_recipe(
+    "sm90_m_grouped_fp8_fp4_gemm",
+    wgmma=f"JDG_DEFINE_WGMMA_E4M3({config.block_n})",
+    kernel_type=f"Sm90Fp8Gemm<jdg::{struct}, jdg::Fp4Work>",
+    smem_bytes=config.smem_bytes,
   )
 
 
 def _tensor_maps(
   problem: MGroupedFp8Fp4GemmProblem,
   config: Sm90Fp8Fp4GemmConfig,
-  d_index: int,
+  layout: str,
 ) -> tuple[launch.TensorMap, ...]:
   """Maps as the kernel's entry lists them."""
-  d_shape = (1, problem.m, m_grouped_kernel.d_pitch(problem))
 
   def rows_of_a(count: int) -> launch.TensorMap:
     shape = (1, problem.m, problem.k)
@@ -195,10 +166,5 @@ def _tensor_maps(
       box_rows=config.sfa_rows,
       box_k_blocks=1,
     ),
-    result_map(
-      d_index,
-      d_shape,
-      float32_out=problem.float32_out,
-      columns=config.store_box_columns,
-    ),
+    m_grouped_kernel.d_map(problem, layout, _NUMBERS, config.store_box_columns),
   )

@@ -9,7 +9,7 @@ import pytest
 import jax_deepgemm
 from benchmarks import kernel_programs
 from jax_deepgemm.environment import ENVIRONMENT
-from jax_deepgemm.primitives import sm90_bf16_gemm
+from jax_deepgemm.primitives import print_config
 
 
 def _lowered(layout, m, n, k, *, c=False, out_dtype=jnp.bfloat16):
@@ -118,7 +118,7 @@ def test_gradients_are_launches_of_the_same_kernel():
 
 def test_every_configuration_is_printed_once(monkeypatch, capsys):
   environment = dataclasses.replace(ENVIRONMENT, print_configs=True)
-  monkeypatch.setattr(sm90_bf16_gemm, "ENVIRONMENT", environment)
+  monkeypatch.setattr(print_config, "ENVIRONMENT", environment)
   for _ in range(2):
     _launch("nt", 77, 1234, 256)
   printed = capsys.readouterr().out

@@ -11,7 +11,7 @@ import jax_deepgemm
 from benchmarks import kernel_programs
 from jax_deepgemm.environment import ENVIRONMENT
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import sm90_fp8_gemm
+from jax_deepgemm.primitives import print_config, sm90_fp8_gemm
 
 
 def _launch(m, n, k, *, c=False, out_dtype=jnp.bfloat16, recipe=None):
@@ -93,7 +93,7 @@ def test_the_grid_holds_whole_clusters():
 
 def test_every_configuration_is_printed_once(monkeypatch, capsys):
   environment = dataclasses.replace(ENVIRONMENT, print_configs=True)
-  monkeypatch.setattr(sm90_fp8_gemm, "ENVIRONMENT", environment)
+  monkeypatch.setattr(print_config, "ENVIRONMENT", environment)
   for _ in range(2):
     _launch(77, 1234, 256)
   printed = capsys.readouterr().out
