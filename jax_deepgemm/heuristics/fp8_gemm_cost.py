@@ -99,8 +99,8 @@ def _exposed_cycles(config: Sm90Fp8GemmConfig) -> float:
   if config.sfb_per_row:
     # The scales of columns come through shared memory, beside wgmma's operands.
     if config.num_slabs == 2:
-      return 780
-    return 560 if config.num_math_warpgroups == 3 else 500
+      return 670
+    return 400 if config.num_math_warpgroups == 3 else 370
   if config.num_slabs == 2:
     return 127
   if config.num_math_warpgroups == 3:
