@@ -1,0 +1,64 @@
+"""The one place that decides between FP8 and BF16.
+
+In FP8 run the products that hold nearly all of the work: the projections of
+attention and the experts, forward and backward. As in DeepSeek-V3 the
+embedding, the router, the norms, attention itself and the last product stay in
+bfloat16 or float32.
+"""
+
+import jax
+import jax.numpy as jnp
+
+import jax_deepgemm
+
+COMPUTE_DTYPES = {"bf16": jnp.bfloat16, "fp8": jnp.float8_e4m3fn}
+
+
+def dense(
+  x: jax.Array, weight: jax.Array, compute_dtype: jax.typing.DTypeLike
+) -> jax.Array:
+  """Returns `x @ weight` in bfloat16.
+
+  Args:
+    x: `[..., k]` bfloat16.
+    weight: `[k, n]`, float32.
+    compute_dtype: a value of `COMPUTE_DTYPES`.
+  """
+  weight = weight.astype(jnp.bfloat16)
+  if compute_dtype == jnp.bfloat16:
+    return x @ weight
+  rows = x.reshape(-1, x.shape[-1])
+  y = jax_deepgemm.fp8_gemm_nn(rows, weight)
+  return y.reshape(*x.shape[:-1], weight.shape[-1])
+
+
+def expert_mlp(
+  rows: jax.Array,
+  w_gate: jax.Array,
+  w_up: jax.Array,
+  w_down: jax.Array,
+  group_sizes: jax.Array,
+  compute_dtype: jax.typing.DTypeLike,
+) -> jax.Array:
+  """Returns `(silu(rows @ w_gate[e]) * (rows @ w_up[e])) @ w_down[e]`.
+
+  Args:
+    rows: `[m, d]` bfloat16, those of an expert together, in the experts' order.
+    w_gate: `[experts, d, f]` float32.
+    w_up: `[experts, d, f]` float32.
+    w_down: `[experts, f, d]` float32.
+    group_sizes: int32 `[experts]`, rows of each expert. Rows past their sum may
+      hold anything; their results are zero.
+    compute_dtype: a value of `COMPUTE_DTYPES`.
+  """
+
+  def grouped(rows: jax.Array, weight: jax.Array) -> jax.Array:
+    weight = weight.astype(jnp.bfloat16).mT
+    if compute_dtype == jnp.bfloat16:
+      return jax_deepgemm.m_grouped_bf16_gemm_nt_ragged(
+        rows, weight, group_sizes
+      )
+    return jax_deepgemm.m_grouped_fp8_gemm_nt_ragged(rows, weight, group_sizes)
+
+  hidden = jax.nn.silu(grouped(rows, w_gate)) * grouped(rows, w_up)
+  return grouped(hidden, w_down)
