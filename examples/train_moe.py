@@ -26,6 +26,7 @@ from moe import (
   train_step,
 )
 from moe.arguments import Arguments
+from moe.errors import UsageError
 
 # Batches of validation text, the same ones for every seed.
 _VALIDATION_BATCHES = 8
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     devices.check(given)
     train(given)
-  except ValueError as error:
+  except UsageError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
   return 0
@@ -58,6 +59,9 @@ def train(given: Arguments) -> None:
     given.out / "checkpoints", given.checkpoint_every, identity
   )
   state, start = checkpoints.restore(train_step.init(preset, grid, given.seed))
+  if start == num_steps:
+    print(f"the run in {given.out} has ended")
+    return
 
   compute_dtype = precision.COMPUTE_DTYPES[given.precision]
   how = (preset, grid, compute_dtype, devices.attention(given))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from moe import mesh
 from moe.config import PRESETS, Preset
+from moe.errors import UsageError
 
 _DESCRIPTION = """\
 Trains a small mixture of experts, a language model of bytes, on the source of
@@ -111,7 +112,7 @@ def _with_steps(preset: Preset, steps: int | None) -> Preset:
 def _mesh(text: str) -> mesh.MeshShape:
   try:
     return mesh.parse(text)
-  except ValueError as error:
+  except UsageError as error:
     raise argparse.ArgumentTypeError(str(error)) from error
 
 

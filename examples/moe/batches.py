@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from moe.errors import UsageError
 from moe.mesh import BATCH
 
 
@@ -24,7 +25,7 @@ def starts(
   """
   batch_size, length = shape
   if num_bytes < length:
-    raise ValueError(
+    raise UsageError(
       f"a sequence has {length} bytes, but the text has {num_bytes}"
     )
   random = np.random.default_rng([seed, step])

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from moe.errors import UsageError
 from moe.train_step import TrainState
 
 
@@ -44,7 +45,7 @@ class Checkpoints:
         checkpoint. Its shapes and shardings are those of the result.
 
     Raises:
-      ValueError: the checkpoint is that of another run.
+      UsageError: the checkpoint is that of another run.
     """
     step = self._manager.latest_step()
     if step is None:
@@ -82,14 +83,14 @@ class Checkpoints:
     self._manager.close()
 
   def _compare(self, found: dict[str, Any]) -> None:
-    """Raises ValueError if a checkpoint is that of another run."""
+    """Raises UsageError if a checkpoint is that of another run."""
     different = [
       f"{name}: {found.get(name)!r}, now {value!r}"
       for name, value in self._identity.items()
       if found.get(name) != value
     ]
     if different:
-      raise ValueError(
+      raise UsageError(
         f"the checkpoints in {self._manager.directory} are those of another"
         f" run ({'; '.join(different)}); choose another --out"
       )

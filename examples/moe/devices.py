@@ -4,6 +4,7 @@ import jax
 
 from moe.arguments import Arguments
 from moe.attention import Implementation
+from moe.errors import UsageError
 
 
 def start(arguments: Arguments) -> None:
@@ -23,21 +24,21 @@ def start(arguments: Arguments) -> None:
 
 
 def check(arguments: Arguments) -> None:
-  """Raises ValueError if these devices cannot run what was asked for."""
+  """Raises UsageError if these devices cannot run what was asked for."""
   preset, shape = arguments.preset, arguments.mesh
   if preset.needs_hopper and not _is_hopper(jax.devices()[0]):
-    raise ValueError(
+    raise UsageError(
       "this preset needs a Hopper GPU (compute capability 9.0); --preset tiny"
       " runs anywhere"
     )
   size = shape.size if shape else len(jax.devices())
   if preset.train.batch_size % size:
-    raise ValueError(
+    raise UsageError(
       f"the batch of {preset.train.batch_size} sequences must be divisible by"
       f" the mesh's {size} devices"
     )
   if shape and preset.model.num_experts % shape.expert:
-    raise ValueError(
+    raise UsageError(
       f"the {preset.model.num_experts} experts must be divisible by the mesh's"
       f" expert={shape.expert}"
     )

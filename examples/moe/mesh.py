@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from moe.errors import UsageError
+
 DATA, EXPERT = "data", "expert"
 BATCH_AXES = (DATA, EXPERT)
 
@@ -44,7 +46,7 @@ def parse(text: str) -> MeshShape:
   if (
     joined != text or len(set(names)) < len(names) or set(names) - {*BATCH_AXES}
   ):
-    raise ValueError(
+    raise UsageError(
       f"the mesh must be like data=2,expert=4, but {text!r} came"
     )
   counts = {name: int(count) for name, count in found}
@@ -55,17 +57,17 @@ def make(shape: MeshShape | None) -> Mesh:
   """Returns the mesh; None puts all devices along `data`.
 
   Raises:
-    ValueError: there are fewer devices, or several processes with more.
+    UsageError: there are fewer devices, or several processes with more.
   """
   devices = jax.devices()
   shape = shape or MeshShape(len(devices))
   if shape.size > len(devices):
-    raise ValueError(
+    raise UsageError(
       f"the mesh {shape} needs {shape.size} devices, but there are"
       f" {len(devices)}"
     )
   if jax.process_count() > 1 and shape.size < len(devices):
-    raise ValueError(
+    raise UsageError(
       f"with several processes the mesh must have all {len(devices)} devices,"
       f" but {shape} has {shape.size}"
     )

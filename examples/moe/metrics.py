@@ -47,9 +47,16 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def losses(rows: list[dict[str, Any]]) -> tuple[list[int], list[float]]:
-  """Returns steps and training losses."""
-  found = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+def losses(
+  rows: list[dict[str, Any]], kind: str = "loss"
+) -> tuple[list[int], list[float]]:
+  """Returns steps and losses.
+
+  Args:
+    rows: of a file of metrics.
+    kind: "loss" on the text of the step, or "validation_loss".
+  """
+  found = [(row["step"], row[kind]) for row in rows if kind in row]
   return [step for step, _ in found], [loss for _, loss in found]
 
 
@@ -57,11 +64,11 @@ def final_loss(rows: list[dict[str, Any]]) -> float:
   """Returns the last validation loss.
 
   Raises:
-    ValueError: there is none, the run has not come to its end.
+    ValueError: there is none.
   """
-  found = [r["validation_loss"] for r in rows if "validation_loss" in r]
+  _, found = losses(rows, "validation_loss")
   if not found:
-    raise ValueError("the run has no validation loss, it did not end")
+    raise ValueError("the run has no validation loss yet")
   return found[-1]
 
 

@@ -12,7 +12,7 @@ _WINDOW = 20
 
 
 def draw(runs: Mapping[str, list[dict[str, Any]]], path: pathlib.Path) -> None:
-  """Writes a figure with the training losses of some runs.
+  """Writes a figure with the losses of some runs: dots are of validation.
 
   Args:
     runs: rows of metrics by the runs' names.
@@ -28,8 +28,8 @@ def draw(runs: Mapping[str, list[dict[str, Any]]], path: pathlib.Path) -> None:
     steps, losses = metrics.losses(rows)
     color = _COLORS[i % len(_COLORS)]
     axes.plot(steps, losses, color=color, alpha=0.2, linewidth=0.8)
-    label = f"{name}, validation {metrics.final_loss(rows):.4f}"
-    axes.plot(steps, smooth(losses), color=color, label=label, linewidth=1.4)
+    axes.plot(steps, smooth(losses), color=color, label=name, linewidth=1.4)
+    axes.plot(*metrics.losses(rows, "validation_loss"), "o", color=color)
   axes.set_xlabel("step")
   axes.set_ylabel("cross entropy of a byte, nats")
   axes.legend(frameon=False)
