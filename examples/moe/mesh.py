@@ -42,9 +42,9 @@ def parse(text: str) -> MeshShape:
   """Returns the shape that "data=2,expert=4" names, in any order."""
   found = re.findall(r"(\w+)=([1-9][0-9]*)", text)
   names = [name for name, _ in found]
-  joined = ",".join(f"{name}={count}" for name, count in found)
+  whole = ",".join(f"{name}={count}" for name, count in found) == text
   if (
-    joined != text or len(set(names)) < len(names) or set(names) - {*BATCH_AXES}
+    not names or not whole or sorted({*names} & {*BATCH_AXES}) != sorted(names)
   ):
     raise UsageError(
       f"the mesh must be like data=2,expert=4, but {text!r} came"

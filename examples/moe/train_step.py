@@ -93,7 +93,7 @@ def make(
     (_, (value, load)), gradients = gradient(state.parameters, tokens)
     changes, states = update(gradients, state.optimizer, state.parameters)
     parameters = optax.apply_updates(state.parameters, changes)
-    metrics = Metrics(value, optax.global_norm(gradients), load.max())
+    metrics = Metrics(value, optax.tree.norm(gradients), load.max())
     return TrainState(parameters, states), metrics
 
   return train_step

@@ -17,19 +17,19 @@ def _run(precision, mesh):
     return train_runs.run(
       pathlib.Path(folder) / "run",
       *("--precision", precision, "--mesh", mesh),
-      *("--checkpoint-every", "0", "--eval-every", "20"),
+      *("--steps", "10", "--checkpoint-every", "0", "--eval-every", "10"),
     )
 
 
 def test_the_loss_falls():
   rows = _run("bf16", "data=1")
   steps, losses = metrics.losses(rows)
-  assert steps == list(range(1, 21))
+  assert steps == list(range(1, 11))
   # A byte's worth of evenly spread guesses at first.
   assert losses[0] == pytest.approx(np.log(256), rel=0.01)
-  assert np.mean(losses[-5:]) < 3.5
+  assert losses[-1] < 4.2
   # No batch was trained on twice, so new text is no worse.
-  assert metrics.final_loss(rows) == pytest.approx(losses[-1], rel=0.2)
+  assert metrics.final_loss(rows) == pytest.approx(losses[-1], rel=0.1)
 
 
 @pytest.mark.parametrize("mesh", ["data=2,expert=2", "expert=4"])
@@ -46,9 +46,8 @@ def test_a_mesh_trains_like_one_device(mesh):
   )
 
 
-@pytest.mark.parametrize("mesh", ["data=1", "data=2,expert=2"])
-def test_fp8_trains_like_bf16(mesh):
-  bf16, fp8 = _run("bf16", mesh), _run("fp8", mesh)
+def test_fp8_trains_like_bf16():
+  bf16, fp8 = _run("bf16", "expert=4"), _run("fp8", "expert=4")
   losses = metrics.losses(fp8)[1]
   np.testing.assert_allclose(losses, metrics.losses(bf16)[1], rtol=0.03)
   assert metrics.final_loss(fp8) == pytest.approx(

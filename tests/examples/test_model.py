@@ -1,0 +1,98 @@
+"""The parts of the model against NumPy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from moe import attention, config, experts, flops, mesh, model
+from tests.examples import fast_compile
+
+_CONFIG = config.PRESETS["micro"].model
+_EXPERTS = PartitionSpec(mesh.EXPERT)
+
+
+def _layer(rng):
+  shapes = {name: x.shape[1:] for name, x in _abstract()["layers"].items()}
+  return {
+    name: rng.standard_normal(shape).astype(np.float32) / 4
+    for name, shape in shapes.items()
+  }
+
+
+@functools.cache
+def _abstract():
+  return model.abstract(_CONFIG)
+
+
+def _softmax(x):
+  e = np.exp(x - x.max(axis=-1, keepdims=True))
+  return e / e.sum(axis=-1, keepdims=True)
+
+
+def _mixture(x, layer):
+  """Returns the layer of experts, token by token in float64."""
+  x, layer = x.astype(np.float64), {k: v * 1.0 for k, v in layer.items()}
+  probabilities = _softmax(x @ layer["router"])
+  y = np.zeros_like(x)
+  for row, p, out in zip(x, probabilities, y, strict=True):
+    chosen = np.argsort(-p)[:2]
+    for e, weight in zip(chosen, p[chosen] / p[chosen].sum(), strict=True):
+      gate, up = row @ layer["w_gate"][e], row @ layer["w_up"][e]
+      out += weight * (gate / (1 + np.exp(-gate)) * up) @ layer["w_down"][e]
+  return y
+
+
+@pytest.mark.parametrize("shape", ["data=1", "data=2,expert=2"])
+def test_a_token_gets_the_weighted_sum_of_its_experts(shape):
+  rng = np.random.default_rng(0)
+  layer = _layer(rng)
+  x = rng.standard_normal((24, 32)).astype(jnp.bfloat16)
+  specs = {k: _EXPERTS if k[:2] == "w_" else PartitionSpec() for k in layer}
+  specs |= {"w_qkv": PartitionSpec(), "w_out": PartitionSpec()}
+  body = jax.shard_map(
+    lambda x, layer: experts.mixture(x, layer, _CONFIG, jnp.bfloat16)[0],
+    mesh=mesh.make(mesh.parse(shape)),
+    in_specs=(mesh.BATCH, specs),
+    out_specs=mesh.BATCH,
+  )
+  with fast_compile.in_this_process():
+    y = np.asarray(jax.jit(body)(x, layer), np.float64)
+  expected = _mixture(x, layer)
+  assert np.abs(expected).mean() > 0.1
+  np.testing.assert_allclose(y, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_rotated_products_depend_on_the_distance_alone():
+  rng = np.random.default_rng(0)
+  q, k = rng.standard_normal((2, 1, 1, 1, 16)).astype(np.float32)
+  q, k = (np.repeat(x, 20, axis=1) for x in (q, k))
+  q, k = (attention.rotate(jnp.asarray(x), 100.0)[0, :, 0] for x in (q, k))
+  products = np.asarray(q @ k.T)
+  for distance in (0, 3, 10):
+    diagonal = np.diagonal(products, distance)
+    np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-4)
+  assert products[0, 3] != pytest.approx(products[0, 0], rel=1e-2)
+
+
+def test_a_norm_has_a_mean_square_of_one():
+  x = np.random.default_rng(0).standard_normal((4, 32)).astype(np.float32)
+  weight = np.arange(32, dtype=np.float32)
+  y = model.rms_norm(7 * jnp.asarray(x), jnp.asarray(weight), 1e-6)
+  expected = x / np.sqrt((x**2).mean(axis=-1, keepdims=True)) * weight
+  np.testing.assert_allclose(y, expected, rtol=1e-5)
+
+
+def test_parameters_and_operations_are_counted():
+  large = config.PRESETS["h200"].model
+  shapes = jax.tree.leaves(model.abstract(large))
+  stored = sum(x.size for x in shapes if x.ndim > 1)
+  norms = 2 * large.num_layers * large.d_model
+  assert flops.num_parameters(large, large.num_experts) == stored - norms
+  # 8 layers of 4 x 2048 x 2048 and twice 3 x 2048 x 2048, and of the head;
+  # attention is 2048 x 1024 for each of 8 layers.
+  weights = 8 * (10 * 2048**2 + 2048 * 8) + 256 * 2048
+  assert flops.flops_per_token(large, 1024) == 6 * (weights + 8 * 2048 * 1024)
