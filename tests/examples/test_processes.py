@@ -15,7 +15,7 @@ def _free_port():
 
 
 def test_two_processes_train_like_one(tmp_path):
-  arguments = ("--mesh", "expert=2", "--steps", "4", "--eval-every", "4")
+  arguments = ("--mesh", "expert=2", "--steps", "3", "--eval-every", "3")
   coordinator = f"localhost:{_free_port()}"
   processes = [
     train_runs.start(
@@ -33,4 +33,4 @@ def test_two_processes_train_like_one(tmp_path):
   np.testing.assert_allclose(
     metrics.losses(two)[1], metrics.losses(one)[1], rtol=1e-4
   )
-  assert (tmp_path / "two" / "checkpoints" / "4").is_dir()
+  assert (tmp_path / "two" / "checkpoints" / "3").is_dir()

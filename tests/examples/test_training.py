@@ -32,9 +32,8 @@ def test_the_loss_falls():
   assert metrics.final_loss(rows) == pytest.approx(losses[-1], rel=0.1)
 
 
-@pytest.mark.parametrize("mesh", ["data=2,expert=2", "expert=4"])
-def test_a_mesh_trains_like_one_device(mesh):
-  one, many = _run("bf16", "data=1"), _run("bf16", mesh)
+def test_a_mesh_trains_like_one_device():
+  one, many = _run("bf16", "data=1"), _run("bf16", "data=2,expert=2")
   assert many[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-5)
   # A sum over the wrong devices would be out by a factor.
   assert many[0]["gradient_norm"] == pytest.approx(
@@ -46,14 +45,14 @@ def test_a_mesh_trains_like_one_device(mesh):
   )
 
 
-def test_fp8_trains_like_bf16():
-  bf16, fp8 = _run("bf16", "expert=4"), _run("fp8", "expert=4")
+def test_fp8_on_four_ranks_of_experts_trains_like_bf16_on_one_device():
+  bf16, fp8 = _run("bf16", "data=1"), _run("fp8", "expert=4")
   losses = metrics.losses(fp8)[1]
   np.testing.assert_allclose(losses, metrics.losses(bf16)[1], rtol=0.03)
   assert metrics.final_loss(fp8) == pytest.approx(
     metrics.final_loss(bf16), rel=0.02
   )
-  # It is another computation.
-  assert fp8[0]["gradient_norm"] != pytest.approx(
-    bf16[0]["gradient_norm"], rel=1e-4
-  )
+  # Close, but another computation.
+  norms = [rows[0]["gradient_norm"] for rows in (fp8, bf16)]
+  assert norms[0] == pytest.approx(norms[1], rel=0.02)
+  assert norms[0] != pytest.approx(norms[1], rel=3e-4)
