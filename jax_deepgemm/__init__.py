@@ -18,6 +18,14 @@ from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nn as fp8_fp4_gemm_nn
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nt as fp8_fp4_gemm_nt
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tn as fp8_fp4_gemm_tn
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tt as fp8_fp4_gemm_tt
+from jax_deepgemm.fused_casts import gather_cast_to_fp8 as gather_cast_to_fp8
+from jax_deepgemm.fused_casts import (
+  rms_norm_cast_to_fp8 as rms_norm_cast_to_fp8,
+)
+from jax_deepgemm.fused_casts import swiglu_cast_to_fp8 as swiglu_cast_to_fp8
+from jax_deepgemm.fused_casts import (
+  swiglu_gradient_cast_to_fp8 as swiglu_gradient_cast_to_fp8,
+)
 from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
 from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
 from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn
