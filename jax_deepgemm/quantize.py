@@ -260,6 +260,27 @@ def cast_blocks(
   return ScaledArray(*cast(x, form=form, options=options))
 
 
+def cast_blocks_both(
+  x: jax.Array, use_ue8m0: bool, options: Options
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns x in blocks of 128 x 128, and its values transposed.
+
+  A block has one scale however it lies, so the scales of the transpose are
+  those of x, transposed: both GEMMs of a weight read one cast.
+
+  Args:
+    x: `[..., m, n]`.
+    use_ue8m0: round the scales up to powers of two.
+    options: of the call.
+
+  Returns:
+    values `[..., m, n]`, scales `[..., ceil(m / 128), ceil(n / 128)]`, and
+    values `[..., n, m]`.
+  """
+  values, scales = cast_blocks(x, 128, use_ue8m0, options)
+  return values, scales, values.mT
+
+
 def cast_transposed(
   x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
 ) -> ScaledArray:
