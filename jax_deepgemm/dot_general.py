@@ -12,6 +12,8 @@ from jax_deepgemm.dot_arguments import (
   product_dtype,
 )
 from jax_deepgemm.dot_dimensions import DotDimensions, parse
+from jax_deepgemm.dot_sharding import dot_over_mesh
+from jax_deepgemm.explicit_sharding import explicit_mesh
 from jax_deepgemm.gemm_gradient import GemmParams
 from jax_deepgemm.options import current
 from jax_deepgemm.residuals import checked_policy
@@ -45,8 +47,15 @@ def fp8_dot_general(
     residuals=policy,
   )
   lhs, rhs = as_castable(lhs), as_castable(rhs)
-  result = _product(lhs, rhs, main_grad, dims, params)
-  return result.astype(result_dtype)
+  mesh = explicit_mesh(lhs, rhs, main_grad)
+  if mesh is None:
+    result = _product(lhs, rhs, main_grad, dims, params)
+  else:
+    result = dot_over_mesh(_product, mesh, lhs, rhs, main_grad, dims, params)
+  result = result.astype(result_dtype)
+  if out_sharding is not None:
+    result = jax.sharding.reshard(result, out_sharding)
+  return result
 
 
 def _product(

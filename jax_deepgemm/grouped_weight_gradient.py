@@ -39,9 +39,7 @@ def fp8_weight_gradient(
   Returns:
     `[g, n, k]`.
   """
-  num_rows = next(
-    x.shape[0] for x in (dy, a) if not isinstance(x, ScaledArray)
-  )
+  num_rows = next(x.shape[0] for x in (dy, a) if not isinstance(x, ScaledArray))
   ranges = group_ranges(group_sizes, num_rows, False)
 
   def product(operands: Any, c: jax.Array | None, dtype: Any) -> jax.Array:

@@ -3,7 +3,7 @@
 | policy | x `[..., k]` | w |
 |---|---|---|
 | "mixed" | as given | in fp8 if its scales are those of square blocks |
-| "fp8" | in fp8, transposed, 1 x 128 along rows | in fp8, as dX = dY W reads it |
+| "fp8" | in fp8, transposed, 1 x 128 along rows | in fp8, as dX reads it |
 | "bf16" | as given | as given |
 
 What "fp8" and "bf16" keep has a name (`jax.ad_checkpoint.checkpoint_name`), by
