@@ -11,6 +11,7 @@ from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nn as cublaslt_gemm_nn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nt as cublaslt_gemm_nt
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tn as cublaslt_gemm_tn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
+from jax_deepgemm.dot_general import fp8_dot_general as fp8_dot_general
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
@@ -108,6 +109,7 @@ from jax_deepgemm.quantize import (
   per_token_and_channel_cast_to_fp8 as per_token_and_channel_cast_to_fp8,
 )
 from jax_deepgemm.quantize import per_token_cast_to_fp8 as per_token_cast_to_fp8
+from jax_deepgemm.ragged_dot import fp8_ragged_dot as fp8_ragged_dot
 from jax_deepgemm.scaled_array import ScaledArray as ScaledArray
 from jax_deepgemm.setters import (
   get_mk_alignment_for_contiguous_layout as get_mk_alignment_for_contiguous_layout,  # noqa: E501

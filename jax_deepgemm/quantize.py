@@ -264,10 +264,19 @@ def cast_blocks(
 def cast_blocks_both(
   x: jax.Array, use_ue8m0: bool, options: Options
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Returns values, scales and the values' transpose, from one read of x.
+  """Returns x in blocks of 128 x 128, and its values transposed.
 
-  Values and scales are those of `per_block_cast_to_fp8`; the transpose is
-  `[..., n, m]`, and that of the scales belongs to it.
+  A block has one scale however it lies, so the scales of the transpose are
+  those of x, transposed: both GEMMs of a weight read one cast.
+
+  Args:
+    x: `[..., m, n]`.
+    use_ue8m0: round the scales up to powers of two.
+    options: of the call.
+
+  Returns:
+    values `[..., m, n]`, scales `[..., ceil(m / 128), ceil(n / 128)]`, and
+    values `[..., n, m]`.
   """
   form = CastForm("blocks_both", use_ue8m0=use_ue8m0)
   values, scales, transposed = cast(x, form=form, options=options)
