@@ -11,6 +11,7 @@ from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nn as cublaslt_gemm_nn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nt as cublaslt_gemm_nt
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tn as cublaslt_gemm_tn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
+from jax_deepgemm.dot_general import fp8_dot_general as fp8_dot_general
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
@@ -18,6 +19,14 @@ from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nn as fp8_fp4_gemm_nn
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nt as fp8_fp4_gemm_nt
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tn as fp8_fp4_gemm_tn
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tt as fp8_fp4_gemm_tt
+from jax_deepgemm.fused_casts import gather_cast_to_fp8 as gather_cast_to_fp8
+from jax_deepgemm.fused_casts import (
+  rms_norm_cast_to_fp8 as rms_norm_cast_to_fp8,
+)
+from jax_deepgemm.fused_casts import swiglu_cast_to_fp8 as swiglu_cast_to_fp8
+from jax_deepgemm.fused_casts import (
+  swiglu_gradient_cast_to_fp8 as swiglu_gradient_cast_to_fp8,
+)
 from jax_deepgemm.gemm import fp8_gemm_nn as fp8_gemm_nn
 from jax_deepgemm.gemm import fp8_gemm_nt as fp8_gemm_nt
 from jax_deepgemm.gemm import fp8_gemm_tn as fp8_gemm_tn
@@ -100,6 +109,7 @@ from jax_deepgemm.quantize import (
   per_token_and_channel_cast_to_fp8 as per_token_and_channel_cast_to_fp8,
 )
 from jax_deepgemm.quantize import per_token_cast_to_fp8 as per_token_cast_to_fp8
+from jax_deepgemm.ragged_dot import fp8_ragged_dot as fp8_ragged_dot
 from jax_deepgemm.scaled_array import ScaledArray as ScaledArray
 from jax_deepgemm.setters import (
   get_mk_alignment_for_contiguous_layout as get_mk_alignment_for_contiguous_layout,  # noqa: E501

@@ -74,9 +74,9 @@ def gemm_over_mesh(
     for spec in (form.of_a(plan.a), form.of_b(plan.b), plan.result)
   )
   operands = [
-    _placed(x, mesh, spec) for x, spec in zip((a, b, c), specs, strict=True)
+    placed(x, mesh, spec) for x, spec in zip((a, b, c), specs, strict=True)
   ]
-  if plan == Plan() and _vmapped_axes():
+  if plan == Plan() and vmapped_axes():
     # Only the batch of a vmap is sharded, and a shard_map would gather it; the
     # batching rule of the primitive maps over it instead.
     return gemm(*operands, params)
@@ -92,12 +92,12 @@ def gemm_over_mesh(
     mesh=mesh,
     in_specs=specs,
     out_specs=specs[2],
-    axis_names=frozenset(mesh.explicit_axes) - _vmapped_axes(),
+    axis_names=frozenset(mesh.explicit_axes) - vmapped_axes(),
   )
   return mapped(*operands)
 
 
-def _vmapped_axes() -> frozenset[str]:
+def vmapped_axes() -> frozenset[str]:
   """Returns the explicit axes that batches of vmaps around are sharded over."""
   return core.get_axis_env().explicit_mesh_axis_names
 
@@ -110,7 +110,7 @@ def _entries(operand: Operand | None) -> tuple[Any, ...]:
   return (None, *spec, *(None,) * (2 - len(spec)))
 
 
-def _placed(operand: Any, mesh: AbstractMesh, spec: PartitionSpec) -> Any:
+def placed(operand: Any, mesh: AbstractMesh, spec: PartitionSpec) -> Any:
   """Returns the operand, values and scales alike, sharded as `spec`."""
   sharding = NamedSharding(mesh, spec)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_deepgemm import straight_through
+from jax_deepgemm import main_gradient, residuals, straight_through
 from jax_deepgemm.fp4_operands import scales_of_rows
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.options import Options
@@ -23,8 +23,9 @@ from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.quantize import cast_both, cast_rows, cast_transposed
 from jax_deepgemm.recipes import Granularity
+from jax_deepgemm.residuals import Policy
 from jax_deepgemm.scaled_array import ScaledArray
-from jax_deepgemm.straight_through import PER_BLOCK, PER_TOKEN
+from jax_deepgemm.straight_through import PER_TOKEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,8 @@ class GemmParams:
     recipe_b: (gran_n, gran_k) of b.
     options: in force at the call; the backward pass uses them too.
     b_is_fp4: b is FP4 with packed scales, 1 x 32.
+    b_mn_major: b is `[k, n]`; for plain b that is not `residuals` "mixed".
+    residuals: what is kept for the backward pass.
   """
 
   out_dtype: jnp.dtype
@@ -44,6 +47,8 @@ class GemmParams:
   recipe_b: Granularity
   options: Options
   b_is_fp4: bool = False
+  b_mn_major: bool = False
+  residuals: Policy = "mixed"
 
   @property
   def form(self) -> GemmForm:
@@ -54,19 +59,28 @@ class GemmParams:
 
 
 def gemm(
-  a: Operand, b: Operand, c: jax.Array | None, params: GemmParams
+  a: Operand,
+  b: Operand,
+  c: jax.Array | None,
+  params: GemmParams,
+  main_grad: jax.Array | None = None,
 ) -> jax.Array:
   """Returns c + a @ b.T, differentiable in c and in operands that are plain.
 
   Args:
     a: `[m, k]`, a pair with float32 scales or a plain array.
-    b: `[n, k]`, likewise, or FP4 if `params.b_is_fp4`.
+    b: `[n, k]`, likewise, or FP4 if `params.b_is_fp4`, or plain `[k, n]` if
+      `params.b_mn_major`.
     c: `[m, n]` in `params.out_dtype`, or None.
     params: as above.
+    main_grad: float32 of the shape of a plain b, or None; the gradient of b is
+      added to it (main_gradient.py).
 
   Raises:
     TypeError: while differentiating: a quantised operand was to have a
       gradient.
+    ValueError: while differentiating in b: main_grad is given, and is not
+      differentiated.
   """
   a, b, c = to_common_varying((a, b, c))
   if isinstance(a, ScaledArray) and isinstance(b, ScaledArray):
@@ -76,7 +90,7 @@ def gemm(
     straight_through.plain_dtype(b),
     c is not None,
   )
-  return _jitted_straight_through(params, gradients, a, b, c)
+  return _jitted_straight_through(params, gradients, a, b, c, main_grad)
 
 
 class _Gradients(NamedTuple):
@@ -87,6 +101,16 @@ class _Gradients(NamedTuple):
   c: bool
 
 
+class _Residuals(NamedTuple):
+  """What is kept for the backward pass, and which gradients it shall make."""
+
+  for_a: Operand
+  for_b: Operand
+  main_grad: jax.Array | None
+  wants_da: jax.Array
+  wants_db: jax.Array
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _straight_through(
   params: GemmParams,
@@ -94,59 +118,74 @@ def _straight_through(
   a: Operand,
   b: Operand,
   c: jax.Array | None,
+  main_grad: jax.Array | None,
 ) -> jax.Array:
-  del gradients
-  quantized_a = straight_through.quantized(a, params.recipe_a, params.options)
-  quantized_b = straight_through.quantized(b, params.recipe_b, params.options)
+  del gradients, main_grad
+  quantized_a, _ = _activation(a, params, is_wanted=False)
+  quantized_b, _ = residuals.weight(b, params, is_wanted=False)
   return _multiply(quantized_a, quantized_b, c, params)
 
 
 def _forward(
-  params: GemmParams, gradients: _Gradients, a: Any, b: Any, c: Any
-) -> tuple[jax.Array, tuple[Operand | None, Operand | None]]:
+  params: GemmParams,
+  gradients: _Gradients,
+  a: Any,
+  b: Any,
+  c: Any,
+  main_grad: Any,
+) -> tuple[jax.Array, _Residuals]:
   """Returns the result, and what the perturbed operands' gradients need."""
   del gradients
-  a, a_is_perturbed = straight_through.primal("a", a)
+  a, wants_da = straight_through.primal("a", a)
   b, b_is_perturbed = straight_through.primal("b", b)
   c = None if c is None else c.value
-  quantized_a = straight_through.quantized(a, params.recipe_a, params.options)
-  quantized_b = straight_through.quantized(b, params.recipe_b, params.options)
+  main_grad, wants_db = main_gradient.primal(main_grad, b_is_perturbed)
+  quantized_a, for_b = _activation(a, params, wants_db)
+  quantized_b, for_a = residuals.weight(b, params, wants_da)
   result = _multiply(quantized_a, quantized_b, c, params)
-  for_a = for_b = None
-  if a_is_perturbed:
-    for_a = straight_through.saved(b, quantized_b, params.recipe_b)
-  if b_is_perturbed:
-    for_b = straight_through.saved(a, quantized_a, params.recipe_a)
-  return result, (for_a, for_b)
+  wishes = map(residuals.wish, (wants_da, wants_db))
+  return result, _Residuals(for_a, for_b, main_grad, *wishes)
+
+
+def _activation(
+  a: Operand, params: GemmParams, is_wanted: bool
+) -> tuple[Operand, Operand]:
+  """Returns a as the product reads it, and what is kept of it."""
+  if params.residuals == "fp8" and is_wanted:
+    rows, columns = cast_both(a, False, params.options)
+    return rows, residuals.activation(columns, True)
+  rows = straight_through.quantized(a, params.recipe_a, params.options)
+  if params.residuals == "mixed":
+    return rows, straight_through.saved(a, rows, params.recipe_a)
+  kept = a if params.residuals == "bf16" else rows
+  return rows, residuals.activation(kept, is_wanted)
 
 
 def _backward(
   params: GemmParams,
   gradients: _Gradients,
-  residuals: tuple[Operand | None, Operand | None],
+  kept: _Residuals,
   dy: jax.Array,
-) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
-  """Returns the cotangents of a, b and c."""
-  for_a, for_b = residuals
+) -> tuple[jax.Array | None, ...]:
+  """Returns the cotangents of a, b, c and main_grad."""
   options = params.options
-  if for_a is not None and for_b is not None:
+  wants_da, wants_db = map(residuals.is_wanted, (kept.wants_da, kept.wants_db))
+  if wants_da and wants_db:
     dy_rows, dy_columns = cast_both(dy, False, options)
-  elif for_a is not None:
+  elif wants_da:
     dy_rows = cast_rows(dy, 128, False, options)
-  elif for_b is not None:
+  elif wants_db:
     dy_columns = cast_transposed(dy, 128, False, options)
   da = db = None
-  if for_a is not None:
-    other = straight_through.transposed(
-      for_a, params.recipe_b, PER_BLOCK, options
-    )
-    da = _gradient(dy_rows, *other, gradients.a, options)
-  if for_b is not None:
-    other = straight_through.transposed(
-      for_b, params.recipe_a, PER_TOKEN, options
-    )
-    db = _gradient(dy_columns, *other, gradients.b, options)
-  return da, db, dy if gradients.c else None
+  if wants_da:
+    other = residuals.weight_of_gradient(kept.for_a, params)
+    da = _product((dy_rows, PER_TOKEN), other, gradients.a, options)
+  if wants_db:
+    db = _weight_gradient(dy_columns, kept, params, gradients.b)
+  dc = dy if gradients.c else None
+  if kept.main_grad is not None:
+    return da, None, dc, db
+  return da, db, dc, None
 
 
 _straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
@@ -157,16 +196,47 @@ _jitted_straight_through = jax.jit(
 )
 
 
-def _gradient(
-  dy: ScaledArray,
-  other: ScaledArray,
-  recipe: Granularity,
+def _weight_gradient(
+  dy_columns: ScaledArray, kept: _Residuals, params: GemmParams, dtype: Any
+) -> jax.Array:
+  """Returns dy.T @ a, transposed if b is; added to the main gradient."""
+  options = params.options
+  if params.residuals == "fp8":
+    columns = straight_through.as_codes(kept.for_b), PER_TOKEN
+  else:
+    columns = straight_through.transposed(
+      kept.for_b, params.recipe_a, PER_TOKEN, options
+    )
+  factors = [(dy_columns, PER_TOKEN), columns]
+  if params.b_mn_major:
+    factors.reverse()
+  (left, recipe), (right, other_recipe) = factors
+
+  def product(
+    operands: tuple[ScaledArray, ScaledArray],
+    c: jax.Array | None,
+    out_dtype: Any,
+  ) -> jax.Array:
+    left, right = operands
+    return _product(
+      (left, recipe), (right, other_recipe), out_dtype, options, c
+    )
+
+  return main_gradient.accumulated(
+    product, (left, right), kept.main_grad, dtype
+  )
+
+
+def _product(
+  a: tuple[ScaledArray, Granularity],
+  b: tuple[ScaledArray, Granularity],
   dtype: Any,
   options: Options,
+  c: jax.Array | None = None,
 ) -> jax.Array:
-  """Returns dy @ other.T in `dtype`, of dy with scales per row."""
-  params = GemmParams(dtype, PER_TOKEN, recipe, options)
-  return _multiply(dy, other, None, params)
+  """Returns c + a @ b.T in `dtype`, of operands with their granularities."""
+  (a, recipe_a), (b, recipe_b) = a, b
+  return _multiply(a, b, c, GemmParams(dtype, recipe_a, recipe_b, options))
 
 
 def _multiply(

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_deepgemm import straight_through
+from jax_deepgemm import main_gradient, residuals, straight_through
 from jax_deepgemm.fp4_operands import scales_of_rows
 from jax_deepgemm.gemm_operands import Operand, values_of
 from jax_deepgemm.grouped_weight_gradient import (
   bf16_weight_gradient,
   fp8_weight_gradient,
+  packed_by_group,
   rows_by_group,
 )
 from jax_deepgemm.k_grouped_packing import GroupRanges, group_ranges
@@ -35,8 +36,9 @@ from jax_deepgemm.primitives.m_grouped_gemm import (
 )
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.recipes import Granularity
+from jax_deepgemm.residuals import Policy
 from jax_deepgemm.scaled_array import ScaledArray
-from jax_deepgemm.straight_through import PER_BLOCK, PER_TOKEN
+from jax_deepgemm.straight_through import PER_TOKEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +54,11 @@ class GroupedParams:
     expected_m: rows that a group is expected to have; only a hint.
     zero_padding: rows past the end of a masked group are zero.
     options: in force at the call; the backward pass uses them too.
-    b_mn_major: b is `[g, k, n]`; for products in bfloat16 only.
+    b_mn_major: b is `[g, k, n]`; for products in bfloat16, and for plain b
+      that is not `residuals` "mixed".
     b_is_fp4: b is FP4 with packed scales, 1 x 32.
+    residuals: what is kept for the backward pass; not "mixed" needs the layout
+      "ragged".
   """
 
   out_dtype: jnp.dtype
@@ -66,10 +71,15 @@ class GroupedParams:
   options: Options
   b_mn_major: bool = False
   b_is_fp4: bool = False
+  residuals: Policy = "mixed"
 
 
 def grouped_gemm(
-  a: Operand, b: Operand, group_layout: jax.Array, params: GroupedParams
+  a: Operand,
+  b: Operand,
+  group_layout: jax.Array,
+  params: GroupedParams,
+  main_grad: jax.Array | None = None,
 ) -> jax.Array:
   """Returns a[i] @ b[g].T in row i of group g, with gradients to plain a and b.
 
@@ -78,10 +88,14 @@ def grouped_gemm(
     b: `[g, n, k]`, or `[g, k, n]` if `params.b_mn_major`, likewise.
     group_layout: int32, see `grouped_layout.group_of_rows`.
     params: as above.
+    main_grad: float32 of the shape of a plain b, or None; the gradient of b is
+      added to it (main_gradient.py). For `residuals` that are not "mixed".
 
   Raises:
     TypeError: while differentiating: a quantised operand was to have a
       gradient.
+    ValueError: while differentiating in b: main_grad is given, and is not
+      differentiated.
   """
   a, b, group_layout = to_common_varying((a, b, group_layout))
   if isinstance(a, ScaledArray) and isinstance(b, ScaledArray):
@@ -89,7 +103,9 @@ def grouped_gemm(
   gradients = _Gradients(
     straight_through.plain_dtype(a), straight_through.plain_dtype(b)
   )
-  return _jitted_straight_through(params, gradients, a, b, group_layout)
+  return _jitted_straight_through(
+    params, gradients, a, b, group_layout, main_grad
+  )
 
 
 class _Gradients(NamedTuple):
@@ -100,12 +116,23 @@ class _Gradients(NamedTuple):
 
 
 class _Residuals(NamedTuple):
-  """What the backward pass needs: for_a is None unless a is perturbed."""
+  """What is kept for the backward pass, and which gradients it shall make.
 
-  for_a: Operand | None
-  for_b: Operand | None
-  b_groups: jax.Array | None
+  Attributes:
+    for_a: of b.
+    for_b: of a.
+    group_layout: as given.
+    main_grad: as given.
+    wants_da: see `residuals.wish`.
+    b_groups: as many elements as b has groups, or none if dB is not wanted.
+  """
+
+  for_a: Operand
+  for_b: Operand
   group_layout: jax.Array
+  main_grad: jax.Array | None
+  wants_da: jax.Array
+  b_groups: jax.Array
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -115,48 +142,70 @@ def _straight_through(
   a: Operand,
   b: Operand,
   group_layout: jax.Array,
+  main_grad: jax.Array | None,
 ) -> jax.Array:
-  del gradients
-  return _multiply(
-    *_quantized_operands(a, b, group_layout, params), group_layout, params
-  )
+  del gradients, main_grad
+  num_groups = values_of(b).shape[0]
+  quantized_a, _ = _activation(a, group_layout, num_groups, params, False)
+  quantized_b, _ = residuals.weight(b, params, is_wanted=False)
+  return _multiply(quantized_a, quantized_b, group_layout, params)
 
 
 def _forward(
-  params: GroupedParams, gradients: _Gradients, a: Any, b: Any, layout: Any
+  params: GroupedParams,
+  gradients: _Gradients,
+  a: Any,
+  b: Any,
+  layout: Any,
+  main_grad: Any,
 ) -> tuple[jax.Array, _Residuals]:
   """Returns the result, and what the perturbed operands' gradients need."""
   del gradients
-  a, a_is_perturbed = straight_through.primal("a", a)
+  a, wants_da = straight_through.primal("a", a)
   b, b_is_perturbed = straight_through.primal("b", b)
+  main_grad, wants_db = main_gradient.primal(main_grad, b_is_perturbed)
   layout = layout.value
-  quantized_a, quantized_b = _quantized_operands(a, b, layout, params)
+  num_groups = values_of(b).shape[0]
+  quantized_a, for_b = _activation(a, layout, num_groups, params, wants_db)
+  quantized_b, for_a = residuals.weight(b, params, wants_da)
   result = _multiply(quantized_a, quantized_b, layout, params)
-  for_a = for_b = groups = None
-  if a_is_perturbed:
-    for_a = straight_through.saved(b, quantized_b, params.recipe_b)
-  if b_is_perturbed:
-    for_b = straight_through.saved(a, quantized_a, params.recipe_a)
-    # Its shape tells how many groups there are.
-    groups = jnp.zeros(values_of(b).shape[0], bool)
-  return result, _Residuals(for_a, for_b, groups, layout)
+  wishes = residuals.wish(wants_da), jnp.zeros(num_groups * wants_db, bool)
+  return result, _Residuals(for_a, for_b, layout, main_grad, *wishes)
+
+
+def _activation(
+  a: Operand,
+  group_layout: jax.Array,
+  num_groups: int,
+  params: GroupedParams,
+  is_wanted: bool,
+) -> tuple[Operand, Operand]:
+  """Returns a as the product reads it, and what is kept of it."""
+  rows = _quantized_rows(a, group_layout, num_groups, params)
+  if params.residuals == "mixed":
+    return rows, straight_through.saved(a, rows, params.recipe_a)
+  if params.residuals == "fp8" and is_wanted:
+    packed = packed_by_group(a, group_layout, params.options)
+    return rows, residuals.activation(packed, True)
+  kept = a if params.residuals == "bf16" else rows
+  return rows, residuals.activation(kept, is_wanted)
 
 
 def _backward(
   params: GroupedParams,
   gradients: _Gradients,
-  residuals: _Residuals,
+  kept: _Residuals,
   dy: jax.Array,
-) -> tuple[jax.Array | None, jax.Array | None, None]:
-  """Returns the cotangents of a and b; the layout has none."""
+) -> tuple[jax.Array | None, ...]:
+  """Returns the cotangents of a, b, the layout (none) and main_grad."""
   da = db = None
-  if residuals.for_a is not None:
-    da = _gradient_of_a(
-      dy, residuals.for_a, residuals.group_layout, params, gradients.a
-    )
-  if residuals.for_b is not None:
-    db = _gradient_of_b(dy, residuals, params, gradients.b)
-  return da, db, None
+  if residuals.is_wanted(kept.wants_da):
+    da = _gradient_of_a(dy, kept, params, gradients.a)
+  if residuals.is_wanted(kept.b_groups):
+    db = _gradient_of_b(dy, kept, params, gradients.b)
+  if kept.main_grad is not None:
+    return da, None, None, db
+  return da, db, None, None
 
 
 _straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
@@ -168,22 +217,18 @@ _jitted_straight_through = jax.jit(
 
 
 def _gradient_of_a(
-  dy: jax.Array,
-  b: Operand,
-  group_layout: jax.Array,
-  params: GroupedParams,
-  dtype: Any,
+  dy: jax.Array, kept: _Residuals, params: GroupedParams, dtype: Any
 ) -> jax.Array:
   """Returns dy[i] @ b[g] in row i of group g, zero in rows of no group."""
   changed = dataclasses.replace(params, out_dtype=dtype, zero_padding=True)
+  group_layout = kept.group_layout
   if params.recipe_b is None:
     # The kernel reads b either way, so that nothing is transposed.
     changed = dataclasses.replace(changed, b_mn_major=not params.b_mn_major)
-    return _multiply(_in_product_dtype(dy, params), b, group_layout, changed)
+    dy = _in_product_dtype(dy, params)
+    return _multiply(dy, kept.for_a, group_layout, changed)
   recipe_dy = PER_TOKEN
-  transposed, recipe = straight_through.transposed(
-    b, params.recipe_b, PER_BLOCK, params.options
-  )
+  transposed, recipe = residuals.weight_of_gradient(kept.for_a, params)
   changed = dataclasses.replace(
     changed, recipe_a=recipe_dy, recipe_b=recipe, b_is_fp4=False
   )
@@ -192,22 +237,28 @@ def _gradient_of_a(
 
 
 def _gradient_of_b(
-  dy: jax.Array, residuals: _Residuals, params: GroupedParams, dtype: Any
+  dy: jax.Array, kept: _Residuals, params: GroupedParams, dtype: Any
 ) -> jax.Array:
   """Returns the sum of dy[i].T a[i] over the rows i of each group."""
-  a = straight_through.restored(residuals.for_b, params.recipe_a)
-  rows = [_rows(_in_product_dtype(dy, params)), _rows(a)]
-  sizes = residuals.group_layout
-  num_groups = residuals.b_groups.shape[0]
+  sizes = kept.group_layout
+  if params.residuals == "fp8":
+    a = straight_through.as_codes(kept.for_b)
+    rows = [dy, a]
+  else:
+    a = straight_through.restored(kept.for_b, params.recipe_a)
+    rows = [_rows(_in_product_dtype(dy, params)), _rows(a)]
+  num_groups = kept.b_groups.shape[0]
   has_gaps = params.layout in ("psum", "masked")
   reads_gaps = params.recipe_a is None and has_gaps
   if params.layout != "ragged" and not reads_gaps:
     groups = _group_of_row(a, sizes, num_groups, params)
     sizes, *rows = rows_by_group(groups, num_groups, *rows)
-  if params.recipe_a is not None:
-    return fp8_weight_gradient(*rows, sizes, dtype, params.options)
   if params.b_mn_major:
     rows.reverse()
+  if params.recipe_a is not None:
+    return fp8_weight_gradient(
+      *rows, sizes, dtype, params.options, kept.main_grad
+    )
   if reads_gaps:
     ranges = _group_ranges(sizes, num_groups, rows[0].shape[0], params)
   else:
@@ -233,20 +284,17 @@ def _in_product_dtype(x: jax.Array, params: GroupedParams) -> jax.Array:
   return x if params.recipe_a is not None else x.astype(jnp.bfloat16)
 
 
-def _quantized_operands(
-  a: Operand, b: Operand, group_layout: jax.Array, params: GroupedParams
-) -> tuple[Operand, Operand]:
-  """Returns both operands with scales, or as they are if there are none."""
+def _quantized_rows(
+  a: Operand, group_layout: jax.Array, num_groups: int, params: GroupedParams
+) -> Operand:
+  """Returns a with scales, or as it is if there are none."""
   shares_scales = params.recipe_a is not None and params.recipe_a[0] > 1
   if shares_scales and not isinstance(a, ScaledArray):
     # What a row of no group holds must not reach the scale of its neighbours.
-    groups = _group_of_row(a, group_layout, values_of(b).shape[0], params)
+    groups = _group_of_row(a, group_layout, num_groups, params)
     is_live = (groups >= 0).reshape(*a.shape[:-1], 1)
     a = jnp.where(is_live, a, jnp.zeros_like(a))
-  return (
-    straight_through.quantized(a, params.recipe_a, params.options),
-    straight_through.quantized(b, params.recipe_b, params.options),
-  )
+  return straight_through.quantized(a, params.recipe_a, params.options)
 
 
 def _group_of_row(

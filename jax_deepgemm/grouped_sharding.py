@@ -18,6 +18,7 @@ def grouped_gemm_over_mesh(
   b: Operand,
   group_layout: jax.Array,
   params: GroupedParams,
+  main_grad: jax.Array | None = None,
 ) -> jax.Array:
   """Returns the product, columns (and masked groups) sharded as those of b.
 
@@ -31,6 +32,7 @@ def grouped_gemm_over_mesh(
     b: `[g, n, k]`, or `[g, k, n]` if `params.b_mn_major`.
     group_layout: int32.
     params: of the product.
+    main_grad: of the shape of b, or None.
   """
   n_axis = 2 if params.b_mn_major else 1
   num_groups, n = (values_of(b).shape[axis] for axis in (0, n_axis))
@@ -44,13 +46,16 @@ def grouped_gemm_over_mesh(
   rows = (g_entry, None) if params.layout == "masked" else (None,)
   b_entries = [g_entry, None, None]
   b_entries[n_axis] = n_entry
-  specs = (P(*rows, None), P(*b_entries), P(rows[0]))
+  spec_b = P(*b_entries)
+  specs = (P(*rows, None), spec_b, P(rows[0]), spec_b)
   placed = [
     _placed(x, NamedSharding(mesh, spec))
-    for x, spec in zip((a, b, group_layout), specs, strict=True)
+    for x, spec in zip((a, b, group_layout, main_grad), specs, strict=True)
   ]
   mapped = jax.shard_map(
-    lambda a, b, group_layout: grouped_gemm(a, b, group_layout, params),
+    lambda a, b, group_layout, main_grad: grouped_gemm(
+      a, b, group_layout, params, main_grad
+    ),
     mesh=mesh,
     in_specs=specs,
     out_specs=P(*rows, n_entry),

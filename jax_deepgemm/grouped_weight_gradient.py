@@ -1,21 +1,26 @@
 """The gradient of the weights of an m-grouped GEMM: a GEMM grouped along k."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jax_deepgemm.k_grouped_gemm import fp8_product
-from jax_deepgemm.k_grouped_packing import GroupRanges
+from jax_deepgemm.k_grouped_gemm import cast_groups, fp8_product
+from jax_deepgemm.k_grouped_packing import GroupRanges, group_ranges
+from jax_deepgemm.main_gradient import accumulated
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives.k_grouped_gemm import k_grouped_bf16_gemm
 from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.scaled_array import ScaledArray
 
 
 def fp8_weight_gradient(
-  dy: jax.Array,
-  a: jax.Array,
+  dy: jax.Array | ScaledArray,
+  a: jax.Array | ScaledArray,
   group_sizes: jax.Array,
   dtype: jax.typing.DTypeLike,
   options: Options,
+  main_grad: jax.Array | None = None,
 ) -> jax.Array:
   """Returns dB[g] = sum over rows i of group g of dy[i].T a[i].
 
@@ -25,15 +30,30 @@ def fp8_weight_gradient(
 
   Args:
     dy: `[m, n]`, groups of rows one after the other.
-    a: `[m, k]`, likewise.
-    group_sizes: `[g]` int32.
+    a: `[m, k]`, likewise; one of the two may come from `packed_by_group`.
+    group_sizes: `[g]` integers.
     dtype: of the result; sums are float32.
     options: of the forward pass.
+    main_grad: `[g, n, k]` float32, or None; added to dB (main_gradient.py).
 
   Returns:
     `[g, n, k]`.
   """
-  return fp8_product(dy, a, group_sizes, options).astype(dtype)
+  num_rows = next(x.shape[0] for x in (dy, a) if not isinstance(x, ScaledArray))
+  ranges = group_ranges(group_sizes, num_rows, False)
+
+  def product(operands: Any, c: jax.Array | None, dtype: Any) -> jax.Array:
+    dy, a, ranges = operands
+    return fp8_product(dy, a, ranges, c, options).astype(dtype)
+
+  return accumulated(product, (dy, a, ranges), main_grad, dtype)
+
+
+def packed_by_group(
+  x: jax.Array, group_sizes: jax.Array, options: Options
+) -> ScaledArray:
+  """Returns what `fp8_weight_gradient` casts x to."""
+  return cast_groups(x, group_ranges(group_sizes, x.shape[0], False), options)
 
 
 def bf16_weight_gradient(

@@ -209,20 +209,42 @@ def _fp8_gemm(
 
 
 def fp8_product(
-  a: jax.Array, b: jax.Array, group_sizes: jax.Array, options: Options
+  a: jax.Array | ScaledArray,
+  b: jax.Array | ScaledArray,
+  ranges: GroupRanges,
+  c: jax.Array | None,
+  options: Options,
 ) -> jax.Array:
-  """Returns a_g.T @ b_g of plain `[sum_k, m]` and `[sum_k, n]`, quantised."""
-  shape = (group_sizes.size, a.shape[1], b.shape[1])
-  if 0 in (*shape, a.shape[0]):
-    return jnp.zeros(shape, jnp.float32)
+  """Returns c_g + a_g.T @ b_g, quantised, for groups without gaps.
+
+  Args:
+    a: plain `[sum_k, m]`, or what `cast_groups` made of it.
+    b: plain `[sum_k, n]`, likewise.
+    ranges: of the groups.
+    c: `[g, m, n]` float32, or None.
+    options: of the call.
+  """
+  packed = [
+    part
+    for x in (a, b)
+    for part in (
+      x if isinstance(x, ScaledArray) else cast_groups(x, ranges, options)
+    )
+  ]
+  return k_grouped_fp8_gemm(*packed, ranges.sizes, c, options=options)
+
+
+def cast_groups(
+  x: jax.Array, ranges: GroupRanges, options: Options
+) -> ScaledArray:
+  """Returns what `k_grouped_cast_to_fp8` does, for groups without gaps."""
   # Casts and product must agree where groups begin, whatever the sizes say.
-  sizes = group_ranges(group_sizes, a.shape[0], False).sizes
-  return k_grouped_fp8_gemm(
-    *_cast(a, sizes, options),
-    *_cast(b, sizes, options),
-    sizes,
-    options=options,
-  )
+  form = CastForm("grouped")
+  num_groups = ranges.sizes.shape[0]
+  if 0 in (*x.shape, num_groups):
+    shapes = form.shapes(x.shape, num_groups)
+    return ScaledArray(*map(jnp.zeros, shapes, form.dtypes(len(shapes))))
+  return ScaledArray(*cast(x, ranges.sizes, form=form, options=options))
 
 
 def _bf16_gemm(
@@ -244,7 +266,7 @@ def _packed(
   sum_k = operand.sum_k
   if operand.scales is None and not has_gaps:
     x = operand.values if operand.k_axis == 0 else operand.values.T
-    return _cast(x, ranges.sizes, current())
+    return cast_groups(x, ranges, current())
   sources = packed_sources(ranges, sum_k)
   if operand.scales is None:
     return pack_quantized(operand.values, sources, operand.k_axis)
@@ -253,14 +275,6 @@ def _packed(
   else:
     values = pack_values(operand.values, sources, operand.k_axis)
   return ScaledArray(values, pack_scales(operand.scales, ranges, sum_k))
-
-
-def _cast(
-  x: jax.Array, group_sizes: jax.Array, options: Options
-) -> ScaledArray:
-  """Returns what `k_grouped_cast_to_fp8` does."""
-  form = CastForm("grouped")
-  return ScaledArray(*cast(x, group_sizes, form=form, options=options))
 
 
 def _checked_groups(

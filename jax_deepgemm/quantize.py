@@ -36,6 +36,7 @@ from jax_deepgemm.options import Options, current
 from jax_deepgemm.primitives import cast_reference
 from jax_deepgemm.primitives.cast import cast
 from jax_deepgemm.primitives.cast_form import CastForm
+from jax_deepgemm.primitives.produced import Produced, as_produced
 from jax_deepgemm.scaled_array import ScaledArray
 
 
@@ -179,8 +180,7 @@ def k_grouped_cast_to_fp8(
       "x, group_sizes: expected shapes (sum_k, m) and (g,), got "
       f"{x.shape} and {group_sizes.shape}"
     )
-  form = CastForm("grouped", use_ue8m0=use_ue8m0)
-  return ScaledArray(*cast(x, group_sizes, form=form, options=current()))
+  return cast_grouped(x, group_sizes, use_ue8m0, current())
 
 
 def per_block_cast_to_fp8(
@@ -237,16 +237,17 @@ def per_custom_dims_cast_to_fp8(
 
 
 def cast_rows(
-  x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
+  x: jax.Array | Produced, gran_k: int, use_ue8m0: bool, options: Options
 ) -> ScaledArray:
   """Returns what `per_token_cast_to_fp8` does.
 
   With whole 16 bytes of scales a column, the kernel writes them as a GEMM reads
   them, and XLA drops the transpose here with that before the GEMM.
   """
+  x = as_produced(x)
   mn_major = gran_k == 128 and x.shape[-2] % 4 == 0
-  form = CastForm("rows", gran_k, use_ue8m0, mn_major)
-  values, scales = cast(x, form=form, options=options)
+  form = CastForm("rows", gran_k, use_ue8m0, mn_major, source=x.source)
+  values, scales = cast(*x.operands, form=form, options=options)
   if mn_major:
     scales = jnp.swapaxes(scales, -1, -2)
   return ScaledArray(values, scales)
@@ -260,27 +261,88 @@ def cast_blocks(
   return ScaledArray(*cast(x, form=form, options=options))
 
 
+def cast_blocks_both(
+  x: jax.Array, use_ue8m0: bool, options: Options
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns x in blocks of 128 x 128, and its values transposed.
+
+  A block has one scale however it lies, so the scales of the transpose are
+  those of x, transposed: both GEMMs of a weight read one cast.
+
+  Args:
+    x: `[..., m, n]`.
+    use_ue8m0: round the scales up to powers of two.
+    options: of the call.
+
+  Returns:
+    values `[..., m, n]`, scales `[..., ceil(m / 128), ceil(n / 128)]`, and
+    values `[..., n, m]`.
+  """
+  form = CastForm("blocks_both", use_ue8m0=use_ue8m0)
+  values, scales, transposed = cast(x, form=form, options=options)
+  return values, scales, transposed
+
+
 def cast_transposed(
-  x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
+  x: jax.Array | Produced, gran_k: int, use_ue8m0: bool, options: Options
 ) -> ScaledArray:
   """Returns what `per_channel_transposed_cast_to_fp8` does."""
-  form = CastForm("transposed", gran_k, use_ue8m0)
-  values, scales = cast(x, form=form, options=options)
+  x = as_produced(x)
+  form = CastForm("transposed", gran_k, use_ue8m0, source=x.source)
+  values, scales = cast(*x.operands, form=form, options=options)
   return ScaledArray(values, _natural(scales, x.shape[-1]))
 
 
 def cast_both(
-  x: jax.Array, use_ue8m0: bool, options: Options
+  x: jax.Array | Produced, use_ue8m0: bool, options: Options
 ) -> tuple[ScaledArray, ScaledArray]:
   """Returns what `per_token_and_channel_cast_to_fp8` does."""
-  form = CastForm("both", use_ue8m0=use_ue8m0)
+  x = as_produced(x)
+  form = CastForm("both", use_ue8m0=use_ue8m0, source=x.source)
   values, scales, transposed, column_scales = cast(
-    x, form=form, options=options
+    *x.operands, form=form, options=options
   )
   m, n = x.shape[-2:]
   return (
     ScaledArray(values, _natural(scales, m)),
     ScaledArray(transposed, _natural(column_scales, n)),
+  )
+
+
+def cast_grouped(
+  x: jax.Array | Produced,
+  group_sizes: jax.Array,
+  use_ue8m0: bool,
+  options: Options,
+) -> ScaledArray:
+  """Returns what `k_grouped_cast_to_fp8` does."""
+  x = as_produced(x)
+  form = CastForm("grouped", use_ue8m0=use_ue8m0, source=x.source)
+  operands = (*x.operands, group_sizes)
+  return ScaledArray(*cast(*operands, form=form, options=options))
+
+
+def cast_rows_grouped(
+  x: jax.Array | Produced,
+  group_sizes: jax.Array,
+  use_ue8m0: bool,
+  options: Options,
+) -> tuple[ScaledArray, ScaledArray]:
+  """Returns what `per_token_cast_to_fp8` and `k_grouped_cast_to_fp8` do.
+
+  From one read of x `[m, n]`: what the two GEMMs of an expert's layer need of
+  its tokens. Rows past the last group may hold anything; the first pair's
+  values and scales of these rows are undefined: zeros, or whatever the memory
+  held where the kernel runs.
+  """
+  x = as_produced(x)
+  form = CastForm("rows_grouped", use_ue8m0=use_ue8m0, source=x.source)
+  values, scales, transposed, column_scales = cast(
+    *x.operands, group_sizes, form=form, options=options
+  )
+  return (
+    ScaledArray(values, _natural(scales, x.shape[0])),
+    ScaledArray(transposed, column_scales),
   )
 
 

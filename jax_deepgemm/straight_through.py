@@ -65,12 +65,7 @@ def saved(
   chosen = quantized if recipe == PER_BLOCK else operand
   if is_packed_fp4(chosen):
     return chosen
-  if isinstance(chosen, ScaledArray):
-    # jax.checkpoint rounds floats that a policy saves as if their format had
-    # infinities: 256 to 448 of e4m3fn would come back as NaN. Bits stay bits.
-    bits = jax.lax.bitcast_convert_type(chosen.values, jnp.uint8)
-    return ScaledArray(bits, chosen.scales)
-  return chosen
+  return as_bits(chosen) if isinstance(chosen, ScaledArray) else chosen
 
 
 def transposed(
@@ -88,8 +83,8 @@ def transposed(
     options: of the forward pass.
   """
   if isinstance(operand, ScaledArray) and recipe == PER_BLOCK:
-    values = _codes(operand)
-    return ScaledArray(values.mT, operand.scales.mT), recipe
+    values, scales = as_codes(operand)
+    return ScaledArray(values.mT, scales.mT), recipe
   plain = restored(operand, recipe)
   if wanted == PER_TOKEN:
     return cast_transposed(plain, 128, False, options), wanted
@@ -102,8 +97,20 @@ def restored(operand: Operand, recipe: Granularity | None) -> jax.Array:
     return operand
   if is_packed_fp4(operand):
     return dequantize(*as_fp8(operand), FP4_RECIPE)
-  return dequantize(_codes(operand), operand.scales, recipe)
+  return dequantize(*as_codes(operand), recipe)
 
 
-def _codes(operand: ScaledArray) -> jax.Array:
-  return jax.lax.bitcast_convert_type(operand.values, jnp.float8_e4m3fn)
+def as_bits(operand: ScaledArray) -> ScaledArray:
+  """Returns e4m3fn values as uint8, to be saved.
+
+  jax.checkpoint rounds floats that a policy saves as if their format had
+  infinities: 256 to 448 of e4m3fn would come back as NaN. Bits stay bits.
+  """
+  bits = jax.lax.bitcast_convert_type(operand.values, jnp.uint8)
+  return ScaledArray(bits, operand.scales)
+
+
+def as_codes(operand: ScaledArray) -> ScaledArray:
+  """Returns what `as_bits` was given."""
+  values = jax.lax.bitcast_convert_type(operand.values, jnp.float8_e4m3fn)
+  return ScaledArray(values, operand.scales)

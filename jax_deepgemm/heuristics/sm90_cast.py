@@ -1,6 +1,7 @@
 """Configurations of the casts' kernels on Hopper."""
 
 import dataclasses
+import enum
 
 from jax_deepgemm.heuristics.device import Device
 
@@ -9,6 +10,26 @@ STRIP = 128  # Columns of a warp in the kernel for rows.
 
 # 8 warps an SM, each with all of its rows in flight, keep the memory busy.
 _BUSY_WARPS = 8
+# Bytes that a thread of the kernel for rows loads together.
+_BYTES_IN_FLIGHT = 128
+
+
+class CastSource(enum.Enum):
+  """Where the matrix that is cast comes from.
+
+  Members:
+    PLAIN: it is x.
+    GATHER: row i is row row_indices[i] of x, zeros if x has no such row.
+    SWIGLU: silu(gate) * up of h = [gate, up].
+    SWIGLU_GRADIENT: the gradient to h, of dy to silu(gate) * up.
+    RMS_NORM: x * rstd * weight.
+  """
+
+  PLAIN = "plain"
+  GATHER = "gather"
+  SWIGLU = "swiglu"
+  SWIGLU_GRADIENT = "swiglu_gradient"
+  RMS_NORM = "rms_norm"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +47,7 @@ class Sm90CastRowsConfig:
     num_warps: of a CTA, side by side along a row.
     fp4: values are e2m1, else e4m3.
     packed: scales are exponents, four to an int32; needs gran_k 32.
+    source: what is cast.
   """
 
   float32_in: bool
@@ -37,6 +59,7 @@ class Sm90CastRowsConfig:
   num_warps: int
   fp4: bool = False
   packed: bool = False
+  source: CastSource = CastSource.PLAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +72,13 @@ class Sm90CastTileConfig:
     per_block: values have a scale per 128 x 128,
     per_row: per row and 128 columns,
     per_column: or per column and 128 rows.
-    transposed: the transpose is written, with the scales of per_column.
-    grouped: rows are cut into groups; needs transposed alone.
+    transposed: the transpose is written, with the scales of per_block or else
+      of per_column.
+    grouped: rows are cut into groups; needs transposed, alone or with per_row.
     aligned_columns: columns are a multiple of 8.
     aligned_rows: rows of the transpose are a multiple of 16.
+    ctas_per_sm: that registers suffice for.
+    source: what is cast.
   """
 
   float32_in: bool
@@ -64,10 +90,12 @@ class Sm90CastTileConfig:
   grouped: bool = False
   aligned_columns: bool = True
   aligned_rows: bool = True
+  ctas_per_sm: int = 2
+  source: CastSource = CastSource.PLAIN
 
 
 def rows_per_thread(
-  rows: int, strips: int, float32_in: bool, device: Device
+  rows: int, strips: int, float32_in: bool, source: CastSource, device: Device
 ) -> int:
   """Returns how many rows a thread of the kernel for rows loads together.
 
@@ -75,11 +103,39 @@ def rows_per_thread(
   over more SMs.
 
   Args:
-    rows: of x, those of a batch together.
+    rows: that are cast, those of a batch together.
     strips: of 128 columns.
     float32_in: x is float32.
+    source: what is cast.
     device: what it runs on.
   """
-  most = 2 if float32_in else 4
+  most = max(1, _BYTES_IN_FLIGHT // _bytes_per_row(float32_in, source))
   warps = -(-rows // (4 * most)) * strips
   return most if warps >= _BUSY_WARPS * device.num_sms else 1
+
+
+def ctas_per_sm(
+  float32_in: bool, aligned_columns: bool, both_ways: bool, source: CastSource
+) -> int:
+  """Returns how many CTAs of the kernel for tiles registers suffice for.
+
+  More would spill.
+
+  Args:
+    float32_in: x is float32.
+    aligned_columns: columns are a multiple of 8.
+    both_ways: scales are per row, and per column of the transpose.
+    source: what is cast.
+  """
+  is_slim = not float32_in and aligned_columns
+  if source is CastSource.SWIGLU_GRADIENT:
+    return 2 if is_slim else 1
+  if not is_slim:
+    return 2
+  return 3 if both_ways else 4
+
+
+def _bytes_per_row(float32_in: bool, source: CastSource) -> int:
+  """Returns what a thread of the kernel for rows loads of one row."""
+  pieces = {CastSource.SWIGLU: 2, CastSource.SWIGLU_GRADIENT: 3}
+  return pieces.get(source, 1) * (64 if float32_in else 32)

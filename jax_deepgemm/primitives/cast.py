@@ -11,39 +11,38 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
 from jax.sharding import PartitionSpec
 
+from jax_deepgemm.heuristics.sm90_cast import CastSource
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import cast_lowering, cast_reference
 from jax_deepgemm.primitives.cast_form import CastForm
+from jax_deepgemm.primitives.varying import to_common_varying
 
 cast_p = Primitive("cast_to_fp8")
 cast_p.multiple_results = True
 
 
 def cast(
-  x: jax.Array,
-  sizes: jax.Array | None = None,
-  *,
-  form: CastForm,
-  options: Options,
+  *operands: jax.Array, form: CastForm, options: Options
 ) -> list[jax.Array]:
   """Returns values and scales of x, in the layouts that `form` says.
 
   Args:
-    x: `[..., m, n]` bfloat16, float16 or float32.
-    sizes: `[g]` int32, for a grouped form.
+    *operands: those of `form.source`, as `Produced` says: for PLAIN x
+      `[..., m, n]`, bfloat16, float16 or float32. For a grouped form, sizes
+      `[g]` int32 follow.
     form: what is computed.
     options: in force when the public function was called.
   """
-  operands = (x,) if sizes is None else (x, sizes)
-  return _bind(*operands, form=form, options=options)
+  return _bind(*to_common_varying(operands), form=form, options=options)
 
 
 def _bind(
   *operands: jax.Array, form: CastForm, options: Options
 ) -> list[jax.Array]:
   """Binds, except where there is nothing to launch or XLA must place it."""
-  x = operands[0]
-  if 0 in x.shape or jax.typeof(x).sharding.mesh.explicit_axes:
+  sources, _ = form.split(operands)
+  is_empty = any(0 in x.shape for x in sources)
+  if is_empty or jax.typeof(operands[0]).sharding.mesh.explicit_axes:
     return _jitted_reference(*operands, form=form)
   return cast_p.bind(*operands, form=form, options=options)
 
@@ -53,10 +52,11 @@ _jitted_reference = jax.jit(cast_reference.cast, static_argnames="form")
 
 @cast_p.def_abstract_eval
 def _abstract_eval(
-  x: ShapedArray, *sizes: ShapedArray, form: CastForm, options: Options
+  *operands: ShapedArray, form: CastForm, options: Options
 ) -> list[ShapedArray]:
   del options
-  shapes = form.shapes(x.shape, *(s.shape[0] for s in sizes))
+  x = operands[0]
+  shapes = form.result_shapes(*(a.shape for a in operands))
   # From the operand, so that inside shard_map the results vary as it does.
   return [
     x.update(
@@ -78,14 +78,20 @@ def _jvp(
 ) -> tuple[list[jax.Array], list[Any]]:
   """Derives the reference; what comes out is no more meaningful than that."""
   results = _bind(*primals, form=form, options=options)
-  if isinstance(tangents[0], ad.Zero):
+  varied = [i for i, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
+  if not varied:
     zeros = [ad.Zero(jax.typeof(r).to_tangent_aval()) for r in results]
     return results, zeros
 
-  def reference(x: jax.Array) -> list[jax.Array]:
-    return cast_reference.cast(x, *primals[1:], form=form)
+  def reference(*arrays: jax.Array) -> list[jax.Array]:
+    operands = list(primals)
+    for i, x in zip(varied, arrays, strict=True):
+      operands[i] = x
+    return cast_reference.cast(*operands, form=form)
 
-  _, derived = jax.jvp(reference, primals[:1], tangents[:1])
+  _, derived = jax.jvp(
+    reference, [primals[i] for i in varied], [tangents[i] for i in varied]
+  )
   return results, derived
 
 
@@ -96,14 +102,14 @@ def _batch(
   form: CastForm,
   options: Options,
 ) -> tuple[list[jax.Array], list[int]]:
-  """One launch, or for groups one per element."""
+  """One launch, or one per element where one cannot do it."""
   bind = functools.partial(_bind, form=form, options=options)
   moved = [
     x if d is None else jnp.moveaxis(x, d, 0)
     for x, d in zip(operands, dims, strict=True)
   ]
-  if form.kind != "grouped":
-    results = bind(*moved)
+  if not _needs_a_loop(form, [d is not None for d in dims]):
+    results = bind(*_with_common_batch(form, moved, dims))
     return results, [0] * len(results)
   batched = [x for x, d in zip(moved, dims, strict=True) if d is not None]
 
@@ -117,6 +123,39 @@ def _batch(
 
   results = jax.lax.map(one, batched)
   return results, [0] * len(results)
+
+
+def _needs_a_loop(form: CastForm, is_batched: Sequence[bool]) -> bool:
+  """Returns whether one launch cannot cast a batch.
+
+  Groups are those of one matrix; a kernel has one weight for all rows; and
+  many gathers from one x would need copies of it.
+  """
+  if form.is_grouped:
+    return True
+  match form.source:
+    case CastSource.GATHER:
+      return not is_batched[0]
+    case CastSource.RMS_NORM:
+      return is_batched[1]
+    case _:
+      return False
+
+
+def _with_common_batch(
+  form: CastForm, operands: Sequence[jax.Array], dims: Sequence[int | None]
+) -> list[jax.Array]:
+  """Returns the operands, all but a weight with the batch in front."""
+  size = next(
+    x.shape[0] for x, d in zip(operands, dims, strict=True) if d is not None
+  )
+  shared = 1 if form.source is CastSource.RMS_NORM else None
+  return [
+    x
+    if d is not None or i == shared
+    else jnp.broadcast_to(x, (size, *x.shape))
+    for i, (x, d) in enumerate(zip(operands, dims, strict=True))
+  ]
 
 
 cast_p.def_impl(functools.partial(xla.apply_primitive, cast_p))

@@ -1,22 +1,37 @@
 """What a cast computes, and the shapes of its results."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
 
 import jax.numpy as jnp
 
 from jax_deepgemm.alignment import align, ceil_div
+from jax_deepgemm.heuristics.sm90_cast import CastSource
+from jax_deepgemm.primitives import produced
 
-KINDS = ("rows", "columns", "blocks", "transposed", "both", "grouped")
+KINDS = (
+  "rows",
+  "columns",
+  "blocks",
+  "blocks_both",
+  "transposed",
+  "both",
+  "grouped",
+  "rows_grouped",
+)
 BLOCK = 128
 
 Shape = tuple[int, ...]
+_Operand = TypeVar("_Operand")
 
 
 @dataclasses.dataclass(frozen=True)
 class CastForm:
   """A static parameter of the primitive.
 
-  With x `[..., m, n]`, blocks of gran and p4(i) = align(i, 4):
+  With x `[..., m, n]`, made of the operands as `source` says, blocks of gran
+  and p4(i) = align(i, 4):
 
   | kind | scale per | values | scales |
   |---|---|---|---|
@@ -26,13 +41,17 @@ class CastForm:
   | rows, mn_major | 1 x gran | `[..., m, n]` | `[..., ceil(n / gran), p4(m)]` |
   | columns | gran x 1 | `[..., m, n]` | `[..., ceil(m / gran), n]` |
   | blocks | gran x gran | `[..., m, n]` | `[..., ceil / gran, ceil / gran]` |
+  | blocks_both | | those of blocks | and the values' transpose `[..., n, m]` |
   | transposed | gran x 1 | `[..., n, m]` | `[..., ceil(m / gran), p4(n)]` |
   | both | | those of rows, mn_major | and of transposed |
   | grouped | 128 x 1 | `[n, padded]` | `[padded / 128, p4(n)]` |
+  | rows_grouped | | those of rows, mn_major | and of grouped |
 
-  Columns of scales past the last row of what they scale are zero. Grouped has
-  a second operand, int32 sizes `[g]` of the groups that the rows of x are cut
-  into; padded = align(m, 128) + 128 g.
+  Columns of scales past the last row of what they scale are zero. The grouped
+  ones have one more operand, int32 sizes `[g]` of the groups that the rows of x
+  are cut into; padded = align(m, 128) + 128 g. Rows of x past the last group
+  are not looked at: of rows_grouped, their values and scales, and columns of
+  scales past m, are zeros in the reference and undefined in the kernel.
 
   Attributes:
     kind: as above.
@@ -41,6 +60,7 @@ class CastForm:
     mn_major: see the table.
     fp4: values are e2m1, two in an int8, else e4m3.
     packed: scales are exponents, four to an int32, those past n of 1.0.
+    source: what x is made of.
   """
 
   kind: str
@@ -49,6 +69,25 @@ class CastForm:
   mn_major: bool = False
   fp4: bool = False
   packed: bool = False
+  source: CastSource = CastSource.PLAIN
+
+  @property
+  def is_grouped(self) -> bool:
+    """Whether the last operand is the sizes of groups."""
+    return self.kind in ("grouped", "rows_grouped")
+
+  def split(
+    self, operands: Sequence[_Operand]
+  ) -> tuple[tuple[_Operand, ...], tuple[_Operand, ...]]:
+    """Returns the operands of the source, and the sizes of groups or none."""
+    count = produced.NUM_OPERANDS[self.source]
+    return tuple(operands[:count]), tuple(operands[count:])
+
+  def result_shapes(self, *operands: Shape) -> tuple[Shape, ...]:
+    """Returns the shapes of the results of operands of these."""
+    sources, sizes = self.split(operands)
+    x = produced.shape(self.source, *sources)
+    return self.shapes(x, *(s[0] for s in sizes))
 
   def shapes(self, x: Shape, num_groups: int = 0) -> tuple[Shape, ...]:
     """Returns the shapes of values and scales, once or for both."""
@@ -67,6 +106,9 @@ class CastForm:
         return (x, (*batch, ceil_div(m, self.gran), n))
       case "blocks":
         return (x, (*batch, ceil_div(m, self.gran), ceil_div(n, self.gran)))
+      case "blocks_both":
+        blocks = (*batch, ceil_div(m, self.gran), ceil_div(n, self.gran))
+        return (x, blocks, (*batch, n, m))
       case "transposed":
         return ((*batch, n, m), columns)
       case "both":
@@ -74,13 +116,18 @@ class CastForm:
       case "grouped":
         padded = padded_k(m, num_groups)
         return ((n, padded), (padded // BLOCK, align(n, 4)))
+      case "rows_grouped":
+        padded = padded_k(m, num_groups)
+        return (x, rows, (n, padded), (padded // BLOCK, align(n, 4)))
     raise ValueError(f"kind must be one of {KINDS}, got {self.kind!r}")
 
   def dtypes(self, num_results: int) -> tuple[jnp.dtype, ...]:
     """Returns the dtypes of that many results: values, scales, ..."""
     values = jnp.int8 if self.fp4 else jnp.float8_e4m3fn
     scales = jnp.int32 if self.packed else jnp.float32
-    return (jnp.dtype(values), jnp.dtype(scales)) * (num_results // 2)
+    return tuple(
+      jnp.dtype(scales if i % 2 else values) for i in range(num_results)
+    )
 
 
 def padded_k(sum_k: int, num_groups: int) -> int:

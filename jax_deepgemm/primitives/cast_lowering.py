@@ -56,7 +56,7 @@ def lower_cuda(
   if not use_kernel(options, device) or _is_partitioned_by_xla(ctx):
     return _lower_reference(ctx, *operands, form=form)
   run = sm90_cast_rows if form.kind == "rows" else sm90_cast_tile
-  reason = run.missing(form, ctx.avals_in[0])
+  reason = run.missing(form, *ctx.avals_in)
   if reason is not None:
     if options.implementation == "kernel":
       raise NotImplementedError(f"no kernel casts {reason}; {_WAY_OUT}")

@@ -14,14 +14,15 @@ from jax_deepgemm.block_scale import (
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.primitives import fp4_codes
 from jax_deepgemm.primitives.cast_form import BLOCK, CastForm, padded_k
+from jax_deepgemm.primitives.produced import produce
 
 _LARGEST_E4M3FN = 448
 
 
-def cast(
-  x: jax.Array, sizes: jax.Array | None = None, *, form: CastForm
-) -> list[jax.Array]:
-  """Returns values and scales as `form` says; sizes for grouped only."""
+def cast(*operands: jax.Array, form: CastForm) -> list[jax.Array]:
+  """Returns values and scales as `form` says."""
+  sources, sizes = form.split(operands)
+  x = produce(form.source, *sources)
   match form.kind:
     case "rows" if form.fp4:
       return _fp4_rows(x, form)
@@ -31,12 +32,17 @@ def cast(
       return list(cast_blocks(x, form.gran, 1, form.use_ue8m0))
     case "blocks":
       return list(cast_blocks(x, form.gran, form.gran, form.use_ue8m0))
+    case "blocks_both":
+      values, scales = cast_blocks(x, form.gran, form.gran, form.use_ue8m0)
+      return [values, scales, jnp.swapaxes(values, -1, -2)]
     case "transposed":
       return _transposed(x, form)
     case "both":
       return _rows(x, form) + _transposed(x, form)
+    case "grouped":
+      return _grouped(x, *sizes, form)
     case _:
-      return _grouped(x, sizes, form)
+      return _rows_of_groups(x, *sizes, form) + _grouped(x, *sizes, form)
 
 
 def cast_blocks(
@@ -64,7 +70,7 @@ def _encode(x: jax.Array, scales: jax.Array) -> jax.Array:
 
 def _rows(x: jax.Array, form: CastForm) -> list[jax.Array]:
   values, scales = cast_blocks(x, 1, form.gran, form.use_ue8m0)
-  if form.mn_major or form.kind == "both":
+  if form.mn_major or form.kind != "rows":
     scales = get_mn_major_tma_aligned_tensor(scales)
   return [values, scales]
 
@@ -95,18 +101,26 @@ def _grouped(x: jax.Array, sizes: jax.Array, form: CastForm) -> list[jax.Array]:
   return [values, jnp.where(live_blocks, scales, np.float32(0))]
 
 
-def _source_rows(sizes: jax.Array, rows: int) -> jax.Array:
-  """Returns the row of x behind each padded one, or `rows` where is none.
+def _rows_of_groups(
+  x: jax.Array, sizes: jax.Array, form: CastForm
+) -> list[jax.Array]:
+  """Returns what `_rows` does, zeros for rows of no group."""
+  rows = x.shape[0]
+  ends = _ends(sizes, rows)
+  live_rows = ends[-1] if sizes.shape[0] else 0
+  is_live = jnp.arange(rows)[:, None] < live_rows
+  values, scales = _rows(jnp.where(is_live, x, jnp.zeros((), x.dtype)), form)
+  is_live = jnp.arange(scales.shape[1]) < live_rows
+  return [values, jnp.where(is_live, scales, np.float32(0))]
 
-  Negative sizes count as 0, and what reaches past the last row is cut.
-  """
+
+def _source_rows(sizes: jax.Array, rows: int) -> jax.Array:
+  """Returns the row of x behind each padded one, or `rows` where is none."""
   groups = sizes.shape[0]
   row = jnp.arange(padded_k(rows, groups), dtype=jnp.int32)
   if groups == 0:
     return jnp.full(row.shape, rows, jnp.int32)
-  sizes = jnp.clip(sizes, 0, rows)
-  # Sums that stay at `rows` once they reach it cannot overflow.
-  ends = jax.lax.associative_scan(lambda a, b: jnp.minimum(a + b, rows), sizes)
+  ends = _ends(sizes, rows)
   starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
   padded_ends = jnp.cumsum(ceil_div(ends - starts, BLOCK) * BLOCK)
   group = jnp.searchsorted(padded_ends, row, side="right", method="compare_all")
@@ -116,3 +130,15 @@ def _source_rows(sizes: jax.Array, rows: int) -> jax.Array:
   )
   found = starts[group] + row - padded_starts[group]
   return jnp.where(found < ends[group], found, rows)
+
+
+def _ends(sizes: jax.Array, rows: int) -> jax.Array:
+  """Returns where groups of these sizes end.
+
+  Negative sizes count as 0, and what reaches past the last row is cut.
+  """
+  sizes = jnp.clip(sizes, 0, rows)
+  # Sums that stay at `rows` once they reach it cannot overflow.
+  return jax.lax.associative_scan(
+    lambda a, b: jnp.minimum(a + b, rows), sizes
+  )

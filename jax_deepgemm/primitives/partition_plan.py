@@ -96,7 +96,7 @@ def make_plan(
     b: entries of the PartitionSpec of b `[g, n, k]`.
     result: entries of the PartitionSpec wanted for `[g, m, n]`.
   """
-  k_agrees = _axes(a[2]) == _axes(b[2])
+  k_agrees = axes_of_entry(a[2]) == axes_of_entry(b[2])
   wishes = [
     ("g", 1, (a[0], b[0], result[0])),
     ("k", sizes.align_k, (a[2],) if k_agrees else ()),
@@ -107,7 +107,7 @@ def make_plan(
   chosen: dict[str, Axes] = {}
   for name, alignment, candidates in wishes:
     used = {axis for axes in chosen.values() for axis in axes}
-    for axes in map(_axes, candidates):
+    for axes in map(axes_of_entry, candidates):
       shards = math.prod(mesh_shape[axis] for axis in axes)
       fits = getattr(sizes, name) % (shards * alignment) == 0
       if axes and fits and not used.intersection(axes):
@@ -116,7 +116,7 @@ def make_plan(
   return Plan(**chosen)
 
 
-def _axes(entry: Any) -> Axes:
+def axes_of_entry(entry: Any) -> Axes:
   """Returns the mesh axes of one entry of a PartitionSpec."""
   if entry is None or entry is PartitionSpec.UNCONSTRAINED:
     return ()

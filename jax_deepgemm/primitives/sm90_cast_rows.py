@@ -1,6 +1,7 @@
 """The Hopper kernel for one scale per row and 32 or 128 columns, as a call."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,13 @@ from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_cast import (
   STRIP,
+  CastSource,
   Sm90CastRowsConfig,
   rows_per_thread,
 )
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives import launch, produced, sm90_cast_source
 from jax_deepgemm.primitives.cast_form import CastForm
 
 _GRANULARITIES = (32, 128)
@@ -23,45 +25,60 @@ _MOST_WARPS = 4
 _MOST_IN_Z = 65535
 
 
-def missing(form: CastForm, x: ShapedArray) -> str | None:
+def missing(form: CastForm, *operands: ShapedArray) -> str | None:
   """Returns what there is no kernel for, or None."""
-  if x.dtype not in (jnp.bfloat16, jnp.float32):
-    return f"{x.dtype.name}, only bfloat16 and float32"
+  dtype = operands[0].dtype
+  if dtype not in (jnp.bfloat16, jnp.float32):
+    return f"{dtype.name}, only bfloat16 and float32"
   if form.gran not in _GRANULARITIES:
     return f"rows in blocks of {form.gran}, only of 32 and 128"
-  if form.mn_major and math.prod(x.shape[:-2]) > _MOST_IN_Z:
+  batch = math.prod(operands[0].shape[:-2])
+  if _batch_is_in_z(form) and batch > _MOST_IN_Z:
     return f"a batch of more than {_MOST_IN_Z} matrices to MN-major scales"
-  return None
+  return sm90_cast_source.missing(form, *operands)
 
 
 def run(
-  x: jax.Array, *, form: CastForm, options: Options, device: Device
+  *operands: jax.Array, form: CastForm, options: Options, device: Device
 ) -> list[jax.Array]:
-  """Returns values and scales of x `[..., m, n]`, not empty."""
-  shapes = form.shapes(x.shape)
+  """Returns values and scales of what `form.source` makes of the operands.
+
+  None of them is empty.
+  """
+  shapes = [x.shape for x in operands]
   results = [
     jax.ShapeDtypeStruct(shape, dtype)
-    for shape, dtype in zip(shapes, form.dtypes(2), strict=True)
+    for shape, dtype in zip(
+      form.result_shapes(*shapes), form.dtypes(2), strict=True
+    )
   ]
-  call = kernel_call(x.shape, x.dtype, form, options, device)
-  return launch.call((call,), [x], results)
+  call = kernel_call(shapes, operands[0].dtype, form, options, device)
+  return launch.call((call,), operands, results)
+
+
+def _batch_is_in_z(form: CastForm) -> bool:
+  """Returns whether matrices are told apart.
+
+  If not, rows of all of them lie one after the other, and so do their scales.
+  """
+  return form.mn_major or form.source is CastSource.GATHER
 
 
 def kernel_call(
-  shape: tuple[int, ...],
+  shapes: Sequence[tuple[int, ...]],
   dtype: jnp.dtype,
   form: CastForm,
   options: Options,
   device: Device,
 ) -> launch.KernelCall:
-  """Returns the launch that casts an x of this shape."""
-  *batch, rows, columns = shape
+  """Returns the launch that casts what is made of operands of these shapes."""
+  *batch, rows, columns = produced.shape(form.source, *shapes)
   num_matrices = math.prod(batch)
-  if not form.mn_major:
-    # Rows of all matrices lie one after the other, and so do their scales.
+  if not _batch_is_in_z(form):
     num_matrices, rows = 1, num_matrices * rows
   config = config_for(num_matrices, rows, columns, dtype, form, device)
-  column_tiles = ceil_div(columns, STRIP * config.num_warps)
+  columns_at_once = columns // sm90_cast_source.num_outputs(form.source)
+  column_tiles = ceil_div(columns_at_once, STRIP * config.num_warps)
   row_tiles = ceil_div(rows, 4 * config.rows_per_thread)
   return launch.KernelCall(
     recipe=recipe(config),
@@ -71,8 +88,10 @@ def kernel_call(
     smem_bytes=0,
     pdl=options.pdl,
     params=(
-      *(launch.Buffer(i) for i in range(3)),
+      launch.Buffer(0),
+      *(launch.Buffer(len(shapes) + i) for i in range(2)),
       *(launch.Scalar(size) for size in (rows, columns, column_tiles)),
+      *sm90_cast_source.params(form.source, shapes),
     ),
     embed_cubin=options.embed_cubin,
   )
@@ -87,7 +106,8 @@ def config_for(
   device: Device,
 ) -> Sm90CastRowsConfig:
   """Returns the configuration for matrices of this size."""
-  strips = ceil_div(columns, STRIP)
+  outputs = sm90_cast_source.num_outputs(form.source)
+  strips = ceil_div(columns // outputs, STRIP)
   float32_in = dtype == jnp.float32
   return Sm90CastRowsConfig(
     float32_in=float32_in,
@@ -96,11 +116,12 @@ def config_for(
     mn_major=form.mn_major,
     aligned=columns % 8 == 0,
     rows_per_thread=rows_per_thread(
-      num_matrices * rows, strips, float32_in, device
+      num_matrices * rows, strips, float32_in, form.source, device
     ),
     num_warps=min(strips, _MOST_WARPS),
     fp4=form.fp4,
     packed=form.packed,
+    source=form.source,
   )
 
 
@@ -109,6 +130,7 @@ def recipe(config: Sm90CastRowsConfig) -> Recipe:
   source = f"""\
 #include "kernels/sm90_cast_rows.cuh"
 
+using jdg::CastSource;
 using Kernel = jdg::Sm90CastRows<jdg::{render_struct(config)}>;
 
 JDG_SM90_CAST_ROWS_ENTRY(Kernel)

@@ -1,6 +1,7 @@
 """The Hopper kernel for scales that span rows, as a custom call."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,15 @@ from jax.core import ShapedArray
 
 from jax_deepgemm.alignment import align, ceil_div
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.heuristics.sm90_cast import TILE, Sm90CastTileConfig
+from jax_deepgemm.heuristics.sm90_cast import (
+  TILE,
+  Sm90CastTileConfig,
+  ctas_per_sm,
+)
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch
-from jax_deepgemm.primitives.cast_form import CastForm
+from jax_deepgemm.primitives import launch, produced, sm90_cast_source
+from jax_deepgemm.primitives.cast_form import CastForm, padded_k
 
 THREADS = 256
 # sizeof(Sm90CastTileSmem): the tile, magnitudes of columns by warp, of rows and
@@ -22,52 +27,56 @@ _MOST_IN_Z = 65535
 _MOST_GROUPED_ROWS = 1 << 26
 
 
-def missing(form: CastForm, x: ShapedArray) -> str | None:
+def missing(form: CastForm, *operands: ShapedArray) -> str | None:
   """Returns what there is no kernel for, or None."""
+  x = operands[0]
   if x.dtype not in (jnp.bfloat16, jnp.float32):
     return f"{x.dtype.name}, only bfloat16 and float32"
   if form.gran != TILE:
     return f"blocks of {form.gran} rows, only of {TILE}"
   if math.prod(x.shape[:-2]) > _MOST_IN_Z:
     return f"a batch of more than {_MOST_IN_Z} matrices along their rows"
-  if form.kind == "grouped" and x.shape[0] > _MOST_GROUPED_ROWS:
+  shape = produced.shape(form.source, *(x.shape for x in operands))
+  if form.is_grouped and shape[0] > _MOST_GROUPED_ROWS:
     return f"more than {_MOST_GROUPED_ROWS} rows in groups"
-  return None
+  return sm90_cast_source.missing(form, *operands)
 
 
 def run(
-  x: jax.Array,
-  *sizes: jax.Array,
-  form: CastForm,
-  options: Options,
-  device: Device,
+  *operands: jax.Array, form: CastForm, options: Options, device: Device
 ) -> list[jax.Array]:
-  """Returns values and scales of x `[..., m, n]`, not empty."""
+  """Returns values and scales of what `form.source` makes of the operands.
+
+  None of them is empty.
+  """
   del device
-  num_groups = sizes[0].shape[0] if sizes else 0
-  shapes = form.shapes(x.shape, num_groups)
+  operand_shapes = [x.shape for x in operands]
+  shapes = form.result_shapes(*operand_shapes)
   results = [
     jax.ShapeDtypeStruct(shape, dtype)
     for shape, dtype in zip(shapes, form.dtypes(len(shapes)), strict=True)
   ]
-  call = kernel_call(x.shape, x.dtype, num_groups, form, options)
-  return launch.call((call,), [x, *sizes], results)
+  call = kernel_call(operand_shapes, operands[0].dtype, form, options)
+  return launch.call((call,), operands, results)
 
 
 def kernel_call(
-  shape: tuple[int, ...],
+  shapes: Sequence[tuple[int, ...]],
   dtype: jnp.dtype,
-  num_groups: int,
   form: CastForm,
   options: Options,
 ) -> launch.KernelCall:
-  """Returns the launch that casts an x of this shape."""
+  """Returns the launch that casts what is made of operands of these shapes."""
+  sources, sizes = form.split(shapes)
+  num_groups = sizes[0][0] if sizes else 0
+  shape = produced.shape(form.source, *sources)
   *batch, rows, columns = shape
-  grouped = form.kind == "grouped"
-  transposed_shape = form.shapes(shape, num_groups)[0] if grouped else (rows,)
-  transposed_pitch = transposed_shape[-1]
+  transposed_pitch = (
+    padded_k(rows, num_groups) if form.is_grouped else rows
+  )
   row_blocks = ceil_div(transposed_pitch, TILE)
   column_tiles = ceil_div(columns, TILE)
+  tiles_at_once = column_tiles // sm90_cast_source.num_outputs(form.source)
   # Scales per column have the columns of x unless they are a transpose's.
   column_pitch = columns if form.kind == "columns" else align(columns, 4)
   numbers = (
@@ -82,32 +91,40 @@ def kernel_call(
   )
   return launch.KernelCall(
     recipe=recipe(config_for(shape, dtype, transposed_pitch, form)),
-    grid=(row_blocks * column_tiles, 1, math.prod(batch)),
+    grid=(row_blocks * tiles_at_once, 1, math.prod(batch)),
     cluster=(1, 1, 1),
     threads=THREADS,
     smem_bytes=SMEM_BYTES,
     pdl=options.pdl,
     params=(
-      *_buffers(form.kind),
+      launch.Buffer(0),
+      launch.Buffer(len(sources) if sizes else 0),
+      *_results(form.kind, len(shapes)),
       *(launch.Scalar(number) for number in numbers),
+      *sm90_cast_source.params(form.source, sources),
     ),
     embed_cubin=options.embed_cubin,
   )
 
 
-def _buffers(kind: str) -> tuple[launch.Buffer, ...]:
-  """x, group_sizes, values, scales, transposed, column_scales.
+def _results(kind: str, first: int) -> list[launch.Buffer]:
+  """values, scales, transposed, column_scales; results begin at `first`.
 
-  A kernel gets x for what its form does not have, and never uses it.
+  A kernel gets buffer 0 for what its form does not have, and never uses it.
   """
-  indices = {
-    "columns": (0, 0, 1, 0, 0, 2),
-    "blocks": (0, 0, 1, 2, 0, 0),
-    "transposed": (0, 0, 0, 0, 1, 2),
-    "both": (0, 0, 1, 2, 3, 4),
-    "grouped": (0, 1, 0, 0, 2, 3),
+  places = {
+    "columns": (0, None, None, 1),
+    "blocks": (0, 1, None, None),
+    "blocks_both": (0, 1, 2, None),
+    "transposed": (None, None, 0, 1),
+    "both": (0, 1, 2, 3),
+    "grouped": (None, None, 0, 1),
+    "rows_grouped": (0, 1, 2, 3),
   }
-  return tuple(launch.Buffer(index) for index in indices[kind])
+  return [
+    launch.Buffer(0 if place is None else first + place)
+    for place in places[kind]
+  ]
 
 
 def config_for(
@@ -117,17 +134,22 @@ def config_for(
   form: CastForm,
 ) -> Sm90CastTileConfig:
   """Returns the configuration for an x of this shape."""
-  transposed = form.kind in ("transposed", "both", "grouped")
+  per_row = form.kind in ("both", "rows_grouped")
+  transposed = form.kind not in ("columns", "blocks")
+  float32_in = dtype == jnp.float32
+  aligned_columns = shape[-1] % 8 == 0
   return Sm90CastTileConfig(
-    float32_in=dtype == jnp.float32,
+    float32_in=float32_in,
     use_ue8m0=form.use_ue8m0,
-    per_block=form.kind == "blocks",
-    per_row=form.kind == "both",
+    per_block=form.kind in ("blocks", "blocks_both"),
+    per_row=per_row,
     per_column=form.kind == "columns",
     transposed=transposed,
-    grouped=form.kind == "grouped",
-    aligned_columns=shape[-1] % 8 == 0,
+    grouped=form.is_grouped,
+    aligned_columns=aligned_columns,
     aligned_rows=not transposed or transposed_pitch % 16 == 0,
+    ctas_per_sm=ctas_per_sm(float32_in, aligned_columns, per_row, form.source),
+    source=form.source,
   )
 
 
@@ -136,6 +158,7 @@ def recipe(config: Sm90CastTileConfig) -> Recipe:
   source = f"""\
 #include "kernels/sm90_cast_tile.cuh"
 
+using jdg::CastSource;
 using Kernel = jdg::Sm90CastTile<jdg::{render_struct(config)}>;
 static_assert(sizeof(Kernel::Smem) == {SMEM_BYTES});
 

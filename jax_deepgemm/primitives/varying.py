@@ -1,6 +1,6 @@
 """Types of values inside `shard_map`: which mesh axes they vary over."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 
@@ -14,10 +14,10 @@ def to_common_varying(tree: _Tree) -> _Tree:
   of the cast is a psum: it makes the gradient of a weight that is the same on
   all devices the sum over the devices' tokens.
   """
-  union = frozenset().union(*map(_varying_axes, jax.tree.leaves(tree)))
+  union = varying_axes(tree)
 
   def cast(x: jax.Array) -> jax.Array:
-    missing = union - _varying_axes(x)
+    missing = union - varying_axes(x)
     if not missing:
       return x
     return jax.lax.pcast(x, tuple(sorted(missing)), to="varying")
@@ -25,5 +25,7 @@ def to_common_varying(tree: _Tree) -> _Tree:
   return jax.tree.map(cast, tree)
 
 
-def _varying_axes(x: jax.Array) -> frozenset[str]:
-  return jax.typeof(x).manual_axis_type.varying
+def varying_axes(tree: Any) -> frozenset[str]:
+  """Returns the mesh axes that any array of `tree` varies over."""
+  axes = (jax.typeof(x).manual_axis_type.varying for x in jax.tree.leaves(tree))
+  return frozenset().union(*axes)

@@ -47,6 +47,10 @@ CASES = [
   cast_case("blocks", 150, 264),
   cast_case("blocks", 129, 135, use_ue8m0=True),
   cast_case("blocks", 2, 70, 160, float32_in=True),
+  # And the values' transpose.
+  cast_case("blocks_both", 144, 264),
+  cast_case("blocks_both", 131, 137, use_ue8m0=True, float32_in=True),
+  cast_case("blocks_both", 2, 33, 136),
   # Transposing.
   cast_case("transposed", 144, 264),
   cast_case("transposed", 137, 135, use_ue8m0=True),
@@ -63,6 +67,11 @@ CASES = [
   cast_case("grouped", 70, 40, sizes=(70,), use_ue8m0=True),
   cast_case("grouped", 60, 131, sizes=(0, 0)),
   cast_case("grouped", 90, 8, sizes=(1,) * 33 + (0, 9, 2**31 - 1)),
+  cast_case("rows_grouped", 300, 136, sizes=(130, 0, 5, 128)),
+  cast_case(
+    "rows_grouped", 141, 50, sizes=(0, -3, 100, 7), float32_in=True
+  ),
+  cast_case("rows_grouped", 70, 131, sizes=(9, 2**31 - 1), use_ue8m0=True),
 ]
 
 

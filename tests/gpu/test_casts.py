@@ -12,6 +12,7 @@ from jax_deepgemm.testing import calc_diff
 from tests.emulator.cast_case import (
   CastCase,
   cast_case,
+  comparable,
   expected_cast,
   operands,
   wrong_results,
@@ -56,7 +57,7 @@ def test_every_bit_is_that_of_the_reference(case):
     expected = expected_cast(case)
   poison_device_memory(1)
   results = _kernel(case)(*map(np.asarray, operands(case)))
-  wrong = wrong_results([np.asarray(r) for r in results], expected)
+  wrong = wrong_results(case, comparable(case, results), expected)
   assert not wrong, f"{len(wrong)} elements are wrong, the first {wrong[0]}"
 
 
@@ -76,9 +77,9 @@ def test_options_of_the_launch_do_not_change_the_bits():
   reference = [np.asarray(r) for r in _kernel(case)(finite)]
   for _ in range(10):
     again = [np.asarray(r) for r in with_pdl(*x)]
-    assert not wrong_results(again, reference)
+    assert not wrong_results(case, again, reference)
     assert not wrong_results(
-      [np.asarray(r) for r in _kernel(case)(*x)], expected
+      case, [np.asarray(r) for r in _kernel(case)(*x)], expected
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_cast import (
+  CastSource,
   Sm90CastRowsConfig,
   Sm90CastTileConfig,
 )
@@ -31,23 +32,44 @@ def _recipes():
     dtype = jnp.dtype(jnp.float32 if float32_in else jnp.bfloat16)
     if kind == "rows":
       form = CastForm(kind, gran, flag, flag)
-      call = sm90_cast_rows.kernel_call(shape, dtype, form, Options(), H200)
+      call = sm90_cast_rows.kernel_call([shape], dtype, form, Options(), H200)
       yield call.recipe
       packed = flag and gran == 32
       form = CastForm(kind, gran, flag, fp4=True, packed=packed)
-      call = sm90_cast_rows.kernel_call(shape, dtype, form, Options(), H200)
+      call = sm90_cast_rows.kernel_call([shape], dtype, form, Options(), H200)
       yield call.recipe
     elif gran == 128:
       form = CastForm(kind, use_ue8m0=flag)
-      groups = 4 if kind == "grouped" else 0
+      sizes = [(4,)] if form.is_grouped else []
       yield sm90_cast_tile.kernel_call(
-        shape, dtype, groups, form, Options()
+        [shape, *sizes], dtype, form, Options()
       ).recipe
+
+
+def _fused_recipes():
+  kinds = ("rows", "both", "grouped", "rows_grouped")
+  forms = itertools.product(CastSource, kinds, (False, True), _SHAPES)
+  for source, kind, float32_in, (m, n) in forms:
+    dtype = jnp.dtype(jnp.float32 if float32_in else jnp.bfloat16)
+    form = CastForm(kind, mn_major=kind == "rows", source=source)
+    shapes = {
+      CastSource.PLAIN: [(m, n)],
+      CastSource.GATHER: [(m, n), (m,)],
+      CastSource.SWIGLU: [(m, 2 * n)],
+      CastSource.SWIGLU_GRADIENT: [(m, 1024), (m, 512)],
+      CastSource.RMS_NORM: [(m, n), (n,), (m,)],
+    }[source]
+    shapes += [(4,)] if form.is_grouped else []
+    if kind == "rows":
+      call = sm90_cast_rows.kernel_call(shapes, dtype, form, Options(), H200)
+    else:
+      call = sm90_cast_tile.kernel_call(shapes, dtype, form, Options())
+    yield call.recipe
 
 
 def test_no_form_spills(tmp_path):
   settings = JitSettings(cache_dir=str(tmp_path), ptxas_verbose=True)
-  recipes = sorted(set(_recipes()), key=str)
+  recipes = sorted({*_recipes(), *_fused_recipes()}, key=str)
   with concurrent.futures.ThreadPoolExecutor(2) as pool:
     logs = pool.map(lambda r: compile_kernel(r, settings).log, recipes)
   complaints = {
@@ -69,5 +91,5 @@ def test_python_and_cuda_name_the_same_fields(path, config):
   text = headers()[path]
   body = text.split(f"struct {config.__name__} {{")[1].split("}")[0]
   body = body.split("constexpr")[0]
-  fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
+  fields = re.findall(r"^\s*(?:int|bool|CastSource) (\w+);", body, re.MULTILINE)
   assert fields == [f.name for f in dataclasses.fields(config)]

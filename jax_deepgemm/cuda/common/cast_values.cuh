@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ptx/convert.cuh"
+#include "ptx/copy.cuh"
 #include "ptx/types.cuh"
 
 namespace jdg {
@@ -30,6 +31,21 @@ struct Eight {
     return largest;
   }
 };
+
+// Eight values, rounded to bfloat16 unless kFloat32.
+template <bool kFloat32>
+__device__ __forceinline__ Eight<kFloat32> eight_of(const float (&y)[8]) {
+  Eight<kFloat32> eight;
+#pragma unroll
+  for (int i = 0; i < Eight<kFloat32>::kWords; ++i) {
+    if constexpr (kFloat32) {
+      eight.words[i] = __float_as_uint(y[i]);
+    } else {
+      eight.words[i] = ptx::pack_bfloat16(y[i * 2], y[i * 2 + 1]);
+    }
+  }
+  return eight;
+}
 
 // Returns how many of eight neighbours from `first` on are before `end`.
 __device__ __forceinline__ u32 count_of_eight(u32 first, u32 end) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/block_scale.cuh"
+#include "common/cast_source.cuh"
 #include "common/cast_values.cuh"
 #include "common/fp4_values.cuh"
 #include "ptx/sync.cuh"
@@ -23,12 +24,13 @@ struct Sm90CastRowsConfig {
   int num_warps;        // Side by side along a row.
   bool fp4;             // Values are e2m1, two in a byte, else e4m3.
   bool packed;          // Scales are exponents, four blocks of 32 in an u32.
+  CastSource source;    // What is cast.
 };
 
 struct Sm90CastRowsParams {
-  const void* x;  // [batch, num_rows, num_columns].
-  u8* values;     // The same, in half the bytes for e2m1.
-  void* scales;   // float, or u32 if packed.
+  CastSourceParams source;  // Of [batch, num_rows, num_columns].
+  u8* values;               // The same, in half the bytes for e2m1.
+  void* scales;             // float, or u32 if packed.
   u32 num_rows;
   u32 num_columns;
   u32 column_tiles;
@@ -49,28 +51,37 @@ struct Sm90CastRows {
     const u32 warp = threadIdx.x / 32;
     const u32 tile = blockIdx.x / params.column_tiles;
     const u32 strip = blockIdx.x % params.column_tiles * kConfig.num_warps + warp;
-    if (strip * 128 >= params.num_columns) return;
+    if (strip * 128 >= params.num_columns / kNumOutputs) return;
     const u32 first_row = tile * kTileRows + lane / 8;
     const u32 first_column = strip * 128 + lane % 8 * 8;
     ptx::wait_for_previous_kernel();
     Pieces pieces[kConfig.rows_per_thread];
+    load(params, first_row, first_column, pieces);
 #pragma unroll
     for (int i = 0; i < kConfig.rows_per_thread; ++i) {
-      pieces[i] = load(params, first_row + i * 4, first_column);
-    }
 #pragma unroll
-    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
-      store(params, first_row + i * 4, first_column, pieces[i]);
+      for (u32 output = 0; output < kNumOutputs; ++output) {
+        const u32 column = first_column + params.num_columns / kNumOutputs * output;
+        store(params, first_row + i * 4, column, pieces[i].low.pieces[output],
+              pieces[i].high.pieces[output]);
+      }
     }
   }
 
  private:
-  using Piece = Eight<kConfig.float32_in>;
+  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned>;
+  using Piece = typename Input::Piece;
+  static constexpr u32 kNumOutputs = Input::kNumOutputs;
 
   // Columns c to c + 7 and c + 64 to c + 71.
   struct Pieces {
-    Piece low;
-    Piece high;
+    typename Input::Outputs low;
+    typename Input::Outputs high;
+  };
+
+  struct Weights {
+    Eight<true> low;
+    Eight<true> high;
   };
 
   // Elements before this row's first; rows of the batch follow each other.
@@ -83,19 +94,51 @@ struct Sm90CastRows {
     return row < params.num_rows ? count_of_eight(column, params.num_columns) : 0;
   }
 
+  __device__ static __forceinline__ void load(const Sm90CastRowsParams& params, u32 row, u32 column,
+                                              Pieces (&pieces)[kConfig.rows_per_thread]) {
+    [[maybe_unused]] const Weights weights = load_weights(params, column);
+#pragma unroll
+    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
+      if constexpr (kConfig.source == CastSource::kPlain) {
+        pieces[i] = load(params, row + i * 4, column);
+      } else {
+        pieces[i] = load(params, weights, row + i * 4, column);
+      }
+    }
+  }
+
+  __device__ static __forceinline__ Weights load_weights(const Sm90CastRowsParams& params,
+                                                         u32 column) {
+    const u32 end = params.num_columns;
+    return {Input::weight(params.source, column, count_of_eight(column, end)),
+            Input::weight(params.source, column + 64, count_of_eight(column + 64, end))};
+  }
+
+  __device__ static __forceinline__ Pieces load(const Sm90CastRowsParams& params,
+                                                const Weights& weights, u32 row, u32 column) {
+    const u32 low = count(params, row, column);
+    const u32 high = count(params, row, column + 64);
+    const u64 batch_row = static_cast<u64>(blockIdx.z) * params.num_rows + row;
+    const typename Input::Row from =
+        Input::row(params.source, batch_row, 0, params.num_columns, row < params.num_rows);
+    const u64 first = from.offset + column;
+    return {Input::load(params.source, weights.low, from, first, params.num_columns, low),
+            Input::load(params.source, weights.high, from, first + 64, params.num_columns, high)};
+  }
+
+  // The same for kPlain, whose pieces lie as those of the result.
   __device__ static __forceinline__ Pieces load(const Sm90CastRowsParams& params, u32 row,
                                                 u32 column) {
     const u64 offset = offset_of(params, row) + column;
-    return {load_eight<kConfig.float32_in, kConfig.aligned>(params.x, offset,
-                                                            count(params, row, column)),
-            load_eight<kConfig.float32_in, kConfig.aligned>(params.x, offset + 64,
-                                                            count(params, row, column + 64))};
+    return {{Input::piece(params.source.x, offset, count(params, row, column))},
+            {Input::piece(params.source.x, offset + 64, count(params, row, column + 64))}};
   }
 
   __device__ static __forceinline__ void store(const Sm90CastRowsParams& params, u32 row,
-                                               u32 column, const Pieces& pieces) {
-    u32 low = pieces.low.largest_magnitude();
-    u32 high = pieces.high.largest_magnitude();
+                                               u32 column, const Piece& low_piece,
+                                               const Piece& high_piece) {
+    u32 low = low_piece.largest_magnitude();
+    u32 high = high_piece.largest_magnitude();
     if constexpr (kGran == 128) low = high = max(low, high);
     constexpr u32 kLanes = kGran == 128 ? 8 : 4;
     const BlockScale low_scale = scale_of(max_of_lanes<kLanes>(low));
@@ -104,8 +147,8 @@ struct Sm90CastRows {
       high_scale = scale_of(max_of_lanes<kLanes>(high));
     }
     const u64 offset = offset_of(params, row) + column;
-    store_values(params.values, offset, count(params, row, column), pieces.low, low_scale);
-    store_values(params.values, offset + 64, count(params, row, column + 64), pieces.high,
+    store_values(params.values, offset, count(params, row, column), low_piece, low_scale);
+    store_values(params.values, offset + 64, count(params, row, column + 64), high_piece,
                  high_scale);
     if constexpr (kConfig.packed) {
       store_packed(params, row, column, low_scale.scale, high_scale.scale);
@@ -176,9 +219,11 @@ struct Sm90CastRows {
 }  // namespace jdg
 
 // The order of the parameters is that of primitives/sm90_cast_rows.py.
-#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                              \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                   \
-      sm90_cast_rows(const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, \
-                     jdg::u32 num_columns, jdg::u32 column_tiles) {                   \
-    Kernel::run({x, values, scales, num_rows, num_columns, column_tiles});            \
+#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                                     \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                          \
+      sm90_cast_rows(const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows,        \
+                     jdg::u32 num_columns, jdg::u32 column_tiles, const void* second,        \
+                     const float* rstd, jdg::u32 num_source_rows) {                          \
+    Kernel::run({{x, second, rstd, num_source_rows}, values, scales, num_rows, num_columns, \
+                 column_tiles});                                                             \
   }

@@ -1,7 +1,8 @@
 // Casts to e4m3 whose scales span rows: per block, per column, transposing, grouped along K.
 //
 // A CTA has a tile of 128 x 128, read once and kept in registers: 8 rows of 8 columns a thread, all
-// loaded before the first is used. With 4 CTAs an SM, 128 KB are in flight.
+// loaded before the first is used. With 4 CTAs an SM, 128 KB are in flight. A source that makes two
+// halves of the columns at once gives it a tile of each.
 #pragma once
 
 #include "common/block_scale.cuh"
@@ -16,15 +17,13 @@ struct Sm90CastTile {
   using Params = Sm90CastTileParams;
   using Smem = Sm90CastTileSmem;
   static constexpr int kNumThreads = kCastWarps * 32;
-  // Registers for more CTAs would spill.
-  static constexpr bool kBothWays = kConfig.per_row && kConfig.transposed;
-  static constexpr bool kIsSlim = !kConfig.float32_in && kConfig.aligned_columns;
-  static constexpr int kMinCtas = !kIsSlim ? 2 : kBothWays ? 3 : 4;
+  static constexpr int kMinCtas = kConfig.ctas_per_sm;
 
   static_assert(kConfig.per_block + kConfig.per_row + kConfig.per_column <= 1,
                 "`values` have one kind of scales");
-  static_assert(!kConfig.grouped || (kConfig.transposed && !kConfig.in_place()),
-                "groups are written transposed");
+  static_assert(!kConfig.grouped ||
+                    (kConfig.transposed && !kConfig.per_block && !kConfig.per_column),
+                "groups are written transposed, and per row");
 
   __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(16) u8 smem_bytes[];
@@ -38,26 +37,21 @@ struct Sm90CastTile {
     } else {
       rows.count = min(params.num_rows - rows.first, kCastTile);
     }
-    Piece x[8];
+    Piece x[kNumOutputs][8];
     load(params, at, rows, x);
-    share_amax(smem, at, x);
-    __syncthreads();
-    share_scales(params, smem, at, rows);
-    if constexpr (kConfig.per_block) {
-      encode_block(params, smem, at, rows, x);
-    } else {
-      __syncthreads();
-      if constexpr (kConfig.in_place()) encode_in_place(params, smem, at, rows, x);
-      if constexpr (kConfig.transposed) {
-        encode_transposed(smem, at, x);
-        __syncthreads();
-        store_transposed(params, smem, at);
-      }
+#pragma unroll
+    for (u32 output = 0; output < kNumOutputs; ++output) {
+      const u32 tile = at.tile + params.column_tiles / kNumOutputs * output;
+      cast(params, smem, {at.block, tile, at.row, at.column}, rows, x[output]);
     }
   }
 
  private:
-  using Piece = Eight<kConfig.float32_in>;
+  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned_columns>;
+  using Piece = typename Input::Piece;
+  static constexpr u32 kNumOutputs = Input::kNumOutputs;
+  static_assert(kNumOutputs == 1 || !kConfig.per_block,
+                "the next tile's magnitudes replace those of a block while they are read");
 
   // A tile, and what a thread has of it.
   struct Place {
@@ -71,8 +65,8 @@ struct Sm90CastTile {
     const u32 warp = threadIdx.x / 32;
     const u32 lane = threadIdx.x % 32;
     // 16 lanes load 128 neighbours.
-    return {blockIdx.x / params.column_tiles, blockIdx.x % params.column_tiles,
-            warp * 16 + lane / 16 * 8, lane % 16 * 8};
+    const u32 tiles = params.column_tiles / kNumOutputs;
+    return {blockIdx.x / tiles, blockIdx.x % tiles, warp * 16 + lane / 16 * 8, lane % 16 * 8};
   }
 
   __device__ static __forceinline__ u64 offset_of(const Params& params, const Place& at, u32 row) {
@@ -89,12 +83,60 @@ struct Sm90CastTile {
   }
 
   __device__ static __forceinline__ void load(const Params& params, const Place& at,
-                                              const RowRange& rows, Piece (&x)[8]) {
+                                              const RowRange& rows, Piece (&x)[kNumOutputs][8]) {
+    if constexpr (kConfig.source == CastSource::kPlain) {
+      load_plain(params, at, rows, x[0]);
+    } else {
+      load_made(params, at, rows, x);
+    }
+  }
+
+  __device__ static __forceinline__ void load_plain(const Params& params, const Place& at,
+                                                    const RowRange& rows, Piece (&x)[8]) {
     const u64 offset = offset_of(params, at, rows.first + at.row);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      x[i] = load_eight<kConfig.float32_in, kConfig.aligned_columns>(
-          params.x, offset + static_cast<u64>(i) * params.num_columns, count(params, at, rows, i));
+      x[i] = Input::piece(params.source.x, offset + static_cast<u64>(i) * params.num_columns,
+                          count(params, at, rows, i));
+    }
+  }
+
+  __device__ static __forceinline__ void load_made(const Params& params, const Place& at,
+                                                   const RowRange& rows,
+                                                   Piece (&x)[kNumOutputs][8]) {
+    const u64 first = static_cast<u64>(blockIdx.z) * params.num_rows + rows.first + at.row;
+    const u32 column = at.tile * kCastTile + at.column;
+    const u32 end = params.num_columns;
+    const Eight<true> weight = Input::weight(params.source, column, count_of_eight(column, end));
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const typename Input::Row row =
+          Input::row(params.source, first, i, end, at.row + i < rows.count);
+      const typename Input::Outputs made = Input::load(
+          params.source, weight, row, row.offset + column, end, count(params, at, rows, i));
+#pragma unroll
+      for (u32 output = 0; output < kNumOutputs; ++output) x[output][i] = made.pieces[output];
+    }
+  }
+
+  // Casts a tile. What it leaves in shared memory the next one may overwrite without waiting.
+  __device__ static __forceinline__ void cast(const Params& params, Smem& smem, const Place& at,
+                                              const RowRange& rows, const Piece (&x)[8]) {
+    share_amax(smem, at, x);
+    __syncthreads();
+    share_scales(params, smem, at, rows);
+    if constexpr (kConfig.per_block) {
+      const BlockScale scale = store_block_scale(params, smem, at);
+      encode_block(params, at, rows, x, scale.inverse);
+      if constexpr (kConfig.transposed) encode_transposed(smem, at, x, scale.inverse);
+    } else {
+      __syncthreads();
+      if constexpr (kConfig.in_place()) encode_in_place(params, smem, at, rows, x);
+      if constexpr (kConfig.transposed) encode_transposed(smem, at, x);
+    }
+    if constexpr (kConfig.transposed) {
+      __syncthreads();
+      store_transposed(params, smem, at);
     }
   }
 
@@ -137,7 +179,7 @@ struct Sm90CastTile {
     if (threadIdx.x < kCastTile) {
       if constexpr (kConfig.column_scales()) share_column_scale(params, smem, at, rows, i);
     } else {
-      if constexpr (kConfig.per_row) share_row_scale(params, smem, at, i);
+      if constexpr (kConfig.per_row) share_row_scale(params, smem, at, rows, i);
     }
   }
 
@@ -158,11 +200,13 @@ struct Sm90CastTile {
   }
 
   __device__ static __forceinline__ void share_row_scale(const Params& params, Smem& smem,
-                                                         const Place& at, u32 i) {
+                                                         const Place& at, const RowRange& rows,
+                                                         u32 i) {
     const BlockScale scale = scale_of_block<kConfig.use_ue8m0>(smem.row_amax[i]);
     smem.row_inverse[i] = scale.inverse;
-    const u32 row = at.block * kCastTile + i;
-    if (row >= params.row_pitch) return;
+    const u32 row = rows.first + i;
+    // Rows of no group have none, and those past the last row zeros.
+    if (kConfig.grouped ? i >= rows.count : row >= params.row_pitch) return;
     const u64 tile = static_cast<u64>(blockIdx.z) * params.column_tiles + at.tile;
     params.scales[tile * params.row_pitch + row] = row < params.num_rows ? scale.scale : 0.0f;
   }
@@ -180,9 +224,10 @@ struct Sm90CastTile {
                                          count(params, at, rows, i), codes);
   }
 
-  __device__ static __forceinline__ void encode_block(const Params& params, const Smem& smem,
-                                                      const Place& at, const RowRange& rows,
-                                                      const Piece (&x)[8]) {
+  // Returns the block's scale, which one thread stores.
+  __device__ static __forceinline__ BlockScale store_block_scale(const Params& params,
+                                                                 const Smem& smem,
+                                                                 const Place& at) {
     u32 amax = smem.block_amax[0];
 #pragma unroll
     for (u32 warp = 1; warp < kCastWarps; ++warp) amax = max(amax, smem.block_amax[warp]);
@@ -191,10 +236,14 @@ struct Sm90CastTile {
       const u64 row = static_cast<u64>(blockIdx.z) * params.row_blocks + at.block;
       params.scales[row * params.column_tiles + at.tile] = scale.scale;
     }
+    return scale;
+  }
+
+  __device__ static __forceinline__ void encode_block(const Params& params, const Place& at,
+                                                      const RowRange& rows, const Piece (&x)[8],
+                                                      float inverse) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      store_in_place(params, at, rows, i, encode(x[i], scale.inverse));
-    }
+    for (int i = 0; i < 8; ++i) store_in_place(params, at, rows, i, encode(x[i], inverse));
   }
 
   __device__ static __forceinline__ void encode_in_place(const Params& params, const Smem& smem,
@@ -213,11 +262,23 @@ struct Sm90CastTile {
     }
   }
 
-  // The conversion packs any two values, so that it transposes for nothing.
   __device__ static __forceinline__ void encode_transposed(Smem& smem, const Place& at,
                                                            const Piece (&x)[8]) {
     float inverse[8];
     load_column_inverses(smem, at, inverse);
+    encode_transposed(smem, at, x, inverse);
+  }
+
+  __device__ static __forceinline__ void encode_transposed(Smem& smem, const Place& at,
+                                                           const Piece (&x)[8], float inverse) {
+    const float all[8] = {inverse, inverse, inverse, inverse, inverse, inverse, inverse, inverse};
+    encode_transposed(smem, at, x, all);
+  }
+
+  // The conversion packs any two values, so that it transposes for nothing.
+  __device__ static __forceinline__ void encode_transposed(Smem& smem, const Place& at,
+                                                           const Piece (&x)[8],
+                                                           const float (&inverse)[8]) {
 #pragma unroll
     for (int c = 0; c < 8; ++c) {
       float y[8];
@@ -257,8 +318,9 @@ struct Sm90CastTile {
                      jdg::u8* transposed, float* column_scales, jdg::u32 num_rows,                 \
                      jdg::u32 num_columns, jdg::u32 num_groups, jdg::u32 row_blocks,               \
                      jdg::u32 column_tiles, jdg::u32 row_pitch, jdg::u32 column_pitch,             \
-                     jdg::u32 transposed_pitch) {                                                  \
-    Kernel::run({x, group_sizes, values, scales, transposed, column_scales, num_rows, num_columns, \
-                 num_groups, row_blocks, column_tiles, row_pitch, column_pitch,                    \
-                 transposed_pitch});                                                               \
+                     jdg::u32 transposed_pitch, const void* second, const float* rstd,             \
+                     jdg::u32 num_source_rows) {                                                   \
+    Kernel::run({{x, second, rstd, num_source_rows}, group_sizes, values, scales, transposed,      \
+                 column_scales, num_rows, num_columns, num_groups, row_blocks, column_tiles,       \
+                 row_pitch, column_pitch, transposed_pitch});                                      \
   }

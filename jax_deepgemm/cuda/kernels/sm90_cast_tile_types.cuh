@@ -1,6 +1,7 @@
 // Configuration, parameters and shared memory of the casts that need tiles of 128 x 128.
 #pragma once
 
+#include "common/cast_source.cuh"
 #include "common/k_group_block.cuh"
 #include "common/transposed_tile.cuh"
 
@@ -13,19 +14,21 @@ struct Sm90CastTileConfig {
   bool per_block;        // `values` have a scale per tile,
   bool per_row;          // per row and 128 columns,
   bool per_column;       // or per column and 128 rows.
-  bool transposed;       // `transposed` is written, with a scale per column and 128 rows.
-  bool grouped;          // Rows are cut into groups; needs `transposed` alone.
+  bool transposed;       // `transposed` is written, scaled per block or per column and 128 rows.
+  bool grouped;          // Rows are cut into groups; needs `transposed`.
   bool aligned_columns;  // Rows of x begin at multiples of 16 bytes and hold whole pieces of 8.
   bool aligned_rows;     // Rows of `transposed` are multiples of 16 bytes.
+  int ctas_per_sm;       // At least; what registers are left for.
+  CastSource source;     // What is cast.
 
   constexpr bool in_place() const { return per_block || per_row || per_column; }
-  constexpr bool column_scales() const { return per_column || transposed; }
+  constexpr bool column_scales() const { return per_column || (transposed && !per_block); }
 };
 
 struct Sm90CastTileParams {
-  const void* x;           // [batch, num_rows, num_columns].
-  const int* group_sizes;  // [num_groups]; if grouped.
-  u8* values;              // As x; if in_place().
+  CastSourceParams source;  // Of [batch, num_rows, num_columns].
+  const int* group_sizes;   // [num_groups]; if grouped.
+  u8* values;               // As what is cast; if in_place().
   float* scales;         // Of `values`, but for those per column: [batch, row_blocks, column_tiles]
                          // or per row [batch, column_tiles, row_pitch].
   u8* transposed;        // [batch, num_columns, transposed_pitch].

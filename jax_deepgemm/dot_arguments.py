@@ -1,0 +1,53 @@
+"""Checks of what differentiable dot products are given, at trace time."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_DTYPES = ("bfloat16", "float16", "float32")
+
+
+def checked_operand(name: str, x: Any) -> jax.Array:
+  """Returns the operand as a JAX array.
+
+  Raises:
+    TypeError: it is no array of a dtype that is multiplied.
+  """
+  found = x.dtype.name if hasattr(x, "dtype") else type(x).__name__
+  if not isinstance(x, (jax.Array, np.ndarray)) or found not in _DTYPES:
+    raise TypeError(
+      f"{name} must be an array of {', '.join(_DTYPES)}, got {found}"
+    )
+  return jnp.asarray(x)
+
+
+def checked_result_dtype(
+  preferred: jax.typing.DTypeLike | None, lhs: jax.Array, rhs: jax.Array
+) -> jnp.dtype:
+  """Returns the result's dtype: as asked, or that both operands promote to.
+
+  Raises:
+    TypeError: it is not one that is computed.
+  """
+  if preferred is None:
+    # Of two different ones of these three, float32 alone holds both.
+    return lhs.dtype if lhs.dtype == rhs.dtype else jnp.dtype(jnp.float32)
+  dtype = jnp.dtype(preferred)
+  if dtype.name not in _DTYPES:
+    raise TypeError(
+      f"preferred_element_type must be one of {', '.join(_DTYPES)}, got"
+      f" {dtype.name}"
+    )
+  return dtype
+
+
+def as_castable(x: jax.Array) -> jax.Array:
+  """Returns x in a dtype that kernels cast to fp8, with the same values."""
+  return x.astype(jnp.float32) if x.dtype == jnp.float16 else x
+
+
+def product_dtype(result: jnp.dtype) -> jnp.dtype:
+  """Returns the dtype that a product is computed in for that result."""
+  return jnp.dtype(jnp.float32) if result == jnp.float16 else result
