@@ -24,12 +24,12 @@ def dense(
     weight: `[k, n]`, float32.
     compute_dtype: a value of `COMPUTE_DTYPES`.
   """
-  weight = weight.astype(jnp.bfloat16)
+  last_with_first = (((x.ndim - 1,), (0,)), ((), ()))
   if compute_dtype == jnp.bfloat16:
-    return x @ weight
-  rows = x.reshape(-1, x.shape[-1])
-  y = jax_deepgemm.fp8_gemm_nn(rows, weight)
-  return y.reshape(*x.shape[:-1], weight.shape[-1])
+    return jax.lax.dot_general(x, weight.astype(jnp.bfloat16), last_with_first)
+  return jax_deepgemm.fp8_dot_general(
+    x, weight, last_with_first, preferred_element_type=jnp.bfloat16
+  )
 
 
 def expert_mlp(
@@ -53,12 +53,13 @@ def expert_mlp(
   """
 
   def grouped(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    weight = weight.astype(jnp.bfloat16).mT
     if compute_dtype == jnp.bfloat16:
       return jax_deepgemm.m_grouped_bf16_gemm_nt_ragged(
-        rows, weight, group_sizes
+        rows, weight.astype(jnp.bfloat16).mT, group_sizes
       )
-    return jax_deepgemm.m_grouped_fp8_gemm_nt_ragged(rows, weight, group_sizes)
+    return jax_deepgemm.fp8_ragged_dot(
+      rows, weight, group_sizes, preferred_element_type=jnp.bfloat16
+    )
 
   hidden = jax.nn.silu(grouped(rows, w_gate)) * grouped(rows, w_up)
   return grouped(hidden, w_down)
