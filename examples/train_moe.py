@@ -5,6 +5,8 @@ python examples/train_moe.py --precision fp8
 docs/train_moe.md explains it; `moe/` beside this file has the parts.
 """
 
+import contextlib
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,29 +50,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(given: Arguments) -> None:
   """Trains from the newest checkpoint to the last step."""
-  preset, num_steps = given.preset, given.preset.train.num_steps
+  preset = given.preset
   grid = mesh.make(given.mesh)
   text = corpus.read()
-  shape = (preset.train.batch_size, preset.train.sequence_length + 1)
   identity = checkpoint.identity(
     preset, given.precision, given.seed, text.digest
   )
-  checkpoints = checkpoint.Checkpoints(
-    given.out / "checkpoints", given.checkpoint_every, identity
-  )
-  state, start = checkpoints.restore(train_step.init(preset, grid, given.seed))
-  if start == num_steps:
-    print(f"the run in {given.out} has ended")
-    return
+  folder = given.out / "checkpoints"
+  opened = checkpoint.Checkpoints(folder, given.checkpoint_every, identity)
+  # An error, too, waits until the checkpoint that is being written is there.
+  with contextlib.closing(opened) as checkpoints:
+    found = checkpoints.restore(train_step.abstract(preset, grid))
+    state, start = found or (train_step.init(preset, grid, given.seed), 0)
+    if start == preset.train.num_steps:
+      print(f"the run in {given.out} has ended")
+    else:
+      run_steps(given, grid, text, checkpoints, state, start)
 
+
+def run_steps(
+  given: Arguments,
+  grid: Mesh,
+  text: corpus.Corpus,
+  checkpoints: checkpoint.Checkpoints,
+  state: train_step.TrainState,
+  start: int,
+) -> None:
+  """Trains, given the state after `start` steps."""
+  preset, num_steps = given.preset, given.preset.train.num_steps
+  shape = (preset.train.batch_size, preset.train.sequence_length + 1)
   compute_dtype = precision.COMPUTE_DTYPES[given.precision]
   how = (preset, grid, compute_dtype, devices.attention(given))
   # Compiled before the clock starts.
-  example = jax.ShapeDtypeStruct(
-    shape, "uint8", sharding=mesh.shardings(grid, mesh.BATCH)
-  )
-  step_once = train_step.make(*how).lower(state, example).compile()
-  evaluate = make_evaluate(how, text, shape, grid)
+  tokens = batches.batch(text.train, shape, given.seed, start, grid)
+  step_once = train_step.make(*how).lower(state, tokens).compile()
+  measure = jax.jit(loss.make(*how)).lower(state.parameters, tokens).compile()
 
   log = metrics.MetricsLog(given.out, start) if devices.is_first() else None
   reporter = report.Reporter(preset, start, log, given.log_every)
@@ -81,33 +95,29 @@ def train(given: Arguments) -> None:
     done = step + 1
     if done % given.eval_every == 0 or done == num_steps:
       reporter.flush()
-      reporter.validation(evaluate(state))
+      reporter.validation(validate(measure, state, text, shape, grid))
     if checkpoints.is_due(done, num_steps):
       # First, so that the metrics have all that the checkpoint has.
       reporter.flush()
       checkpoints.save(state, done)
       reporter.restart_clock()
   reporter.close()
-  checkpoints.close()
 
 
-def make_evaluate(
-  how: tuple[Any, ...],
+def validate(
+  measure: Callable[..., Any],
+  state: train_step.TrainState,
   text: corpus.Corpus,
   shape: tuple[int, int],
   grid: Mesh,
-) -> Callable[[train_step.TrainState], float]:
-  """Returns a function from a state to its loss on validation text."""
-  measure = jax.jit(loss.make(*how))
-
-  def evaluate(state: train_step.TrainState) -> float:
-    found = []
-    for i in range(_VALIDATION_BATCHES):
-      tokens = batches.batch(text.validation, shape, _VALIDATION_SEED, i, grid)
-      found.append(measure(state.parameters, tokens)[1][0])
-    return float(sum(jax.device_get(found))) / len(found)
-
-  return evaluate
+) -> float:
+  """Returns the mean loss on some batches of validation text."""
+  losses = []
+  for i in range(_VALIDATION_BATCHES):
+    tokens = batches.batch(text.validation, shape, _VALIDATION_SEED, i, grid)
+    _, (value, _) = measure(state.parameters, tokens)
+    losses.append(value)
+  return statistics.fmean(float(x) for x in jax.device_get(losses))
 
 
 if __name__ == "__main__":

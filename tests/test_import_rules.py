@@ -112,6 +112,16 @@ def test_device_code_includes_device_code_only():
         assert (ROOT / "cuda" / name).exists(), f"{path}: {line}"
 
 
+def test_the_example_knows_of_the_package_where_it_must_only():
+  example = ROOT.parent / "examples"
+  users = {
+    path.name
+    for path in example.rglob("*.py")
+    if any(name.startswith("jax_deepgemm") for name in imports_of(path))
+  }
+  assert users == {"precision.py"}
+
+
 def test_no_module_is_named_after_nothing():
   vague = {"utils", "helpers", "misc", "common"}
   assert not vague & {p.stem for p in MODULES}

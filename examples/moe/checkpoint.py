@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
 from moe.errors import UsageError
@@ -37,28 +36,24 @@ class Checkpoints:
     )
     self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
-  def restore(self, like: TrainState) -> tuple[TrainState, int]:
-    """Returns the newest state and how many steps it had.
+  def restore(self, like: TrainState) -> tuple[TrainState, int] | None:
+    """Returns the newest state and how many steps it had, or None.
 
     Args:
-      like: the first state of the run; returned, with 0, where there is no
-        checkpoint. Its shapes and shardings are those of the result.
+      like: shapes, dtypes and shardings of the result.
 
     Raises:
       UsageError: the checkpoint is that of another run.
     """
     step = self._manager.latest_step()
     if step is None:
-      return like, 0
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    # The memory is needed for what is read.
-    jax.tree.map(lambda x: x.delete(), like)
+      return None
     found = self._manager.restore(
       step, args=ocp.args.Composite(identity=ocp.args.JsonRestore())
     )
     self._compare(found["identity"])
     found = self._manager.restore(
-      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
     )
     return found["state"], step
 

@@ -19,9 +19,11 @@ def run(out: pathlib.Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     arguments: of train_moe.py, but `--out`.
 
   Raises:
-    subprocess.CalledProcessError: it failed; it has said why.
+    SystemExit: it failed, with this exit code, and has said why.
   """
   print(f"== {' '.join(arguments)}", flush=True)
   command = [sys.executable, str(_SCRIPT), *arguments, "--out", str(out)]
-  subprocess.run(command, check=True)
+  code = subprocess.run(command, check=False).returncode
+  if code:
+    raise SystemExit(code)
   return metrics.read(out / metrics.FILE)

@@ -50,6 +50,17 @@ def init(preset: Preset, mesh: Mesh, seed: int) -> TrainState:
   return jax.jit(make, out_shardings=state_shardings(preset, mesh))()
 
 
+def abstract(preset: Preset, mesh: Mesh) -> TrainState:
+  """Returns the shapes of a state, and where its arrays live."""
+  parameters = model.abstract(preset.model)
+  states = jax.eval_shape(optimizer.make(preset.train).init, parameters)
+  return jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    TrainState(parameters, states),
+    state_shardings(preset, mesh),
+  )
+
+
 def state_shardings(preset: Preset, mesh: Mesh) -> TrainState:
   """Returns where the arrays of a state live."""
   specs = model.specs(preset.model)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import provenance, results
+from moe import arguments
 from tests.docs import pages
 
 _LANGUAGES = {"python", "bash", "bash gpu", "bash fails", "text"}
@@ -53,10 +54,12 @@ def checkout(tmp_path):
   for name in ("docs", "benchmarks"):
     shutil.copytree(pages.ROOT / name, tmp_path / name)
   shutil.copy(pages.ROOT / "README.md", tmp_path)
-  for name in ("jax_deepgemm", "tests", "pyproject.toml"):
+  for name in ("jax_deepgemm", "tests", "examples", "pyproject.toml"):
     (tmp_path / name).symlink_to(pages.ROOT / name)
   _write_weights(tmp_path / "model.safetensors")
   _write_results(tmp_path / "benchmarks" / "results" / "dense_fp8.json")
+  for name in ("bf16", "fp8"):
+    _write_losses(tmp_path / "runs" / name / "metrics.jsonl")
   return tmp_path
 
 
@@ -73,9 +76,16 @@ def _write_results(path):
   results.write(path, fields, results.read(results.BASELINE)["rows"])
 
 
+def _write_losses(path):
+  path.parent.mkdir(parents=True)
+  path.write_text('{"step": 1, "loss": 5.5}\n{"step": 2, "loss": 5.4}\n')
+
+
 def _run(command, folder):
   environment = dict(os.environ)
   environment |= {"DG_JIT_CACHE_DIR": str(folder / "kernels")}
+  # A script, unlike `-m`, does not look where it is run.
+  environment |= {"PYTHONPATH": str(folder)}
   words = shlex.split(command)
   assert words[0] == "python", command
   return subprocess.run(
@@ -95,13 +105,16 @@ def test_commands_run(command, checkout):
     _check_extras(command)
   elif command.startswith("python -m pytest"):
     _check_pytest(command, checkout)
+  elif command.startswith("python examples/train_moe.py"):
+    # `tests/examples` trains; here the arguments must be right.
+    arguments.parse(shlex.split(command)[2:])
   elif command == "scripts/check":
     # Changes files; `.ci/run` runs it with --check.
     assert os.access(pages.ROOT / command, os.X_OK)
   else:
     if "tests.emulator" in command and shutil.which("g++") is None:
       pytest.skip("the emulator needs g++")
-    if "benchmarks.plot" in command:
+    if "plot" in command:
       pytest.importorskip("matplotlib", reason="draws with matplotlib")
     done = _run(command, checkout)
     assert done.returncode == 0, done.stdout + done.stderr
