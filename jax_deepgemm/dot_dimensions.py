@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ def parse(dimension_numbers: Any, lhs: Any, rhs: Any) -> DotDimensions:
   """
   try:
     contracting, batch = (
-      tuple(tuple(map(int, dims)) for dims in pair)
+      tuple(tuple(map(operator.index, dims)) for dims in pair)
       for pair in dimension_numbers
     )
     (lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch) = (

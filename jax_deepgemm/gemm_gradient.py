@@ -109,6 +109,7 @@ class _Residuals(NamedTuple):
   main_grad: jax.Array | None
   wants_da: jax.Array
   wants_db: jax.Array
+  loses_db: jax.Array
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -139,11 +140,11 @@ def _forward(
   a, wants_da = straight_through.primal("a", a)
   b, b_is_perturbed = straight_through.primal("b", b)
   c = None if c is None else c.value
-  main_grad, wants_db = main_gradient.primal(main_grad, b_is_perturbed)
+  main_grad, wants_db, is_lost = main_gradient.primal(main_grad, b_is_perturbed)
   quantized_a, for_b = _activation(a, params, wants_db)
   quantized_b, for_a = residuals.weight(b, params, wants_da)
   result = _multiply(quantized_a, quantized_b, c, params)
-  wishes = map(residuals.wish, (wants_da, wants_db))
+  wishes = map(residuals.wish, (wants_da, wants_db, is_lost))
   return result, _Residuals(for_a, for_b, main_grad, *wishes)
 
 
@@ -168,6 +169,7 @@ def _backward(
   dy: jax.Array,
 ) -> tuple[jax.Array | None, ...]:
   """Returns the cotangents of a, b, c and main_grad."""
+  main_gradient.check_not_lost(residuals.is_wanted(kept.loses_db))
   options = params.options
   wants_da, wants_db = map(residuals.is_wanted, (kept.wants_da, kept.wants_db))
   if wants_da and wants_db:

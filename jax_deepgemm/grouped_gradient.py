@@ -123,16 +123,18 @@ class _Residuals(NamedTuple):
     for_b: of a.
     group_layout: as given.
     main_grad: as given.
-    wants_da: see `residuals.wish`.
     b_groups: as many elements as b has groups, or none if dB is not wanted.
+    wants_da: see `residuals.wish`.
+    loses_db: dB is wanted and has nowhere to go.
   """
 
   for_a: Operand
   for_b: Operand
   group_layout: jax.Array
   main_grad: jax.Array | None
-  wants_da: jax.Array
   b_groups: jax.Array
+  wants_da: jax.Array
+  loses_db: jax.Array
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -163,14 +165,15 @@ def _forward(
   del gradients
   a, wants_da = straight_through.primal("a", a)
   b, b_is_perturbed = straight_through.primal("b", b)
-  main_grad, wants_db = main_gradient.primal(main_grad, b_is_perturbed)
+  main_grad, wants_db, is_lost = main_gradient.primal(main_grad, b_is_perturbed)
   layout = layout.value
   num_groups = values_of(b).shape[0]
   quantized_a, for_b = _activation(a, layout, num_groups, params, wants_db)
   quantized_b, for_a = residuals.weight(b, params, wants_da)
   result = _multiply(quantized_a, quantized_b, layout, params)
-  wishes = residuals.wish(wants_da), jnp.zeros(num_groups * wants_db, bool)
-  return result, _Residuals(for_a, for_b, layout, main_grad, *wishes)
+  wishes = map(residuals.wish, (wants_da, is_lost))
+  groups = jnp.zeros(num_groups * wants_db, bool)
+  return result, _Residuals(for_a, for_b, layout, main_grad, groups, *wishes)
 
 
 def _activation(
@@ -198,6 +201,7 @@ def _backward(
   dy: jax.Array,
 ) -> tuple[jax.Array | None, ...]:
   """Returns the cotangents of a, b, the layout (none) and main_grad."""
+  main_gradient.check_not_lost(residuals.is_wanted(kept.loses_db))
   da = db = None
   if residuals.is_wanted(kept.wants_da):
     da = _gradient_of_a(dy, kept, params, gradients.a)

@@ -47,25 +47,34 @@ def checked(main_grad: Any, shape: tuple[int, ...]) -> jax.Array | None:
 
 def primal(
   main_grad: Any, weight_is_perturbed: bool
-) -> tuple[jax.Array | None, bool]:
-  """Returns main_grad without its mark, and whether dW is wanted.
+) -> tuple[jax.Array | None, bool, bool]:
+  """Returns main_grad without its mark, whether dW is wanted, and whether lost.
 
   Args:
     main_grad: as a rule with symbolic zeros gets it, or None.
     weight_is_perturbed: the weight is differentiated.
+  """
+  if main_grad is None:
+    return None, weight_is_perturbed, False
+  is_lost = weight_is_perturbed and not main_grad.perturbed
+  return main_grad.value, main_grad.perturbed, is_lost
+
+
+def check_not_lost(is_lost: bool) -> None:
+  """Returns nothing; raises if the weight's gradient has nowhere to go.
+
+  For the backward rule: JAX cannot use a traced product any more once its
+  forward rule has raised.
 
   Raises:
     ValueError: the weight is differentiated and main_grad is not.
   """
-  if main_grad is None:
-    return None, weight_is_perturbed
-  if weight_is_perturbed and not main_grad.perturbed:
+  if is_lost:
     raise ValueError(
       "rhs is differentiated and main_grad is not: the gradient of rhs goes to"
       " main_grad, so differentiate in that (jax.grad's argnums), or leave it"
       " away"
     )
-  return main_grad.value, main_grad.perturbed
 
 
 def accumulated(

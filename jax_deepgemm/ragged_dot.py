@@ -31,7 +31,45 @@ def fp8_ragged_dot(
   residuals: str = "fp8",
   main_grad: jax.Array | None = None,
 ) -> jax.Array:
-  """Returns `jax.lax.ragged_dot(lhs, rhs, group_sizes)` in FP8."""
+  """Returns `jax.lax.ragged_dot(lhs, rhs, group_sizes)` in FP8.
+
+  Row i of the result is lhs[i] @ rhs[g] where i is in group g; groups are
+  consecutive ranges of rows of any size, as the experts of a mixture have them.
+  Rows past the last group are zero in the result and in the gradient of lhs,
+  and may hold anything, NaN too, in lhs and in the cotangent.
+
+  Casts, gradients, residuals and `main_grad` are those of `fp8_dot_general`;
+  the columns of lhs and of the cotangent are cast group by group, so that the
+  gradient of rhs[g] depends on its own rows alone. Nothing waits for the host:
+  sizes are values of the device. A forward and backward pass is eight launches
+  on a Hopper GPU. `vmap` is a loop of launches.
+
+  Under explicit sharding n stays sharded as that of rhs where shards hold
+  whole blocks of 128, all else is gathered; under automatic sharding XLA
+  gathers the operands of the kernels. Rows, k and groups are sharded by
+  `jax.shard_map`.
+
+  Args:
+    lhs: `[m, k]` bfloat16, float16 or float32.
+    rhs: `[g, k, n]`, likewise.
+    group_sizes: `[g]` integers; negative ones count as 0, and groups that do
+      not fit into m rows are cut.
+    precision: ignored; there for the signature.
+    preferred_element_type: as in `fp8_dot_general`.
+    group_offset: None; there for the signature.
+    residuals: as in `fp8_dot_general`.
+    main_grad: `[g, k, n]` float32, or None.
+
+  Returns:
+    `[m, n]`.
+
+  Raises:
+    TypeError: the dtype of an argument is wrong.
+    ValueError: shapes do not match, and as in `fp8_dot_general`.
+    NotImplementedError: group_offset is given; or
+      options(implementation="kernel") and the GPU is not Hopper, or there are
+      more than 1024 groups on Hopper.
+  """
   del precision
   if group_offset is not None:
     raise NotImplementedError(

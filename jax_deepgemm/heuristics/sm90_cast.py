@@ -119,20 +119,22 @@ def ctas_per_sm(
 ) -> int:
   """Returns how many CTAs of the kernel for tiles registers suffice for.
 
-  More would spill.
+  With one more, the compiler would spill.
 
   Args:
     float32_in: x is float32.
     aligned_columns: columns are a multiple of 8.
-    both_ways: scales are per row, and per column of the transpose.
+    both_ways: values are written as they lie, and transposed.
     source: what is cast.
   """
-  is_slim = not float32_in and aligned_columns
   if source is CastSource.SWIGLU_GRADIENT:
-    return 2 if is_slim else 1
-  if not is_slim:
-    return 2
-  return 3 if both_ways else 4
+    return 1 if float32_in else 2  # Two tiles of float32 fill shared memory.
+  if float32_in or not aligned_columns:
+    makes_much = source in (CastSource.SWIGLU, CastSource.RMS_NORM)
+    return 1 if float32_in and not aligned_columns and makes_much else 2
+  if source is CastSource.RMS_NORM:
+    return 2 if both_ways else 4
+  return 3 if both_ways or source is CastSource.SWIGLU else 4
 
 
 def _bytes_per_row(float32_in: bool, source: CastSource) -> int:

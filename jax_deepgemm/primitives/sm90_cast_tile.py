@@ -22,7 +22,7 @@ from jax_deepgemm.primitives.cast_form import CastForm, padded_k
 THREADS = 256
 # sizeof(Sm90CastTileSmem): the tile, magnitudes of columns by warp, of rows and
 # of the block, and the inverse scales.
-SMEM_BYTES = TILE * TILE + 8 * TILE * 4 + TILE * 4 + 8 * 4 + 2 * TILE * 4
+_SMEM_BYTES = TILE * TILE + 8 * TILE * 4 + TILE * 4 + 8 * 4 + 2 * TILE * 4
 _MOST_IN_Z = 65535
 _MOST_GROUPED_ROWS = 1 << 26
 
@@ -87,12 +87,13 @@ def kernel_call(
     column_pitch,
     transposed_pitch,
   )
+  config = config_for(shape, dtype, transposed_pitch, form)
   return launch.KernelCall(
-    recipe=recipe(config_for(shape, dtype, transposed_pitch, form)),
+    recipe=recipe(config),
     grid=(row_blocks * tiles_at_once, 1, math.prod(batch)),
     cluster=(1, 1, 1),
     threads=THREADS,
-    smem_bytes=SMEM_BYTES,
+    smem_bytes=smem_bytes(config),
     pdl=options.pdl,
     params=(
       launch.Buffer(0),
@@ -133,6 +134,7 @@ def config_for(
 ) -> Sm90CastTileConfig:
   """Returns the configuration for an x of this shape."""
   per_row = form.kind in ("both", "rows_grouped")
+  both_ways = per_row or form.kind == "blocks_both"
   transposed = form.kind not in ("columns", "blocks")
   float32_in = dtype == jnp.float32
   aligned_columns = shape[-1] % 8 == 0
@@ -146,9 +148,18 @@ def config_for(
     grouped=form.is_grouped,
     aligned_columns=aligned_columns,
     aligned_rows=not transposed or transposed_pitch % 16 == 0,
-    ctas_per_sm=ctas_per_sm(float32_in, aligned_columns, per_row, form.source),
+    ctas_per_sm=ctas_per_sm(
+      float32_in, aligned_columns, both_ways, form.source
+    ),
     source=form.source,
   )
+
+
+def smem_bytes(config: Sm90CastTileConfig) -> int:
+  """Returns the size of `Kernel::Smem`: two tiles made at once wait there."""
+  if sm90_cast_source.num_outputs(config.source) == 1:
+    return _SMEM_BYTES
+  return _SMEM_BYTES + 2 * TILE * TILE * (4 if config.float32_in else 2)
 
 
 def recipe(config: Sm90CastTileConfig) -> Recipe:
@@ -158,7 +169,7 @@ def recipe(config: Sm90CastTileConfig) -> Recipe:
 
 using jdg::CastSource;
 using Kernel = jdg::Sm90CastTile<jdg::{render_struct(config)}>;
-static_assert(sizeof(Kernel::Smem) == {SMEM_BYTES});
+static_assert(sizeof(Kernel::Smem) == {smem_bytes(config)});
 
 JDG_SM90_CAST_TILE_ENTRY(Kernel)
 """

@@ -15,7 +15,10 @@ namespace jdg {
 template <Sm90CastTileConfig kConfig>
 struct Sm90CastTile {
   using Params = Sm90CastTileParams;
-  using Smem = Sm90CastTileSmem;
+  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned_columns>;
+  static constexpr bool kTwoTiles = Input::kNumOutputs == 2;
+  using Smem =
+      Conditional<kTwoTiles, Sm90CastTwoTilesSmem<kConfig.float32_in>, Sm90CastTileSmem>;
   static constexpr int kNumThreads = kCastWarps * 32;
   static constexpr int kMinCtas = kConfig.ctas_per_sm;
 
@@ -37,20 +40,20 @@ struct Sm90CastTile {
     } else {
       rows.count = min(params.num_rows - rows.first, kCastTile);
     }
-    Piece x[kNumOutputs][8];
-    load(params, at, rows, x);
+    Piece x[8];
+    load(params, smem, at, rows, x);
+    cast(params, smem, at, rows, x);
+    if constexpr (kTwoTiles) {
 #pragma unroll
-    for (u32 output = 0; output < kNumOutputs; ++output) {
-      const u32 tile = at.tile + params.column_tiles / kNumOutputs * output;
-      cast(params, smem, {at.block, tile, at.row, at.column}, rows, x[output]);
+      for (int i = 0; i < 8; ++i) x[i] = smem.second.read(i);
+      cast(params, smem, {at.block, at.tile + params.column_tiles / 2, at.row, at.column}, rows, x);
     }
   }
 
  private:
-  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned_columns>;
   using Piece = typename Input::Piece;
-  static constexpr u32 kNumOutputs = Input::kNumOutputs;
-  static_assert(kNumOutputs == 1 || !kConfig.per_block,
+  static constexpr int kRowsAtOnce = 2;  // Of two tiles.
+  static_assert(!kTwoTiles || !kConfig.per_block,
                 "the next tile's magnitudes replace those of a block while they are read");
 
   // A tile, and what a thread has of it.
@@ -65,7 +68,7 @@ struct Sm90CastTile {
     const u32 warp = threadIdx.x / 32;
     const u32 lane = threadIdx.x % 32;
     // 16 lanes load 128 neighbours.
-    const u32 tiles = params.column_tiles / kNumOutputs;
+    const u32 tiles = params.column_tiles / Input::kNumOutputs;
     return {blockIdx.x / tiles, blockIdx.x % tiles, warp * 16 + lane / 16 * 8, lane % 16 * 8};
   }
 
@@ -82,12 +85,12 @@ struct Sm90CastTile {
                : 0;
   }
 
-  __device__ static __forceinline__ void load(const Params& params, const Place& at,
-                                              const RowRange& rows, Piece (&x)[kNumOutputs][8]) {
+  __device__ static __forceinline__ void load(const Params& params, Smem& smem, const Place& at,
+                                              const RowRange& rows, Piece (&x)[8]) {
     if constexpr (kConfig.source == CastSource::kPlain) {
-      load_plain(params, at, rows, x[0]);
+      load_plain(params, at, rows, x);
     } else {
-      load_made(params, at, rows, x);
+      load_made(params, smem, at, rows, x);
     }
   }
 
@@ -101,22 +104,41 @@ struct Sm90CastTile {
     }
   }
 
-  __device__ static __forceinline__ void load_made(const Params& params, const Place& at,
-                                                   const RowRange& rows,
-                                                   Piece (&x)[kNumOutputs][8]) {
-    const u64 first = static_cast<u64>(blockIdx.z) * params.num_rows + rows.first + at.row;
+  __device__ static __forceinline__ void load_made(const Params& params, Smem& smem,
+                                                   const Place& at, const RowRange& rows,
+                                                   Piece (&x)[8]) {
     const u32 column = at.tile * kCastTile + at.column;
-    const u32 end = params.num_columns;
-    const Eight<true> weight = Input::weight(params.source, column, count_of_eight(column, end));
+    const Eight<true> weight =
+        Input::weight(params.source, column, count_of_eight(column, params.num_columns));
+    if constexpr (kTwoTiles) {
+      // Registers hold one tile, and not the operands of all of its rows: shared memory has both.
+#pragma unroll 1
+      for (int first = 0; first < 8; first += kRowsAtOnce) {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const typename Input::Row row =
-          Input::row(params.source, first, i, end, at.row + i < rows.count);
-      const typename Input::Outputs made = Input::load(
-          params.source, weight, row, row.offset + column, end, count(params, at, rows, i));
+        for (int i = 0; i < kRowsAtOnce; ++i) {
+          const typename Input::Outputs made = make(params, weight, at, rows, first + i);
+          smem.first.write(first + i, made.pieces[0]);
+          smem.second.write(first + i, made.pieces[1]);
+        }
+      }
 #pragma unroll
-      for (u32 output = 0; output < kNumOutputs; ++output) x[output][i] = made.pieces[output];
+      for (int i = 0; i < 8; ++i) x[i] = smem.first.read(i);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) x[i] = make(params, weight, at, rows, i).pieces[0];
     }
+  }
+
+  __device__ static __forceinline__ typename Input::Outputs make(const Params& params,
+                                                                 const Eight<true>& weight,
+                                                                 const Place& at,
+                                                                 const RowRange& rows, int i) {
+    const u64 first = static_cast<u64>(blockIdx.z) * params.num_rows + rows.first + at.row;
+    const typename Input::Row row =
+        Input::row(params.source, first, i, params.num_columns, at.row + i < rows.count);
+    const u64 element = row.offset + at.tile * kCastTile + at.column;
+    return Input::load(params.source, weight, row, element, params.num_columns,
+                       count(params, at, rows, i));
   }
 
   // Casts a tile. What it leaves in shared memory the next one may overwrite without waiting.

@@ -54,4 +54,40 @@ struct Sm90CastTileSmem {
   float row_inverse[kCastTile];
 };
 
+// A tile before it is cast; each thread reads what it wrote.
+template <bool kFloat32>
+struct ParkedTile {
+  static constexpr int kChunks = Eight<kFloat32>::kWords / 4;
+
+  uint4 chunks[8][kChunks][kCastWarps * 32];
+
+  __device__ __forceinline__ void write(int row, const Eight<kFloat32>& piece) {
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) {
+      const u32* words = piece.words + i * 4;
+      chunks[row][i][threadIdx.x] = {words[0], words[1], words[2], words[3]};
+    }
+  }
+
+  __device__ __forceinline__ Eight<kFloat32> read(int row) const {
+    Eight<kFloat32> piece;
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i) {
+      const uint4 chunk = chunks[row][i][threadIdx.x];
+      piece.words[i * 4] = chunk.x;
+      piece.words[i * 4 + 1] = chunk.y;
+      piece.words[i * 4 + 2] = chunk.z;
+      piece.words[i * 4 + 3] = chunk.w;
+    }
+    return piece;
+  }
+};
+
+// For sources that make two tiles at once.
+template <bool kFloat32>
+struct Sm90CastTwoTilesSmem : Sm90CastTileSmem {
+  ParkedTile<kFloat32> first;
+  ParkedTile<kFloat32> second;
+};
+
 }  // namespace jdg
