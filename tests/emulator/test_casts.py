@@ -68,9 +68,7 @@ CASES = [
   cast_case("grouped", 60, 131, sizes=(0, 0)),
   cast_case("grouped", 90, 8, sizes=(1,) * 33 + (0, 9, 2**31 - 1)),
   cast_case("rows_grouped", 300, 136, sizes=(130, 0, 5, 128)),
-  cast_case(
-    "rows_grouped", 141, 50, sizes=(0, -3, 100, 7), float32_in=True
-  ),
+  cast_case("rows_grouped", 141, 50, sizes=(0, -3, 100, 7), float32_in=True),
   cast_case("rows_grouped", 70, 131, sizes=(9, 2**31 - 1), use_ue8m0=True),
 ]
 
