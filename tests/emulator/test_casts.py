@@ -7,7 +7,7 @@ from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, EmulatorError
 from tests.emulator.mutated import mutated
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 NUM_MUTATION_SEEDS = 8
 
 CASES = [

@@ -9,7 +9,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.fp4_gemm_case import Fp4Case, fp4_case, roles
 from tests.gpu.fp4_data import EXACT, WIDE
 
-NUM_SEEDS = 6
+NUM_SEEDS = 3
 
 swapped = functools.partial(fp4_case, swapped=True)
 
