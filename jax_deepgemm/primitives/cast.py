@@ -151,9 +151,7 @@ def _with_common_batch(
   )
   shared = 1 if form.source is CastSource.RMS_NORM else None
   return [
-    x
-    if d is not None or i == shared
-    else jnp.broadcast_to(x, (size, *x.shape))
+    x if d is not None or i == shared else jnp.broadcast_to(x, (size, *x.shape))
     for i, (x, d) in enumerate(zip(operands, dims, strict=True))
   ]
 

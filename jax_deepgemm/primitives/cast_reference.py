@@ -139,6 +139,4 @@ def _ends(sizes: jax.Array, rows: int) -> jax.Array:
   """
   sizes = jnp.clip(sizes, 0, rows)
   # Sums that stay at `rows` once they reach it cannot overflow.
-  return jax.lax.associative_scan(
-    lambda a, b: jnp.minimum(a + b, rows), sizes
-  )
+  return jax.lax.associative_scan(lambda a, b: jnp.minimum(a + b, rows), sizes)

@@ -71,9 +71,7 @@ def kernel_call(
   num_groups = sizes[0][0] if sizes else 0
   shape = produced.shape(form.source, *sources)
   *batch, rows, columns = shape
-  transposed_pitch = (
-    padded_k(rows, num_groups) if form.is_grouped else rows
-  )
+  transposed_pitch = padded_k(rows, num_groups) if form.is_grouped else rows
   row_blocks = ceil_div(transposed_pitch, TILE)
   column_tiles = ceil_div(columns, TILE)
   tiles_at_once = column_tiles // sm90_cast_source.num_outputs(form.source)

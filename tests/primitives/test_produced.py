@@ -64,7 +64,9 @@ def test_a_fused_cast_is_one_launch_and_nothing_before_it(function, operands):
     text = lowered_for_cuda(function, *operands)
     (line,) = launches(text)
     assert "sm90_cast_rows" in line
-    both = lowered_for_cuda(lambda *x: function(*x, with_transpose=True), *operands)
+    both = lowered_for_cuda(
+      lambda *x: function(*x, with_transpose=True), *operands
+    )
     (line,) = launches(both)
   assert "sm90_cast_tile" in line
   assert "stablehlo.logistic" not in text
@@ -151,7 +153,9 @@ def test_inside_shard_map_each_device_casts_its_shard():
 
 
 def test_operands_that_are_sharded_are_cast_by_xla():
-  mesh = jax.make_mesh((4,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+  mesh = jax.make_mesh(
+    (4,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,)
+  )
   h = jax.device_put(H, jax.sharding.NamedSharding(mesh, P("x")))
   with jax.set_mesh(mesh):
     result = jax.jit(dg.swiglu_cast_to_fp8)(h)
