@@ -37,9 +37,7 @@ def exchange(
     return to_common_varying((unwritten(num_rows, rows), rows))[0]
   slices = slices_of(here, there)
   move = functools.partial(_native, num_rows=num_rows, axis_name=axis_name)
-  emulate = functools.partial(
-    _emulated, num_rows=num_rows, axis_name=axis_name
-  )
+  emulate = functools.partial(_emulated, num_rows=num_rows, axis_name=axis_name)
   # XLA has no such collective for the CPU.
   return jax.lax.platform_dependent(rows, *slices, cpu=emulate, default=move)
 

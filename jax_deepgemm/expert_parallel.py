@@ -105,8 +105,7 @@ def ep_dispatch(
   wire = _checked_wire("wire_dtype", wire_dtype)
   if not dequantize and wire.dtype != FP8:
     raise ValueError(
-      "dequantize: False needs wire_dtype float8_e4m3fn, got"
-      f" {wire.dtype.name}"
+      f"dequantize: False needs wire_dtype float8_e4m3fn, got {wire.dtype.name}"
     )
   ranks = _axis_size(axis_name)
   if not isinstance(num_experts, int) or num_experts < 1 or num_experts % ranks:

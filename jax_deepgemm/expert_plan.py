@@ -5,8 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 AxisName = Any  # str, or a tuple of them.
+
+# Choices times experts whose numbers fit a key of 32 bits.
+MOST_KEYS = 2**32
 
 
 @jax.tree_util.register_dataclass
@@ -84,49 +88,49 @@ def make_plan(
   rank = jax.lax.axis_index(axis_name)
   experts = _experts(expert_ids, num_experts)
   chosen = experts.reshape(-1)
-  order = jnp.argsort(chosen, stable=True).astype(jnp.int32)
-  places = jnp.zeros_like(order)
-  places = places.at[order].set(
-    jnp.arange(order.size, dtype=jnp.int32), unique_indices=True
+  order = sorted_order(chosen, num_experts)
+  places = (
+    jnp.zeros_like(order)
+    .at[order]
+    .set(jnp.arange(order.size, dtype=jnp.int32), unique_indices=True)
   )
-  bounds = _bounds(chosen[order], num_experts)
-  counts = jnp.diff(bounds)[None]
-  if jax.lax.axis_size(axis_name) > 1:
-    counts = jax.lax.all_gather(counts, axis_name, tiled=True)
+  places = places.reshape(expert_ids.shape)
+  counts = _all_counts(chosen, num_experts, axis_name)
   # Rows by rank of the expert, expert there, and rank of the source.
   ranks = counts.shape[0]
   wanted = counts.reshape(ranks, ranks, -1).transpose(1, 2, 0)
   starts = _exclusive_sum(wanted.reshape(ranks, -1)).reshape(wanted.shape)
   sizes = jnp.clip(max_rows - starts, 0, wanted)
   starts = jnp.minimum(starts, max_rows)
-  # Where the rows of my experts lie among the choices of every rank.
+  # Where the rows of each expert lie among the sorted choices of each rank.
   origins = _exclusive_sum(counts).reshape(ranks, ranks, -1)
   at_source = Segments(
-    bounds[:-1].reshape(ranks, -1),
-    _at(sizes, rank, 2),
-    _at(starts, rank, 2),
+    _at(origins, rank, 0), _at(sizes, rank, 2), _at(starts, rank, 2)
   )
   at_expert = Segments(
     _at(starts, rank, 0).T, _at(sizes, rank, 0).T, _at(origins, rank, 1)
   )
-  places = places.reshape(expert_ids.shape)
   # A dropped id counts as of the last expert, at a place past its range.
   last = jnp.minimum(experts, num_experts - 1)
-  ends = (at_source.offsets + at_source.sizes).reshape(-1)
+  is_kept = places < (at_source.offsets + at_source.sizes).reshape(-1)[last]
   plan = ExpertPlan(
-    order,
-    places,
-    places < ends[last],
-    at_source,
-    at_expert,
-    axis_name,
-    max_rows,
+    order, places, is_kept, at_source, at_expert, axis_name, max_rows
   )
   group_sizes = at_expert.sizes.sum(0, dtype=jnp.int32)
   wanted_here = _at(wanted, rank, 0).sum(dtype=jnp.int32)
-  return Plans(
-    plan, group_sizes, wanted_here - group_sizes.sum(dtype=jnp.int32)
-  )
+  num_dropped = wanted_here - group_sizes.sum(dtype=jnp.int32)
+  return Plans(plan, group_sizes, num_dropped)
+
+
+def sorted_order(chosen: jax.Array, num_experts: int) -> jax.Array:
+  """Returns the stable order, int32, of numbers from 0 to num_experts."""
+  count = max(chosen.size, 1)
+  if (num_experts + 1) * count > MOST_KEYS:
+    return jnp.argsort(chosen, stable=True).astype(jnp.int32)
+  # One array of distinct keys is sorted faster than pairs of key and place.
+  keys = chosen.astype(jnp.uint32) * np.uint32(count)
+  keys = keys + jnp.arange(chosen.size, dtype=jnp.uint32)
+  return (jnp.sort(keys, stable=False) % np.uint32(count)).astype(jnp.int32)
 
 
 def _experts(expert_ids: jax.Array, num_experts: int) -> jax.Array:
@@ -137,15 +141,25 @@ def _experts(expert_ids: jax.Array, num_experts: int) -> jax.Array:
   return jnp.where(is_expert, expert_ids, num_experts).astype(jnp.int32)
 
 
-def _bounds(experts: jax.Array, num_experts: int) -> jax.Array:
-  """Returns where each expert starts among sorted ones, and the last's end."""
-  wanted = jnp.arange(num_experts + 1, dtype=jnp.int32)
-  return jnp.searchsorted(experts, wanted).astype(jnp.int32)
+def _all_counts(
+  chosen: jax.Array, num_experts: int, axis_name: AxisName
+) -> jax.Array:
+  """Returns how often each rank chose each expert, `[ranks, num_experts]`."""
+  counts = jnp.zeros((1, num_experts), jnp.int32)
+  counts = counts.at[0, chosen].add(1, mode="drop")
+  if jax.lax.axis_size(axis_name) == 1:
+    return counts
+  return jax.lax.all_gather(counts, axis_name, tiled=True)
 
 
 def _exclusive_sum(x: jax.Array) -> jax.Array:
-  """Returns y[i, j] = sum_{h<j} x[i, h]."""
-  return jnp.cumsum(x, axis=1, dtype=jnp.int32) - x
+  """Returns y[i, j] = sum_{h<j} x[i, h].
+
+  By comparing all pairs: one kernel, where jnp.cumsum is a dozen small ones.
+  """
+  place = jnp.arange(x.shape[1], dtype=jnp.int32)
+  is_before = place[:, None] > place
+  return jnp.where(is_before, x[:, None, :], 0).sum(2, dtype=jnp.int32)
 
 
 def _at(x: jax.Array, index: jax.Array, axis: int) -> jax.Array:

@@ -31,9 +31,7 @@ def dispatch(x: jax.Array, plan: ExpertPlan, wire: Wire) -> jax.Array:
   return _dispatch_forward(x, plan, wire)[0]
 
 
-def dispatch_scaled(
-  x: jax.Array, plan: ExpertPlan, wire: Wire
-) -> ScaledArray:
+def dispatch_scaled(x: jax.Array, plan: ExpertPlan, wire: Wire) -> ScaledArray:
   """Returns the same as codes and scales, as they came, without derivative."""
   return wire.decode_scaled(_dispatched(x, plan, wire), x.shape[1])
 

@@ -70,6 +70,4 @@ class Wire:
     codes = jax.lax.bitcast_convert_type(sent[:, :width], FP8)
     exponents = sent[:, width : width + ceil_div(width, _BLOCK)]
     bits = exponents.astype(jnp.uint32) << _MANTISSA_BITS
-    return ScaledArray(
-      codes, jax.lax.bitcast_convert_type(bits, jnp.float32)
-    )
+    return ScaledArray(codes, jax.lax.bitcast_convert_type(bits, jnp.float32))

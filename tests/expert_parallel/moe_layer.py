@@ -14,6 +14,7 @@ from tests.expert_parallel.moe_oracle import Routing
 
 TOKENS, TOP_K, WIDTH, OUT, EXPERTS = 6, 3, 136, 24, 8
 RANKS = 4
+ALONG_A = P("a")
 ROWS = RANKS * TOKENS * TOP_K  # Room for any distribution.
 
 # Ids of all ranks' tokens. 8 and below 0 are no experts.
@@ -109,8 +110,8 @@ def shard(
 
 def layer(
   mesh: jax.sharding.Mesh,
-  rows: P = P("a"),
-  experts: P = P("a"),
+  rows: P = ALONG_A,
+  experts: P = ALONG_A,
   check_vma: bool = True,
   **options: Any,
 ):

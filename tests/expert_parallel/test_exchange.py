@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jax_deepgemm import expert_exchange
+from jax_deepgemm import expert_exchange, expert_plan
 from jax_deepgemm.expert_exchange import exchange, slices_of
 from jax_deepgemm.expert_plan import make_plan
 from tests.expert_parallel import moe_layer
@@ -89,6 +89,15 @@ def test_the_emulation_does_what_the_collective_documents(
     np.testing.assert_array_equal(
       back[rank, :, 0], np.where(kept, mine[rank, :, 0], -1)
     )
+
+
+@pytest.mark.parametrize("most_keys", [0, 2**32])
+def test_equal_experts_stay_in_order(most_keys, monkeypatch):
+  monkeypatch.setattr(expert_plan, "MOST_KEYS", most_keys)
+  chosen = IDS["random"].reshape(-1)
+  order = expert_plan.sorted_order(jnp.asarray(chosen, jnp.int32), EXPERTS)
+  assert order.dtype == jnp.int32
+  np.testing.assert_array_equal(order, np.argsort(chosen, kind="stable"))
 
 
 def test_ranges_are_sent_in_parts_enough_for_the_gpu():

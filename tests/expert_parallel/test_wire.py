@@ -32,7 +32,7 @@ def wide_rows(width, dtype=jnp.float32):
   return jnp.asarray(rows).astype(dtype)
 
 
-@pytest.mark.parametrize("width", [1, 128, 136, 500])
+@pytest.mark.parametrize("width", [1, 136])
 def test_rows_arrive_as_the_oracle_rounds_them(width):
   rows = wide_rows(width)
   sent = FP8.encode(rows)
