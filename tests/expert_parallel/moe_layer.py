@@ -113,6 +113,7 @@ def layer(
   rows: P = ALONG_A,
   experts: P = ALONG_A,
   check_vma: bool = True,
+  results: P | None = None,
   **options: Any,
 ):
   """Returns the layer of all devices as a function of x, ids, w, weights."""
@@ -120,7 +121,7 @@ def layer(
     functools.partial(shard, **options),
     mesh=mesh,
     in_specs=(rows, rows, experts, rows),
-    out_specs=(rows, rows, rows),
+    out_specs=rows if results is None else results,
     check_vma=check_vma,
   )
 
