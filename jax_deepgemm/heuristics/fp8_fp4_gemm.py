@@ -109,7 +109,7 @@ def _issue_cycles(config: Sm90Fp8Fp4GemmSwappedConfig) -> float:
 
 def _stage_cycles(config: Sm90Fp8Fp4GemmSwappedConfig) -> float:
   """Cycles that a warpgroup needs for a stage if nothing holds it up."""
-  rounds = config.stage_k_blocks // config.mma_k_blocks
+  rounds = config.stage_k_blocks * 4 // config.mma_groups
   # One block is multiplied while the next is decoded.
   last = swapped_cost.mma_cycles(config) / config.stage_k_blocks
   return 1.5 * _issue_cycles(config) + rounds * (last + _ROUND_CYCLES)
