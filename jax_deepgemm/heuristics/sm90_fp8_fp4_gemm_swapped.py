@@ -76,7 +76,8 @@ def legal_swapped_configs(
     )
     for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4))
   )
-  return with_stages(_with_rounds(configs), problem, device, BLOCK_K)
+  legal = _with_rounds(configs)
+  return with_stages(legal, problem, device, BLOCK_K, may_cut_k=True)
 
 
 def _with_rounds(

@@ -10,6 +10,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   codes_map,
+  cut_k_block,
   operand_map,
   scale_map,
 )
@@ -36,6 +37,7 @@ def kernel_call(
     problem.num_k_blocks,
     problem.num_fp4_groups,
     num_tiles_n(problem, config),
+    cut_k_block(problem.k),
   )
   return gemm_call(
     recipe(config),
@@ -69,20 +71,25 @@ def _tensor_maps(
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B and A's scales, as the kernel's entry lists them."""
   groups, blocks = problem.num_groups, config.stage_k_blocks
-  return (
-    operand_map(
+
+  def tokens(blocks: int) -> launch.TensorMap:
+    return operand_map(
       _A,
       (groups, problem.m, problem.k),
       box_rows=config.block_m,
       box_k_blocks=blocks,
       splits_k=blocks > 1,
-    ),
-    codes_map(
-      _B,
-      (groups, problem.n, problem.k),
-      box_rows=config.block_n,
-      box_k_blocks=blocks,
-    ),
+    )
+
+  def codes(blocks: int) -> launch.TensorMap:
+    shape = (groups, problem.n, problem.k)
+    return codes_map(_B, shape, box_rows=config.block_n, box_k_blocks=blocks)
+
+  return (
+    tokens(blocks),
+    codes(blocks),
+    tokens(1),
+    codes(1),
     scale_map(
       _SFA,
       (groups, problem.num_k_blocks, problem.m),

@@ -9,7 +9,11 @@ from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
 from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
-from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  cut_k_block,
+  operand_map,
+  scale_map,
+)
 from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
@@ -51,7 +55,9 @@ def _tensor_maps(
   """Maps of A, B and the scales, as `Sm90Fp8GemmSwappedParams` lists them."""
   blocks = config.stage_k_blocks
 
-  def operand(index: int, rows: int, box_rows: int) -> launch.TensorMap:
+  def operand(
+    index: int, rows: int, box_rows: int, blocks: int = blocks
+  ) -> launch.TensorMap:
     return operand_map(
       index,
       (problem.num_groups, rows, problem.k),
@@ -71,6 +77,8 @@ def _tensor_maps(
   return (
     operand(_A, problem.m, config.block_m),
     operand(_B, problem.n, config.block_n),
+    operand(_A, problem.m, config.block_m, blocks=1),
+    operand(_B, problem.n, config.block_n, blocks=1),
     sfa,
     sfb,
   )
@@ -85,6 +93,7 @@ def _scalars(
     problem.num_k_blocks,
     ceil_div(problem.n, BLOCK_K),
     num_tiles_n(problem, config),
+    cut_k_block(problem.k),
   )
   return (
     launch.Buffer(_SFB),

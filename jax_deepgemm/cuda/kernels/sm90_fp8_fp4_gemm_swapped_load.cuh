@@ -49,7 +49,12 @@ struct Sm90Fp8Fp4GemmSwappedLoad {
  private:
   __device__ static __forceinline__ void operands(const Params& params, const Work& work,
                                                   Stage& stage, u32 i, u64 policy) {
+    constexpr u32 kBlocks = kConfig.stage_k_blocks;
     ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
+    ptx::tma_load(stage.sfa, params.sfa, stage.full, 0, i * kBlocks, work.group);
+    if (kBlocks > 1 && params.cut.lies_in(i * kBlocks, kBlocks)) {
+      return blocks(params, work, stage, i * kBlocks);
+    }
     box<Traits::kCodeBytes>(i, work.column, work.group, [&](auto... at) {
       if constexpr (kConfig.evict_first) {
         ptx::tma_load_hinted(stage.b, params.b, stage.full, policy, at...);
@@ -59,7 +64,18 @@ struct Sm90Fp8Fp4GemmSwappedLoad {
     });
     box<kBlockK>(i, 0, work.group,
                  [&](auto... at) { ptx::tma_load(stage.a, params.a, stage.full, at...); });
-    ptx::tma_load(stage.sfa, params.sfa, stage.full, 0, i * kConfig.stage_k_blocks, work.group);
+  }
+
+  // Loads the stage in which K ends.
+  __device__ static __forceinline__ void blocks(const Params& params, const Work& work,
+                                                Stage& stage, u32 first) {
+#pragma unroll 1
+    for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+      const u32 k_block = first + i;
+      ptx::tma_load(stage.b[i], params.cut.b, stage.full, k_block * Traits::kCodeBytes, work.column,
+                    work.group);
+      ptx::tma_load(stage.a[i], params.cut.a, stage.full, k_block * kBlockK, 0, work.group);
+    }
   }
 
   // Starts to copy the exponents of a stage. Those of groups behind the end of K are zeros, as 255

@@ -1,8 +1,8 @@
 // The role that brings rows of A to the order of K in which codes of B are decoded.
 //
-// A lane's part of a wgmma operand is 4 bytes at two places of 32 of K, but what it can load of B at
-// once are 8 codes in a row. A stage's rows of A are a few KB that all rows of B share, so they are
-// reordered in shared memory, by warps of their own while the others decode.
+// A lane's part of a wgmma operand is 4 bytes at two places of 32 of K, but what it can load of B
+// at once are 8 codes in a row. A stage's rows of A are a few KB that all rows of B share, so they
+// are reordered in shared memory, by warps of their own while the others decode.
 #pragma once
 
 #include "kernels/sm90_fp8_fp4_gemm_swapped_types.cuh"

@@ -4,6 +4,7 @@
 
 #include "common/fp4_exponents.cuh"
 #include "common/fp4_halves.cuh"
+#include "common/k_cut.cuh"
 #include "common/pipeline.cuh"
 #include "common/promote.cuh"
 #include "common/swapped_tile.cuh"
@@ -31,8 +32,9 @@ struct Sm90Fp8Fp4GemmSwappedConfig {
 };
 
 struct Sm90Fp8Fp4GemmSwappedParams {
-  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
-  const ptx::TensorMap* b;    // {K / 2, N, group}, or {64, N, K / 128, group}: bytes of codes.
+  const ptx::TensorMap*
+      a;  // {K, M, group}, or {128, M, whole blocks, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;    // {K / 2, N, group}, or {64, N, whole blocks, group}: bytes of codes.
   const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
   const u32* exponents;       // [group, n, num_k_blocks]: four UE8M0 scales of 32 codes each.
   const void* c;              // [group, m, pitch]; if with_c.
@@ -43,6 +45,7 @@ struct Sm90Fp8Fp4GemmSwappedParams {
   u32 num_k_blocks;
   u32 num_fp4_groups;  // Groups of 32 along K.
   u32 num_n;           // Tiles along N.
+  KCut cut;            // If stage_k_blocks > 1.
 };
 
 // What follows from a configuration.
