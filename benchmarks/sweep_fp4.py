@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   if device is None or not device.is_hopper:
     print("error: this needs a Hopper GPU", file=sys.stderr)
     return 2
-  problems = {case: Fp8Fp4GemmProblem(*case) for case in cases(arguments.only_m)}
+  problems = {
+    case: Fp8Fp4GemmProblem(*case) for case in cases(arguments.only_m)
+  }
   candidates = {
     case: [
       many_rows(problem, device),

@@ -125,9 +125,7 @@ def _stage_cycles(config: Sm90Fp8Fp4GemmSwappedConfig) -> float:
   waits = _STAGE_CYCLES
   if config.mma_groups < 4:
     waits += (rounds - 1) * _ROUND_CYCLES
-  block = (
-    _CYCLES_OF_DECODING * _DECODE_CYCLES + _COLUMN_CYCLES * config.block_m
-  )
+  block = _CYCLES_OF_DECODING * _DECODE_CYCLES + _COLUMN_CYCLES * config.block_m
   return config.stage_k_blocks * block + last + waits
 
 

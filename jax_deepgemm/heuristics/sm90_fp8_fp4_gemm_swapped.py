@@ -77,7 +77,7 @@ def legal_swapped_configs(
     for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4))
   )
   legal = _with_rounds(configs)
-  return with_stages(legal, problem, device, BLOCK_K, may_cut_k=True)
+  return with_stages(legal, problem, device, BLOCK_K)
 
 
 def _with_rounds(

@@ -70,7 +70,7 @@ def legal_swapped_configs(
     for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4, 8))
   )
   legal = with_products(configs, _registers)
-  return with_stages(legal, problem, device, BLOCK_K, may_cut_k=True)
+  return with_stages(legal, problem, device, BLOCK_K)
 
 
 def _registers(config: Sm90Fp8GemmSwappedConfig, count: int) -> int:

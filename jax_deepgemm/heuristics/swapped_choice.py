@@ -81,8 +81,6 @@ def with_stages(
   device: Device,
   block_k: int,
   barrier_bytes: int = 0,
-  *,
-  may_cut_k: bool = False,
 ) -> Iterator[_Config]:
   """Returns those of `configs` that are of use, with the stages that fit.
 
@@ -92,17 +90,11 @@ def with_stages(
     device: what computes it.
     block_k: columns of a block of K.
     barrier_bytes: of a stage's barriers, if they do not lie in it.
-    may_cut_k: whether several blocks are loaded together where K ends within
-      one.
   """
   for config in configs:
     if config.num_splits > device.num_sms:
       continue
-    if not _shares_out(problem, config):
-      continue
-    if config.stage_k_blocks > 1 and not _has_boxes(
-      problem, config, block_k, may_cut_k
-    ):
+    if not _shares_out(problem, config, block_k):
       continue
     stage_bytes = config.stage_bytes + barrier_bytes
     num_stages = _stages_that_fit(problem, config, device, stage_bytes)
@@ -133,19 +125,16 @@ def fit_launch(
       yield config
 
 
-def _shares_out(problem: SwappedProblem, config: SwappedTile) -> bool:
-  """Whether every CTA gets a stage."""
-  stages = -(-problem.num_k_blocks // config.stage_k_blocks)
-  return stages >= config.num_splits
-
-
-def _has_boxes(
-  problem: SwappedProblem, config: SwappedTile, block_k: int, may_cut_k: bool
+def _shares_out(
+  problem: SwappedProblem, config: SwappedTile, block_k: int
 ) -> bool:
-  """Whether TMA can load the blocks of a stage together: whole ones."""
-  if problem.k % block_k and not may_cut_k:
+  """Whether every CTA gets a stage, and stages are what TMA can load."""
+  stages = -(-problem.num_k_blocks // config.stage_k_blocks)
+  if stages < config.num_splits:
     return False
-  return problem.k // block_k >= config.stage_k_blocks
+  # Boxes of several K blocks are made of whole ones.
+  whole_blocks = problem.k // block_k
+  return config.stage_k_blocks == 1 or whole_blocks >= config.stage_k_blocks
 
 
 def _smem_of_cta(device: Device, config: SwappedTile) -> int:

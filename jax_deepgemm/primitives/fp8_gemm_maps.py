@@ -77,11 +77,6 @@ def codes_map(
   )
 
 
-def cut_k_block(k: int) -> int:
-  """Returns which K block K ends within, beyond all others if there is none."""
-  return k // BLOCK_K if k % BLOCK_K else 2**32 - 1
-
-
 def scale_map(
   index: int,
   shape: tuple[int, int, int],

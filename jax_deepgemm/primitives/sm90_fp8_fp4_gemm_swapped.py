@@ -1,6 +1,9 @@
 """The launch of the Hopper FP8 GEMM with FP4 weights and swapped operands."""
 
-from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Fp8Fp4GemmProblem
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
+  BLOCK_K,
+  Fp8Fp4GemmProblem,
+)
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
 )
@@ -10,11 +13,14 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   codes_map,
-  cut_k_block,
   operand_map,
   scale_map,
 )
-from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
+  d_pitch,
+  gemm_call,
+)
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -37,7 +43,7 @@ def kernel_call(
     problem.num_k_blocks,
     problem.num_fp4_groups,
     num_tiles_n(problem, config),
-    cut_k_block(problem.k),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return gemm_call(
     recipe(config),

@@ -25,11 +25,11 @@ from jax_deepgemm.primitives import (
   tuning_file,
 )
 from jax_deepgemm.primitives.fp8_gemm_maps import (
-  cut_k_block,
   operand_map,
   scale_map,
 )
 from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
   d_pitch,
   gemm_call,
   persistent_clusters,
@@ -233,7 +233,7 @@ def _scalars(
     tiles_n,
     problem.num_groups,
     raster_width(problem, config, num_clusters),
-    cut_k_block(problem.k),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return (
     launch.Buffer(_SFB),

@@ -10,11 +10,14 @@ from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.fp8_gemm_maps import (
-  cut_k_block,
   operand_map,
   scale_map,
 )
-from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
+  d_pitch,
+  gemm_call,
+)
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -93,7 +96,7 @@ def _scalars(
     problem.num_k_blocks,
     ceil_div(problem.n, BLOCK_K),
     num_tiles_n(problem, config),
-    cut_k_block(problem.k),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return (
     launch.Buffer(_SFB),

@@ -157,7 +157,11 @@ FP4_MUTATIONS = (
     _FEW,
   ),
   Mutation(
-    "wrong_swizzle_of_tokens", _TOKENS, "lane % 4 * 2 ^ row", "lane % 4 * 2", _FEW
+    "wrong_swizzle_of_tokens",
+    _TOKENS,
+    "lane % 4 * 2 ^ row",
+    "lane % 4 * 2",
+    _FEW,
   ),
   Mutation(
     "round_overwritten_while_multiplied",

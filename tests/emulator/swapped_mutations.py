@@ -15,7 +15,7 @@ _TWO_WARPGROUPS = swapped(
 # Scales of A are read while sums are added, not before.
 _WIDE = swapped(40, 64, 1024, stage_k_blocks=1, num_splits=1)
 _LONG = swapped(1, 16, 34 * 128, stage_k_blocks=2, num_splits=1)
-_CUT = swapped(5, 70, 333, stage_k_blocks=2, num_splits=1)
+_CUT = swapped(5, 70, 461, stage_k_blocks=2, num_splits=1)
 _FEW_FRAGMENTS = swapped(3, 64, 1024, stage_k_blocks=1, num_splits=8)
 
 SWAPPED_MUTATIONS = (
