@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results.write(path, fields, rows)  # Each time: a run may be cut off.
   if arguments.write_table:
     table = sweep.table_of(tuned_fp4.TABLE, device)
-    sweep.write_table(rows, table, _name_of)
+    sweep.write_table(rows, table, name_of)
   return 0
 
 
@@ -179,14 +179,14 @@ def time_case(
     for config, runs in zip(configs, times, strict=True)
   ]
   rows.sort(key=lambda row: row["us_median"])
-  _print_case(rows)
+  print_case(rows)
   return rows
 
 
-def _print_case(rows: Sequence[dict[str, Any]]) -> None:
+def print_case(rows: Sequence[dict[str, Any]]) -> None:
   (other,) = [row for row in rows if row["key"][0] != "swapped"]
   print(
-    f"{_name_of(rows[0])}: {other['us_median']:.2f} us with the kernel for"
+    f"{name_of(rows[0])}: {other['us_median']:.2f} us with the kernel for"
     f" many rows, {other['fp8_us']:.2f} us with FP8 weights"
   )
   fast = [row for row in rows if row["key"][0] == "swapped"]
@@ -199,7 +199,7 @@ def _print_case(rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _name_of(row: dict[str, Any]) -> str:
+def name_of(row: dict[str, Any]) -> str:
   return tuned_fp4.problem_name(Fp8Fp4GemmProblem(*results.case_of(row)))
 
 

@@ -26,7 +26,7 @@ Config = Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig
 _WEIGHT_BYTES = 17 / 32  # Of an element of B, its share of an exponent too.
 # Instructions of a thread for a K block with few rows: decoding, and what each
 # column of the tensor cores' instruction adds. Counted in the compiled kernels:
-# 134 with 8 columns, 215 with 32, 300 with 64.
+# 134 with 8 columns, 215 with 32, 280 to 323 with 64.
 _DECODE_CYCLES = 110
 _COLUMN_CYCLES = 3
 # Half of the instructions that decode are of a unit that takes one in two
