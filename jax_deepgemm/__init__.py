@@ -12,6 +12,9 @@ from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nt as cublaslt_gemm_nt
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tn as cublaslt_gemm_tn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
 from jax_deepgemm.dot_general import fp8_dot_general as fp8_dot_general
+from jax_deepgemm.expert_parallel import DispatchedTokens as DispatchedTokens
+from jax_deepgemm.expert_parallel import ep_combine as ep_combine
+from jax_deepgemm.expert_parallel import ep_dispatch as ep_dispatch
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
@@ -88,6 +91,7 @@ from jax_deepgemm.layout import (
 from jax_deepgemm.layout import (
   transform_sf_into_required_layout as transform_sf_into_required_layout,
 )
+from jax_deepgemm.moe_mlp import moe_mlp as moe_mlp
 from jax_deepgemm.options import Options as Options
 from jax_deepgemm.options import options as options
 from jax_deepgemm.primitives import launcher as _launcher

@@ -51,3 +51,25 @@ def as_castable(x: jax.Array) -> jax.Array:
 def product_dtype(result: jnp.dtype) -> jnp.dtype:
   """Returns the dtype that a product is computed in for that result."""
   return jnp.dtype(jnp.float32) if result == jnp.float16 else result
+
+
+def checked_group_sizes(
+  group_sizes: Any, num_groups: int, num_rows: int
+) -> jax.Array:
+  """Returns group_sizes as int32, each cut to the rows that there are.
+
+  Raises:
+    TypeError: it is no array of integers.
+    ValueError: its shape is wrong.
+  """
+  found = str(getattr(group_sizes, "dtype", type(group_sizes).__name__))
+  if not jnp.issubdtype(getattr(group_sizes, "dtype", object), jnp.integer):
+    raise TypeError(f"group_sizes must be an array of integers, got {found}")
+  if group_sizes.shape != (num_groups,):
+    raise ValueError(
+      f"group_sizes must have shape [g] = {(num_groups,)}, got"
+      f" {group_sizes.shape}"
+    )
+  sizes = jnp.asarray(group_sizes)
+  largest = min(num_rows, jnp.iinfo(sizes.dtype).max)
+  return jnp.clip(sizes, 0, largest).astype(jnp.int32)

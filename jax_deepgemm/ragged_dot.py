@@ -3,11 +3,11 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jax_deepgemm import main_gradient
 from jax_deepgemm.dot_arguments import (
   as_castable,
+  checked_group_sizes,
   checked_operand,
   checked_result_dtype,
   product_dtype,
@@ -111,14 +111,4 @@ def _checked_shapes(
       "lhs and rhs must have shapes [m, k] and [g, k, n], got"
       f" {lhs.shape} and {rhs.shape}"
     )
-  found = str(getattr(group_sizes, "dtype", type(group_sizes).__name__))
-  if not jnp.issubdtype(getattr(group_sizes, "dtype", object), jnp.integer):
-    raise TypeError(f"group_sizes must be an array of integers, got {found}")
-  if group_sizes.shape != rhs.shape[:1]:
-    raise ValueError(
-      f"group_sizes must have shape [g] = {rhs.shape[:1]}, got"
-      f" {group_sizes.shape}"
-    )
-  sizes = jnp.asarray(group_sizes)
-  largest = min(lhs.shape[0], jnp.iinfo(sizes.dtype).max)
-  return jnp.clip(sizes, 0, largest).astype(jnp.int32)
+  return checked_group_sizes(group_sizes, rhs.shape[0], lhs.shape[0])

@@ -9,6 +9,8 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_enable_checks", True)
+# Most programs run once and are small: compiling them takes the time.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jax_deepgemm.heuristics import sm90_fp8_fp4_gemm as many_rows
 from jax_deepgemm.heuristics import sm90_fp8_fp4_gemm_swapped as few_rows
-from jax_deepgemm.heuristics import swapped_cost
-from jax_deepgemm.heuristics.choice import candidates
+from jax_deepgemm.heuristics import swapped_cost, tuned_fp4
+from jax_deepgemm.heuristics.choice import candidates, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
@@ -25,10 +25,15 @@ Config = Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig
 
 _WEIGHT_BYTES = 17 / 32  # Of an element of B, its share of an exponent too.
 # Instructions of a thread for a K block with few rows: decoding, and what each
-# column of the tensor cores' instruction adds.
-_DECODE_CYCLES = 180
-_COLUMN_CYCLES = 1.5
-_ROUND_CYCLES = 150  # Barriers, and the latency of products in flight.
+# column of the tensor cores' instruction adds. Counted in the compiled kernels:
+# 134 with 8 columns, 215 with 32, 280 to 323 with 64.
+_DECODE_CYCLES = 110
+_COLUMN_CYCLES = 3
+# Half of the instructions that decode are of a unit that takes one in two
+# cycles, those of columns multiply and add every cycle. Not measured.
+_CYCLES_OF_DECODING = 1.5
+_STAGE_CYCLES = 150  # Barriers, and the latency of the last products.
+_ROUND_CYCLES = 60  # Of it, what decoding less than a K block does not hide.
 _TOKENS_THAT_DOUBLE = 350  # As with FP8 weights.
 
 
@@ -41,7 +46,7 @@ def choose(
   batch_invariant: bool = False,
   prefetch_weights: bool = False,
 ) -> Config:
-  """Returns the cheapest legal configuration of `problem`.
+  """Returns the tuned configuration of `problem`, else the cheapest legal one.
 
   A pure function: the same in every process of a job. Arguments and errors are
   those of `fp8_gemm.choose`.
@@ -55,7 +60,12 @@ def choose(
   configs, device = candidates(
     legal, problem, device, num_sms, block_size_multiple_of
   )
-  return min(configs, key=lambda config: estimate(problem, config, device))
+  return tuned_or_cheapest(
+    configs,
+    (tuned_fp4.lookup(problem, device),),
+    tuned_fp4.key_of,
+    lambda config: estimate(problem, config, device),
+  )
 
 
 def legal_configs(
@@ -84,8 +94,8 @@ def estimate(
 ) -> float:
   """Returns the estimated seconds: those of FP8, with fewer bytes to read.
 
-  Not fitted, as the kernels have not been measured. With many rows decoding is
-  hidden: 128 x 128 codes take a warpgroup some 300 cycles.
+  Not fitted to measurements. With many rows decoding is hidden: 128 x 128 codes
+  take a warpgroup some 300 cycles.
   """
   if isinstance(config, Sm90Fp8Fp4GemmSwappedConfig):
     stage = swapped_cost.StageTimes(
@@ -109,10 +119,14 @@ def _issue_cycles(config: Sm90Fp8Fp4GemmSwappedConfig) -> float:
 
 def _stage_cycles(config: Sm90Fp8Fp4GemmSwappedConfig) -> float:
   """Cycles that a warpgroup needs for a stage if nothing holds it up."""
-  rounds = config.stage_k_blocks // config.mma_k_blocks
-  # One block is multiplied while the next is decoded.
-  last = swapped_cost.mma_cycles(config) / config.stage_k_blocks
-  return 1.5 * _issue_cycles(config) + rounds * (last + _ROUND_CYCLES)
+  # All but the last round are multiplied while the next is decoded.
+  rounds = config.stage_k_blocks * 4 // config.mma_groups
+  last = swapped_cost.mma_cycles(config) / rounds
+  waits = _STAGE_CYCLES
+  if config.mma_groups < 4:
+    waits += (rounds - 1) * _ROUND_CYCLES
+  block = _CYCLES_OF_DECODING * _DECODE_CYCLES + _COLUMN_CYCLES * config.block_m
+  return config.stage_k_blocks * block + last + waits
 
 
 def raster_width(

@@ -12,6 +12,7 @@ from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
   MGroupedBf16GemmProblem,
 )
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
+  BLOCK_K,
   Sm90Bf16GemmConfig,
   legal_configs,
   max_num_stages,
@@ -24,9 +25,12 @@ def legal_grouped_configs(
 ) -> Iterator[Sm90Bf16GemmConfig]:
   """Returns every configuration that computes `problem` on `device`."""
   full = m_grouped_choice.as_if_full(problem)
-  yield from m_grouped_choice.with_groups(
+  for config in m_grouped_choice.with_groups(
     legal_configs(full, device), problem, device, max_num_stages
-  )
+  ):
+    # Several K blocks are loaded where none ends before its 64 columns.
+    if config.stage_k_blocks == 1 or problem.k % BLOCK_K == 0:
+      yield config
 
 
 def choose_grouped(

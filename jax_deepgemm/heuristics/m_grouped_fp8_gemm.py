@@ -12,6 +12,7 @@ from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
   MGroupedFp8GemmProblem,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  BLOCK_K,
   Sm90Fp8GemmConfig,
   legal_configs,
   max_num_stages,
@@ -28,7 +29,12 @@ def legal_grouped_configs(
     legal_configs(full, device), problem, device, max_num_stages
   ):
     # Scales of a tile are loaded from multiples of 16 bytes on.
-    if config.sfa_rows > config.block_m or problem.row_alignment % 4 == 0:
+    scales_fit = (
+      config.sfa_rows > config.block_m or problem.row_alignment % 4 == 0
+    )
+    # Several K blocks are loaded where none ends before its 128 columns.
+    whole_blocks = config.stage_k_blocks == 1 or problem.k % BLOCK_K == 0
+    if scales_fit and whole_blocks:
       yield config
 
 

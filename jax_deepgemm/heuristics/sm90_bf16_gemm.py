@@ -192,10 +192,9 @@ def _is_useful(config: Sm90Bf16GemmConfig, problem: Bf16GemmProblem) -> bool:
   # Whole slabs without a row would be multiplied.
   if config.block_m > 64 and problem.m <= config.block_m // 2:
     return False
-  whole_blocks = problem.k % BLOCK_K == 0
-  return config.stage_k_blocks == 1 or (
-    whole_blocks and problem.num_k_blocks >= config.stage_k_blocks
-  )
+  # Boxes of several K blocks are made of whole ones.
+  whole_blocks = problem.k // BLOCK_K
+  return config.stage_k_blocks == 1 or whole_blocks >= config.stage_k_blocks
 
 
 def _fits_kernel(config: Sm90Bf16GemmConfig) -> bool:

@@ -237,10 +237,9 @@ def is_useful(
     return False
   if config.cluster_n > 1 and problem.n <= config.block_n:
     return False
-  whole_blocks = problem.k % BLOCK_K == 0
-  return config.stage_k_blocks == 1 or (
-    whole_blocks and problem.num_k_blocks >= config.stage_k_blocks
-  )
+  # Boxes of several K blocks are made of whole ones.
+  whole_blocks = problem.k // BLOCK_K
+  return config.stage_k_blocks == 1 or whole_blocks >= config.stage_k_blocks
 
 
 def _fits_kernel(config: Sm90Fp8GemmConfig) -> bool:

@@ -132,10 +132,9 @@ def _shares_out(
   stages = -(-problem.num_k_blocks // config.stage_k_blocks)
   if stages < config.num_splits:
     return False
-  whole_blocks = problem.k % block_k == 0
-  return config.stage_k_blocks == 1 or (
-    whole_blocks and problem.num_k_blocks >= config.stage_k_blocks
-  )
+  # Boxes of several K blocks are made of whole ones.
+  whole_blocks = problem.k // block_k
+  return config.stage_k_blocks == 1 or whole_blocks >= config.stage_k_blocks
 
 
 def _smem_of_cta(device: Device, config: SwappedTile) -> int:

@@ -1,6 +1,6 @@
 """Tensor maps of what the Hopper BF16 GEMMs read."""
 
-from jax_deepgemm.alignment import align, ceil_div
+from jax_deepgemm.alignment import align
 from jax_deepgemm.heuristics.sm90_bf16_gemm import ATOM_ROWS, BLOCK_K
 from jax_deepgemm.primitives.kernel_call import TensorMap
 
@@ -20,8 +20,9 @@ def operand_map(
   """Returns the map of buffer `index`, bfloat16 of `shape` (g, rows, k).
 
   Boxes have lines of 128 bytes: `box_rows` rows of `box_k_blocks` blocks of K,
-  where K is cut in blocks (`splits_k`) if boxes hold several, in the order that
-  they have in shared memory; or if `mn_major` 64 rows of one block.
+  where K is split in blocks (`splits_k`) if boxes hold several, in the order
+  that they have in shared memory, and of a K that ends within a block only the
+  whole ones are there; or if `mn_major` 64 rows of one block.
   """
   groups, rows, k = shape
   pitch = align(rows if mn_major else k, PITCH) * _BYTES
@@ -37,7 +38,7 @@ def operand_map(
     strides = (pitch, rows * pitch)
     box = (BLOCK_K, box_rows, 1)
   else:
-    dims = (BLOCK_K, rows, ceil_div(k, BLOCK_K), groups)
+    dims = (BLOCK_K, rows, k // BLOCK_K, groups)
     strides = (pitch, BLOCK_K * _BYTES, rows * pitch)
     box = (BLOCK_K, box_rows, box_k_blocks, 1)
   return TensorMap(

@@ -1,6 +1,6 @@
 """Tensor maps of what the Hopper FP8 GEMMs read and write."""
 
-from jax_deepgemm.alignment import align, ceil_div, get_tma_aligned_size
+from jax_deepgemm.alignment import align, get_tma_aligned_size
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K
 from jax_deepgemm.primitives.kernel_call import TensorMap
 
@@ -18,8 +18,9 @@ def operand_map(
   """Returns the map of buffer `index`, float8_e4m3fn of `shape` (g, rows, k).
 
   Rows of the buffer are a multiple of 16 bytes apart. A box has `box_rows` rows
-  of `box_k_blocks` blocks of K; K is cut in blocks (`splits_k`) where boxes
-  hold several, in the order that they have in shared memory.
+  of `box_k_blocks` blocks of K; K is split in blocks (`splits_k`) where boxes
+  hold several, in the order that they have in shared memory. Of a K that ends
+  within a block only the whole ones are there then.
   """
   groups, rows, k = shape
   pitch = align(k, 16)
@@ -27,7 +28,7 @@ def operand_map(
     return TensorMap(
       index=index,
       dtype="u8",
-      dims=(BLOCK_K, rows, ceil_div(k, BLOCK_K), groups),
+      dims=(BLOCK_K, rows, k // BLOCK_K, groups),
       strides=(pitch, BLOCK_K, rows * pitch),
       box=(BLOCK_K, box_rows, box_k_blocks, 1),
       swizzle=128,
@@ -61,7 +62,7 @@ def codes_map(
     return TensorMap(
       index=index,
       dtype="u8",
-      dims=(block, rows, ceil_div(k, BLOCK_K), groups),
+      dims=(block, rows, k // BLOCK_K, groups),
       strides=(pitch, block, rows * pitch),
       box=(block, box_rows, box_k_blocks, 1),
       swizzle=64,

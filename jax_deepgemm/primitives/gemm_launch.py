@@ -77,3 +77,8 @@ def persistent_clusters(
 def d_pitch(problem: _Result) -> int:
   """Returns the elements from one row of C or D to the next."""
   return get_tma_aligned_size(problem.n, problem.out_bytes)
+
+
+def cut_k_block(k: int, block_k: int) -> int:
+  """Returns which K block K ends within, beyond all others if there is none."""
+  return k // block_k if k % block_k else 2**31 - 1

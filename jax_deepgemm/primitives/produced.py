@@ -113,7 +113,9 @@ def _swiglu_gradient(h: jax.Array, dy: jax.Array) -> jax.Array:
 
 def _rounded(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
   """Returns x in dtype; XLA may not skip the rounding before the cast."""
-  if dtype == jnp.float32:
-    return x
-  info = jnp.finfo(dtype)
-  return jax.lax.reduce_precision(x, info.nexp, info.nmant).astype(dtype)
+  if dtype == jnp.bfloat16:
+    x = jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+  elif dtype == jnp.float16:
+    # reduce_precision would lose denormals.
+    return jax.lax.optimization_barrier(x.astype(dtype))
+  return x.astype(dtype)

@@ -6,6 +6,7 @@ import numpy as np
 from jax_deepgemm.heuristics.bf16_gemm import choose, raster_width
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_bf16_gemm import (
+  BLOCK_K,
   Bf16GemmProblem,
   Sm90Bf16GemmConfig,
   num_tiles,
@@ -21,8 +22,12 @@ from jax_deepgemm.primitives import (
   sm90_bf16_gemm_swapped,
   tuning_file,
 )
-from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
+from jax_deepgemm.primitives.bf16_gemm_maps import (
+  PITCH,
+  operand_map,
+)
 from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
   d_pitch,
   gemm_call,
   persistent_clusters,
@@ -118,6 +123,7 @@ def kernel_call(
     tiles_n,
     problem.num_groups,
     raster_width(problem, config, num_clusters),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return gemm_call(
     recipe(config),
@@ -153,10 +159,9 @@ def _tensor_maps(
   problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig
 ) -> tuple[launch.TensorMap, ...]:
   """Maps as the kernel's entry lists them."""
-  blocks = config.stage_k_blocks
 
   def operand(
-    index: int, rows: int, box_rows: int, mn_major: bool
+    index: int, rows: int, box_rows: int, mn_major: bool, blocks: int
   ) -> launch.TensorMap:
     return operand_map(
       index,
@@ -168,7 +173,13 @@ def _tensor_maps(
     )
 
   return (
-    operand(_A, problem.m, config.a_rows, problem.a_mn_major),
-    operand(_B, problem.n, config.block_n, problem.b_mn_major),
+    *(
+      operand(*fields, blocks)
+      for blocks in (config.stage_k_blocks, 1)
+      for fields in (
+        (_A, problem.m, config.a_rows, problem.a_mn_major),
+        (_B, problem.n, config.block_n, problem.b_mn_major),
+      )
+    ),
     dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, config.store_box_columns),
   )

@@ -11,7 +11,11 @@ from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
 from jax_deepgemm.primitives.bf16_gemm_maps import operand_map
-from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
+  d_pitch,
+  gemm_call,
+)
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -30,7 +34,9 @@ def kernel_call(
     d_pitch(problem),
     problem.num_k_blocks,
     num_tiles_n(problem, config),
+    cut_k_block(problem.k, BLOCK_K),
   )
+  blocks = config.stage_k_blocks
   return gemm_call(
     recipe(config),
     config,
@@ -38,8 +44,10 @@ def kernel_call(
     num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
     params=(
-      _a_map(problem, config),
-      _b_map(problem, config),
+      _a_map(problem, config, blocks),
+      _b_map(problem, config, blocks),
+      _a_map(problem, config, 1),
+      _b_map(problem, config, 1),
       dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       launch.Buffer(dense_gemm_kernel.d_index(problem, _NUM_OPERANDS)),
       *(launch.Scalar(number) for number in numbers),
@@ -61,32 +69,32 @@ def recipe(config: Sm90Bf16GemmSwappedConfig) -> Recipe:
 
 
 def _a_map(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig
+  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, blocks: int
 ) -> launch.TensorMap:
   return operand_map(
     _A,
     (problem.num_groups, problem.m, problem.k),
     mn_major=problem.a_mn_major,
     box_rows=config.block_m,
-    box_k_blocks=config.stage_k_blocks,
-    splits_k=config.stage_k_blocks > 1,
+    box_k_blocks=blocks,
+    splits_k=blocks > 1,
   )
 
 
 def _b_map(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig
+  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, blocks: int
 ) -> launch.TensorMap:
   found = operand_map(
     _B,
     (problem.num_groups, problem.n, problem.k),
     mn_major=problem.b_mn_major,
     box_rows=config.block_n,
-    box_k_blocks=config.stage_k_blocks,
-    splits_k=config.stage_k_blocks > 1,
+    box_k_blocks=blocks,
+    splits_k=blocks > 1,
   )
   if not problem.b_mn_major:
     return found
   # All blocks of K of a stage at a time.
   columns, _, group = found.box
-  lines = BLOCK_K * config.stage_k_blocks
+  lines = BLOCK_K * blocks
   return dataclasses.replace(found, box=(columns, lines, group))

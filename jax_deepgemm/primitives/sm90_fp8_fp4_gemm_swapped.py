@@ -1,6 +1,9 @@
 """The launch of the Hopper FP8 GEMM with FP4 weights and swapped operands."""
 
-from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Fp8Fp4GemmProblem
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
+  BLOCK_K,
+  Fp8Fp4GemmProblem,
+)
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
 )
@@ -13,7 +16,11 @@ from jax_deepgemm.primitives.fp8_gemm_maps import (
   operand_map,
   scale_map,
 )
-from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
+  d_pitch,
+  gemm_call,
+)
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -36,6 +43,7 @@ def kernel_call(
     problem.num_k_blocks,
     problem.num_fp4_groups,
     num_tiles_n(problem, config),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return gemm_call(
     recipe(config),
@@ -69,20 +77,25 @@ def _tensor_maps(
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B and A's scales, as the kernel's entry lists them."""
   groups, blocks = problem.num_groups, config.stage_k_blocks
-  return (
-    operand_map(
+
+  def tokens(blocks: int) -> launch.TensorMap:
+    return operand_map(
       _A,
       (groups, problem.m, problem.k),
       box_rows=config.block_m,
       box_k_blocks=blocks,
       splits_k=blocks > 1,
-    ),
-    codes_map(
-      _B,
-      (groups, problem.n, problem.k),
-      box_rows=config.block_n,
-      box_k_blocks=blocks,
-    ),
+    )
+
+  def codes(blocks: int) -> launch.TensorMap:
+    shape = (groups, problem.n, problem.k)
+    return codes_map(_B, shape, box_rows=config.block_n, box_k_blocks=blocks)
+
+  return (
+    tokens(blocks),
+    codes(blocks),
+    tokens(1),
+    codes(1),
     scale_map(
       _SFA,
       (groups, problem.num_k_blocks, problem.m),

@@ -24,8 +24,12 @@ from jax_deepgemm.primitives import (
   sm90_fp8_gemm_swapped,
   tuning_file,
 )
-from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  operand_map,
+  scale_map,
+)
 from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
   d_pitch,
   gemm_call,
   persistent_clusters,
@@ -171,6 +175,8 @@ def _tensor_maps(
     _operand_map(_A, problem, config, problem.m, config.a_rows),
     b_main,
     b_rest,
+    _operand_map(_A, problem, config, problem.m, config.a_rows, blocks=1),
+    _operand_map(_B, problem, config, problem.n, config.main_columns, blocks=1),
     scales_a,
     scales_b,
     d_main,
@@ -184,13 +190,15 @@ def _operand_map(
   config: Sm90Fp8GemmConfig,
   rows: int,
   box_rows: int,
+  blocks: int | None = None,
 ) -> launch.TensorMap:
+  blocks = blocks or config.stage_k_blocks
   return operand_map(
     index,
     (problem.num_groups, rows, problem.k),
     box_rows=box_rows,
-    box_k_blocks=config.stage_k_blocks,
-    splits_k=config.stage_k_blocks > 1,
+    box_k_blocks=blocks,
+    splits_k=blocks > 1,
   )
 
 
@@ -225,6 +233,7 @@ def _scalars(
     tiles_n,
     problem.num_groups,
     raster_width(problem, config, num_clusters),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return (
     launch.Buffer(_SFB),

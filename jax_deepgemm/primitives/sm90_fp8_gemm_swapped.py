@@ -9,8 +9,15 @@ from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
 from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import dense_gemm_kernel, launch
-from jax_deepgemm.primitives.fp8_gemm_maps import operand_map, scale_map
-from jax_deepgemm.primitives.gemm_launch import d_pitch, gemm_call
+from jax_deepgemm.primitives.fp8_gemm_maps import (
+  operand_map,
+  scale_map,
+)
+from jax_deepgemm.primitives.gemm_launch import (
+  cut_k_block,
+  d_pitch,
+  gemm_call,
+)
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -51,7 +58,9 @@ def _tensor_maps(
   """Maps of A, B and the scales, as `Sm90Fp8GemmSwappedParams` lists them."""
   blocks = config.stage_k_blocks
 
-  def operand(index: int, rows: int, box_rows: int) -> launch.TensorMap:
+  def operand(
+    index: int, rows: int, box_rows: int, blocks: int = blocks
+  ) -> launch.TensorMap:
     return operand_map(
       index,
       (problem.num_groups, rows, problem.k),
@@ -71,6 +80,8 @@ def _tensor_maps(
   return (
     operand(_A, problem.m, config.block_m),
     operand(_B, problem.n, config.block_n),
+    operand(_A, problem.m, config.block_m, blocks=1),
+    operand(_B, problem.n, config.block_n, blocks=1),
     sfa,
     sfb,
   )
@@ -85,6 +96,7 @@ def _scalars(
     problem.num_k_blocks,
     ceil_div(problem.n, BLOCK_K),
     num_tiles_n(problem, config),
+    cut_k_block(problem.k, BLOCK_K),
   )
   return (
     launch.Buffer(_SFB),

@@ -24,6 +24,9 @@ BF16_SWAPPED_CASES = [
   swapped("nt", 20, 40, 520, stage_k_blocks=1, num_splits=8),
   # Stages: a last one that is not full, several in flight, boxes of 256 lines.
   swapped("nt", 5, 64, 320, stage_k_blocks=4, num_splits=1),
+  # K ends within a block that is loaded with others.
+  swapped("nt", 5, 101, 456, stage_k_blocks=4, num_splits=2),
+  swapped("nn", 9, 70, 168, stage_k_blocks=2, num_splits=1),
   swapped("nn", 5, 140, 832, stage_k_blocks=4, num_math_warpgroups=2),
   swapped("nt", 5, 130, 1600, stage_k_blocks=8, num_splits=1, num_stages=3),
   # Results.

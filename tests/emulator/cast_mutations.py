@@ -1,5 +1,6 @@
 """Mistakes in the casts' kernels, each a change of one place."""
 
+from jax_deepgemm.heuristics.sm90_cast import CastSource
 from tests.emulator.cast_case import cast_case
 from tests.emulator.mutations import Mutation
 
@@ -10,6 +11,7 @@ _VALUES = "common/cast_values.cuh"
 _FP4_VALUES = "common/fp4_values.cuh"
 _SCALE = "common/block_scale.cuh"
 _GROUPS = "common/k_group_block.cuh"
+_SOURCE = "common/cast_source.cuh"
 
 _ROW = cast_case("rows", 6, 264, mn_major=True)
 # With blocks whose largest element is in their second half.
@@ -23,6 +25,9 @@ _TURNED = cast_case("transposed", 137, 135)
 _BOTH = cast_case("both", 144, 264)
 _BLOCK = cast_case("blocks", 150, 264)
 _GROUPED = cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128))
+_NEAR = cast_case("both", 33, 256, source=CastSource.SWIGLU_GRADIENT)
+_PERMUTED = cast_case("both", 2, 33, 136, source=CastSource.GATHER)
+_TWICE = cast_case("rows_grouped", 150, 136, sizes=(130, 0, 5))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
 
@@ -166,8 +171,8 @@ CAST_MUTATIONS = (
   Mutation(
     "cast_tile_not_awaited",
     _TILE,
-    "        __syncthreads();\n        store_transposed",
-    "        store_transposed",
+    "      __syncthreads();\n      store_transposed",
+    "      store_transposed",
     _TURNED,
   ),
   Mutation(
@@ -218,5 +223,54 @@ CAST_MUTATIONS = (
     "size > 0 ? min(static_cast<u32>(size), num_rows) : 0",
     "min(static_cast<u32>(size), num_rows)",
     _TOO_MANY,
+  ),
+  Mutation(
+    "cast_row_of_no_x_is_gathered",
+    _SOURCE,
+    "row.is_found ? count : 0",
+    "count",
+    _PERMUTED,
+  ),
+  Mutation(
+    "cast_gather_forgets_its_batch",
+    _SOURCE,
+    "(batch + index) * num_columns",
+    "(0 * batch + index) * num_columns",
+    _PERMUTED,
+  ),
+  Mutation(
+    "cast_gradient_takes_another_row_of_dy",
+    _SOURCE,
+    "first - row.offset / 2",
+    "first",
+    _NEAR,
+  ),
+  Mutation(
+    "cast_gradients_of_gate_and_up_are_swapped",
+    _SOURCE,
+    "{{gradient.gate, gradient.up}}",
+    "{{gradient.up, gradient.gate}}",
+    _NEAR,
+  ),
+  Mutation(
+    "cast_up_has_the_scales_of_gate",
+    _TILE,
+    "at.tile + params.column_tiles / 2",
+    "at.tile",
+    _NEAR,
+  ),
+  Mutation(
+    "cast_row_scales_of_a_group_begin_at_its_block",
+    _TILE,
+    "const u32 row = rows.first + i;",
+    "const u32 row = at.block * kCastTile + i;",
+    _TWICE,
+  ),
+  Mutation(
+    "cast_silu_without_its_sigmoid",
+    "common/swiglu.cuh",
+    "to_up[i] = dy_s * g;",
+    "to_up[i] = dy.value(i) * g;",
+    _NEAR,
   ),
 )

@@ -52,6 +52,7 @@ CASES = (
   *test_fp8_fp4_gemm.CASES,
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_casts.CASES,
+  *test_casts.FUSED,
 )
 ALL_MUTATIONS = (
   *MUTATIONS,

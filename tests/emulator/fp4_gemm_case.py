@@ -141,9 +141,12 @@ def _magnitude(c):
 def roles(kernel):
   """Returns what each warp of a launch does."""
   swapped = kernel.recipe.kernel == "sm90_fp8_fp4_gemm_swapped"
-  num_math = kernel.threads // 32 - (1 if swapped else 8)
+  num_warps = kernel.threads // 32
+  # At most four warps reorder tokens.
+  num_math = (num_warps - 2) // 4 * 4 if swapped else num_warps - 8
   math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
   if swapped:
-    return [*math, "TMA loads"]
+    tokens = [f"tokens {i}" for i in range(num_warps - num_math - 1)]
+    return [*math, "loads", *tokens]
   decode = [f"decoding {i}" for i in range(4)]
   return [*math, "TMA loads", "idle", "idle", "idle", *decode]

@@ -5,7 +5,11 @@ from tests.emulator.mutations import Mutation
 from tests.gpu.fp4_data import EXACT
 
 _DECODE = "kernels/sm90_fp8_fp4_gemm_decode.cuh"
+_SWAPPED = "kernels/sm90_fp8_fp4_gemm_swapped.cuh"
+_LOAD = "kernels/sm90_fp8_fp4_gemm_swapped_load.cuh"
 _ROWS = "kernels/sm90_fp8_fp4_gemm_swapped_rows.cuh"
+_TOKENS = "kernels/sm90_fp8_fp4_gemm_swapped_tokens.cuh"
+_EXPONENTS = "common/fp4_exponents.cuh"
 _FP4 = "common/fp4_decode.cuh"
 
 # Small, with blocks of both kinds, and a ring that goes round.
@@ -30,6 +34,9 @@ _FEW = fp4_case(
   stage_k_blocks=1,
   exponents=(108, 128),
   float32_out=True,
+)
+_FEW_ROUNDS = fp4_case(
+  5, 70, 512, swapped=True, num_splits=1, stage_k_blocks=2, float32_out=True
 )
 # Exponents as far apart as is too much by one.
 _ONE_TOO_MANY = fp4_case(
@@ -103,20 +110,64 @@ FP4_MUTATIONS = (
   Mutation(
     "signs_lost", _FP4, "kSigns = 0x80808080", "kSigns = 0x80808000", _TILES
   ),
-  Mutation("wide_groups_left_out", _ROWS, "has_wide_ |=", "has_wide_ &=", _FEW),
-  Mutation(
-    "exponents_of_the_stage_before",
-    _ROWS,
-    "    load_next();\n    has_wide_",
-    "    has_wide_",
-    _FEW,
-  ),
   Mutation(
     "exponents_behind_the_end_of_k",
-    _ROWS,
-    "num_groups < kNumGroups ?",
-    "false ?",
+    _LOAD,
+    "min(params.num_fp4_groups - known, kNumGroups)",
+    "kNumGroups",
     _FEW,
   ),
-  Mutation("other_words_of_codes", _ROWS, "codes + 8", "codes + 4", _FEW),
+  Mutation(
+    "exponents_not_awaited",
+    _LOAD,
+    "      ptx::cp_async_arrive(stage.full);\n",
+    "      ptx::mbarrier_arrive(stage.full);\n",
+    _FEW,
+  ),
+  Mutation("other_words_of_codes", _ROWS, "row / 2 % 4", "row % 4", _FEW),
+  Mutation(
+    "groups_without_their_exponents", _EXPONENTS, "8 * group)", "8)", _FEW
+  ),
+  Mutation(
+    "last_group_without_its_exponent",
+    _EXPONENTS,
+    ": packed >> 1;",
+    ": packed << 1;",
+    _FEW,
+  ),
+  Mutation(
+    "tokens_not_fenced",
+    _TOKENS,
+    "      ptx::fence_proxy_async();\n",
+    "",
+    _FEW,
+  ),
+  Mutation(
+    "tokens_not_awaited",
+    _SWAPPED,
+    "        wait(stage.ready, ring.parity());\n",
+    "",
+    _FEW,
+  ),
+  Mutation(
+    "tokens_in_their_order",
+    _TOKENS,
+    "    split_halves(x, y);\n",
+    "",
+    _FEW,
+  ),
+  Mutation(
+    "wrong_swizzle_of_tokens",
+    _TOKENS,
+    "lane % 4 * 2 ^ row",
+    "lane % 4 * 2",
+    _FEW,
+  ),
+  Mutation(
+    "round_overwritten_while_multiplied",
+    _SWAPPED,
+    "rounds[i % 2].decode(",
+    "rounds[0].decode(",
+    _FEW_ROUNDS,
+  ),
 )

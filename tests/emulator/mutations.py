@@ -24,6 +24,7 @@ _SPLIT = case(70, 203, 384, block_n=96, num_math_warpgroups=1, num_stages=2)
 _FLOAT32 = case(70, 100, 384, block_n=64, float32_out=True, num_stages=2)
 _WITH_C = case(70, 100, 256, block_n=64, with_c=True)
 _BLOCKS = case(70, 72, 512, block_n=32, stage_k_blocks=2, num_stages=2)
+_CUT = case(40, 72, 461, block_n=32, stage_k_blocks=2, num_stages=2)
 _CLUSTER = case(
   140, 100, 384, block_n=32, cluster_m=2, num_math_warpgroups=1, num_stages=2
 )
@@ -55,6 +56,14 @@ _WHY_EARLY = (
 _FINISH = "        if (last) finish_stage(worker, ring, stage, ready);\n"
 
 MUTATIONS = (
+  # The stage in which K ends.
+  Mutation(
+    "blocks_of_the_end_alike",
+    _LOAD,
+    "full, (k_block + i) * kBlockK",
+    "full, k_block * kBlockK",
+    _CUT,
+  ),
   # Pipeline.
   Mutation(
     "producer_waits_for_the_other_phase",

@@ -22,6 +22,9 @@ SWAPPED_CASES = [
   swapped(20, 40, 1040, stage_k_blocks=1, num_splits=8),
   # Stages and rounds: a last stage that is not full, two rounds in a stage.
   swapped(5, 64, 640, stage_k_blocks=4, num_splits=1),
+  # K ends within a block that is loaded with others.
+  swapped(11, 101, 944, stage_k_blocks=4, num_splits=2),
+  swapped(5, 70, 333, stage_k_blocks=2, num_splits=1, sfb_per_row=True),
   swapped(5, 130, 2304, stage_k_blocks=8, num_splits=2, num_math_warpgroups=1),
   # More K blocks than a warp holds scales of.
   swapped(1, 16, 66 * 128, stage_k_blocks=8, num_splits=1),

@@ -15,9 +15,25 @@ _TWO_WARPGROUPS = swapped(
 # Scales of A are read while sums are added, not before.
 _WIDE = swapped(40, 64, 1024, stage_k_blocks=1, num_splits=1)
 _LONG = swapped(1, 16, 34 * 128, stage_k_blocks=2, num_splits=1)
+_CUT = swapped(5, 70, 461, stage_k_blocks=2, num_splits=1)
 _FEW_FRAGMENTS = swapped(3, 64, 1024, stage_k_blocks=1, num_splits=8)
 
 SWAPPED_MUTATIONS = (
+  # The stage in which K ends.
+  Mutation(
+    "end_of_k_left_out",
+    "common/k_cut.cuh",
+    "return k_block - first < count;",
+    "return false;",
+    _CUT,
+  ),
+  Mutation(
+    "swapped_blocks_of_the_end_alike",
+    _LOAD,
+    "(k_block + i) * kBlockK",
+    "k_block * kBlockK",
+    _CUT,
+  ),
   # Pipeline.
   Mutation(
     "swapped_producer_does_not_wait",

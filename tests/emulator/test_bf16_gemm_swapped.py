@@ -14,7 +14,7 @@ from tests.emulator.bf16_gemm_case import (
 from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES, swapped
 from tests.emulator.emulator import Emulator
 
-NUM_SEEDS = 6
+NUM_SEEDS = 3
 
 
 @pytest.mark.parametrize("case", BF16_SWAPPED_CASES, ids=Case.id)

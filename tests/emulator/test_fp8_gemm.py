@@ -6,7 +6,7 @@ import pytest
 from tests.emulator.emulator import Emulator
 from tests.emulator.fp8_gemm_case import Case, case, roles, run, wrong_elements
 
-NUM_SEEDS = 6
+NUM_SEEDS = 3
 
 CASES = [
   # Tiles that straddle two scales of B, six of them on two CTAs.
@@ -24,6 +24,9 @@ CASES = [
   # Several K blocks a stage; a last stage that is not full.
   case(130, 136, 384, block_n=64, stage_k_blocks=2, num_stages=2),
   case(100, 72, 640, block_n=32, stage_k_blocks=4, num_math_warpgroups=1),
+  # K ends within a block that is loaded with others, for one CTA and for two.
+  case(100, 72, 592, block_n=32, stage_k_blocks=4, num_math_warpgroups=1),
+  case(70, 300, 333, block_n=96, cluster_n=2, stage_k_blocks=2),
   # Two slabs of a warpgroup, and three warpgroups.
   case(300, 100, 256, block_n=64, num_slabs=2),
   case(400, 70, 384, block_n=32, num_math_warpgroups=3),

@@ -8,7 +8,7 @@ from tests.emulator.k_grouped_bf16_case import KBf16Case, k_bf16_case
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.mutated import mutated, verdict
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 CASES = [
   # Sizes of all kinds; several tiles for each of two CTAs.

@@ -14,7 +14,7 @@ from tests.emulator.k_grouped_case import (
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.mutated import mutated, verdict
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 CASES = [
   # Sizes of all kinds; several tiles for each of two CTAs.

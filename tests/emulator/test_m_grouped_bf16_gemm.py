@@ -8,7 +8,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.m_grouped_bf16_case import GroupedBf16Case, bf16_case
 from tests.emulator.m_grouped_case import run, wrong_elements
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 CASES = [
   # Groups that begin and end anywhere, empty ones, and rows of none.

@@ -7,7 +7,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.m_grouped_fp4_case import GroupedFp4Case, grouped_fp4_case
 from tests.gpu.fp4_data import EXACT, WIDE
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 CASES = [
   grouped_fp4_case(

@@ -13,7 +13,7 @@ from tests.emulator.m_grouped_case import (
 )
 from tests.emulator.wrong_groups import WRONG_GROUPS
 
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 CASES = [
   # Groups that begin and end anywhere, empty ones, and rows of none.

@@ -134,6 +134,7 @@ def test_gradients_are_those_of_xlas_dot(layout):
   [
     (517, 712, 512, {}),
     (40, 1032, 1024, {}),
+    (40, 264, 1000, {}),
     (333, 264, 384, {"float32_out": True, "with_c": True}),
   ],
 )

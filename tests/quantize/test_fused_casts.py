@@ -75,7 +75,7 @@ def _check_rows(pair, exact, rounding):
   scales = np.maximum(blocks.max(-1), 1e-4) / 448
   np.testing.assert_allclose(pair.scales, scales, rtol=rounding + 1e-6)
   per_element = np.repeat(scales, 128, -1)[..., :n]
-  # Half a step of e4m3, at least that of its denormals, and the rounding before.
+  # Half a step of e4m3 or of its denormals, and the rounding before.
   step = np.maximum(np.abs(exact) * 2**-4, per_element * 2**-10)
   error = np.abs(_wide(pair) - exact)
   assert np.all(error <= 1.01 * step + 2 * rounding * np.abs(exact))

@@ -5,13 +5,12 @@
 // the group with the largest, and the 128 have one scale.
 #pragma once
 
+#include "common/fp4_exponents.cuh"
 #include "ptx/permute.cuh"
 
 namespace jdg {
 
-constexpr u32 kFp4Group = 32;      // Codes that have an exponent of their own.
 constexpr u32 kMostFp4Shift = 14;  // Binades between 6 * 2^6 and the smallest exact .5.
-constexpr u32 kNanExponent = 255;
 
 // The e4m3 codes of the eight magnitudes.
 struct alignas(8) Fp4Magnitudes {
@@ -29,20 +28,6 @@ __device__ __forceinline__ Fp4Magnitudes fp4_magnitudes(u32 shift) {
 
 // What any code of a group without a scale is.
 __device__ __forceinline__ Fp4Magnitudes fp4_nans() { return {0x7F7F7F7F, 0x7F7F7F7F}; }
-
-// The above looked up: by shift, and behind that of groups whose scale is 0 or NaN.
-struct Fp4MagnitudeTable {
-  static constexpr u32 kZero = kMostFp4Shift + 1;
-  static constexpr u32 kNan = kZero + 1;
-
-  Fp4Magnitudes entries[kNan + 1];
-
-  // One thread for each entry.
-  __device__ __forceinline__ void set(u32 i) {
-    if (i > kNan) return;
-    entries[i] = i == kNan ? fp4_nans() : i == kZero ? Fp4Magnitudes{0, 0} : fp4_magnitudes(i);
-  }
-};
 
 // Eight codes, the first in the lowest bits, to eight bytes in the same order.
 __device__ __forceinline__ uint2 decode_fp4(u32 codes, Fp4Magnitudes magnitudes) {
@@ -63,19 +48,6 @@ __device__ __forceinline__ float fp4_scale(u32 exponent) {
   constexpr u32 kOffset = 6;
   const u32 bits = exponent > kOffset ? (exponent - kOffset) << 23 : 1u << (exponent + 16);
   return __uint_as_float(bits);
-}
-
-__device__ __forceinline__ u32 fp4_exponent(u32 packed, int group) {
-  return packed >> 8 * group & 0xFF;
-}
-
-// The number that the lowest byte of `code` is in e4m3.
-__device__ __forceinline__ float e4m3_value(u32 code) {
-  constexpr u32 kNan = 0x7F;
-  const u32 magnitude = code & 0x7F;
-  if (magnitude == kNan) return __uint_as_float(0x7FFFFFFF);
-  // Exponents of float32 are biased by 120 more.
-  return __uint_as_float((code & 0x80) << 24 | magnitude << 20) * 0x1p120f;
 }
 
 }  // namespace jdg

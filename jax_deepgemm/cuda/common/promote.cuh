@@ -88,4 +88,15 @@ __device__ __forceinline__ void promote_columns(float (&sum)[kCount], const floa
   }
 }
 
+// sum += column * acc for sums of rows that are scaled already.
+template <int kCount>
+__device__ __forceinline__ void add_columns(float (&sum)[kCount], const float (&acc)[kCount],
+                                            const ColumnScales<kCount>& columns, bool first) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float2 column = columns.of_group[i / 4];
+    scale_add(sum[i], acc[i], i % 2 == 0 ? column.x : column.y, first);
+  }
+}
+
 }  // namespace jdg

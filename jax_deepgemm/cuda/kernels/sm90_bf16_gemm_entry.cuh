@@ -10,9 +10,21 @@
   extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, 1)                         \
       sm90_bf16_gemm(const __grid_constant__ jdg::ptx::TensorMap a,                            \
                      const __grid_constant__ jdg::ptx::TensorMap b,                            \
+                     const __grid_constant__ jdg::ptx::TensorMap a_cut,                        \
+                     const __grid_constant__ jdg::ptx::TensorMap b_cut,                        \
                      const __grid_constant__ jdg::ptx::TensorMap d, const void* c, jdg::u32 m, \
                      jdg::u32 pitch, jdg::u32 num_k_blocks, jdg::u32 num_m, jdg::u32 num_n,    \
-                     jdg::u32 num_groups, jdg::u32 raster_width) {                             \
-    Kernel::run(                                                                               \
-        {&a, &b, &d, c, m, pitch, num_k_blocks, {num_m, num_n, num_groups, raster_width}});    \
+                     jdg::u32 num_groups, jdg::u32 raster_width, jdg::u32 cut_k_block) {       \
+    Kernel::run({&a,                                                                           \
+                 &b,                                                                           \
+                 &d,                                                                           \
+                 c,                                                                            \
+                 m,                                                                            \
+                 pitch,                                                                        \
+                 num_k_blocks,                                                                 \
+                 {num_m, num_n, num_groups, raster_width},                                     \
+                 nullptr,                                                                      \
+                 {},                                                                           \
+                 {},                                                                           \
+                 {&a_cut, &b_cut, cut_k_block}});                                              \
   }

@@ -45,7 +45,8 @@ struct Sm90Bf16GemmLoad {
           ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
           if (loads_a) {
             operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
-                stage.a[0], params.a, full, row, first_k, k_block, row_group);
+                stage.a[0], params.a, params.cut, params.cut.a, full, row, first_k, k_block,
+                row_group);
           }
         } else {
           constexpr u32 kBytes = kConfig.stage_k_blocks * Traits::kSlabBytes;
@@ -55,7 +56,7 @@ struct Sm90Bf16GemmLoad {
         }
         if (kConfig.cluster_m == 1 || my_turn) {
           operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
-              stage.b[0], params.b, full, column, first_k, k_block,
+              stage.b[0], params.b, params.cut, params.cut.b, full, column, first_k, k_block,
               Work::operand_group(tile.group));
         }
         ring.advance();
@@ -73,9 +74,9 @@ struct Sm90Bf16GemmLoad {
     for (u32 i = 0; i < live_slabs * kConfig.stage_k_blocks; ++i) {
       const u32 slab = i / kConfig.stage_k_blocks;
       const u32 block = i % kConfig.stage_k_blocks;
-      operand<false, 64, (kConfig.cluster_n > 1)>(stage.a[block] + slab * Traits::kSlabBytes,
-                                                  params.a_slab, full, row + slab * 64, 0,
-                                                  k_block + block, 0);
+      box_of_blocks<(kConfig.cluster_n > 1)>(stage.a[block] + slab * Traits::kSlabBytes,
+                                             params.a_slab, full, row + slab * 64, k_block + block,
+                                             0);
     }
   }
 
@@ -89,9 +90,11 @@ struct Sm90Bf16GemmLoad {
     return ring.barriers().full;
   }
 
-  // Loads a stage's K blocks of kRows rows; block 0 begins at `first_k`, which is 0 if K-major.
+  // Loads a stage's K blocks of kRows rows; block 0 begins at `first_k`, which is 0 if K-major. In
+  // boxes of `cut_map` if K-major and K ends within a block of them.
   template <bool kMnMajor, int kRows, bool kShared>
   __device__ static __forceinline__ void operand(u8* smem, const ptx::TensorMap* map,
+                                                 const KCut& cut, const ptx::TensorMap* cut_map,
                                                  ptx::Mbarrier& full, u32 row, u32 first_k,
                                                  u32 k_block, u32 group) {
     if constexpr (kMnMajor) {
@@ -104,7 +107,23 @@ struct Sm90Bf16GemmLoad {
                        first_k + (k_block + block) * kBf16BlockK, group);
         }
       }
-    } else if constexpr (kConfig.stage_k_blocks == 1) {
+    } else if (kConfig.stage_k_blocks > 1 && cut.lies_in(k_block, kConfig.stage_k_blocks)) {
+#pragma unroll 1
+      for (u32 block = 0; block < kConfig.stage_k_blocks; ++block) {
+        box<kShared>(smem + block * kRows * kBf16LineBytes, cut_map, full,
+                     (k_block + block) * kBf16BlockK, row, group);
+      }
+    } else {
+      box_of_blocks<kShared>(smem, map, full, row, k_block, group);
+    }
+  }
+
+  // Loads a K-major box that may have several K blocks.
+  template <bool kShared>
+  __device__ static __forceinline__ void box_of_blocks(u8* smem, const ptx::TensorMap* map,
+                                                       ptx::Mbarrier& full, u32 row, u32 k_block,
+                                                       u32 group) {
+    if constexpr (kConfig.stage_k_blocks == 1) {
       box<kShared>(smem, map, full, k_block * kBf16BlockK, row, group);
     } else {
       box<kShared>(smem, map, full, 0, row, k_block, group);

@@ -5,11 +5,13 @@
 
 // A macro for the reason given in kernels/sm90_bf16_gemm_entry.cuh. The order of the parameters is
 // that of primitives/sm90_bf16_gemm_swapped.py.
-#define JDG_SM90_BF16_GEMM_SWAPPED_ENTRY(Kernel)                                           \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, Kernel::kCtasPerSm)    \
-      sm90_bf16_gemm_swapped(const __grid_constant__ jdg::ptx::TensorMap a,                \
-                             const __grid_constant__ jdg::ptx::TensorMap b, const void* c, \
-                             void* d, jdg::u32 m, jdg::u32 pitch, jdg::u32 num_k_blocks,   \
-                             jdg::u32 num_n) {                                             \
-    Kernel::run({&a, &b, c, d, m, pitch, num_k_blocks, num_n});                            \
+#define JDG_SM90_BF16_GEMM_SWAPPED_ENTRY(Kernel)                                               \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, Kernel::kCtasPerSm)        \
+      sm90_bf16_gemm_swapped(const __grid_constant__ jdg::ptx::TensorMap a,                    \
+                             const __grid_constant__ jdg::ptx::TensorMap b,                    \
+                             const __grid_constant__ jdg::ptx::TensorMap a_cut,                \
+                             const __grid_constant__ jdg::ptx::TensorMap b_cut, const void* c, \
+                             void* d, jdg::u32 m, jdg::u32 pitch, jdg::u32 num_k_blocks,       \
+                             jdg::u32 num_n, jdg::u32 cut_k_block) {                           \
+    Kernel::run({&a, &b, c, d, m, pitch, num_k_blocks, num_n, {&a_cut, &b_cut, cut_k_block}}); \
   }

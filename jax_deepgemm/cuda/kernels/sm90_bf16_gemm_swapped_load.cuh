@@ -38,20 +38,43 @@ struct Sm90Bf16GemmSwappedLoad {
       ptx::Mbarrier& full = ring.barriers().full;
       wait(ring.barriers().empty, ring.parity() ^ 1);
       ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
-      weights(work, k_block, [&](int part, auto... at) {
+      const bool cut = kCuts && params.cut.lies_in(k_block, kConfig.stage_k_blocks);
+      if (cut) blocks(params, stage, full, work, k_block);
+      const auto load_weights = [&](int part, auto... at) {
         u8* target = stage.b + Traits::b_offset(part, 0);
         if constexpr (kConfig.evict_first) {
           ptx::tma_load_hinted(target, params.b, full, policy, at...);
         } else {
           ptx::tma_load(target, params.b, full, at...);
         }
-      });
-      rows(params, stage, full, k_block, work.group);
+      };
+      if (!cut || kConfig.b_mn_major) weights(work, k_block, load_weights);
+      if (!cut || kConfig.a_mn_major) rows(params, stage, full, k_block, work.group);
       ring.advance();
     }
   }
 
  private:
+  static constexpr bool kCuts =
+      kConfig.stage_k_blocks > 1 && !(kConfig.a_mn_major && kConfig.b_mn_major);
+
+  // Loads what is K-major of the stage in which K ends.
+  __device__ static __forceinline__ void blocks(const Sm90Bf16GemmSwappedParams& params,
+                                                Stage& stage, ptx::Mbarrier& full, const Work& work,
+                                                u32 k_block) {
+    constexpr u32 kBytes = Traits::kBlockN * kBf16LineBytes;  // Of B in a K block.
+#pragma unroll 1
+    for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+      const u32 k = (k_block + i) * kBf16BlockK;
+      if constexpr (!kConfig.b_mn_major) {
+        ptx::tma_load(stage.b + i * kBytes, params.cut.b, full, k, work.column, work.group);
+      }
+      if constexpr (!kConfig.a_mn_major) {
+        ptx::tma_load(stage.a[i], params.cut.a, full, k, 0, work.group);
+      }
+    }
+  }
+
   // Calls `box(part, coordinates...)` for each box of B of a stage: one of all rows, or if MN-major
   // one for each 64.
   template <typename Box>

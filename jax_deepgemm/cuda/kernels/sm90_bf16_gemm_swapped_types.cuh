@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/barrier_ring.cuh"
+#include "common/k_cut.cuh"
 #include "common/swapped_tile.cuh"
 #include "mma/sm90_bf16.cuh"
 
@@ -26,8 +27,8 @@ struct Sm90Bf16GemmSwappedConfig {
 };
 
 struct Sm90Bf16GemmSwappedParams {
-  const ptx::TensorMap* a;  // {K, M, group}, or {64, M, K / 64, group} if stage_k_blocks > 1, or
-                            // {M, K, group} if a_mn_major.
+  const ptx::TensorMap* a;  // {K, M, group}, or {64, M, whole blocks, group} if stage_k_blocks >
+                            // 1, or {M, K, group} if a_mn_major.
   const ptx::TensorMap* b;  // As `a`, with N for M.
   const void* c;            // [group, m, pitch]; if with_c.
   void* d;                  // [group, m, pitch].
@@ -35,6 +36,7 @@ struct Sm90Bf16GemmSwappedParams {
   u32 pitch;  // Elements of a row of C and D, a multiple of 4.
   u32 num_k_blocks;
   u32 num_n;  // Tiles along N.
+  KCut cut;   // If stage_k_blocks > 1.
 };
 
 // What follows from a configuration.

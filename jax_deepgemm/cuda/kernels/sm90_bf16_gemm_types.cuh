@@ -3,6 +3,7 @@
 
 #include "common/barrier_ring.cuh"
 #include "common/grouped_tile_scheduler.cuh"
+#include "common/k_cut.cuh"
 #include "common/math.cuh"
 #include "common/tile_columns.cuh"
 #include "common/tile_result.cuh"
@@ -36,8 +37,8 @@ struct Sm90Bf16GemmConfig {
 };
 
 struct Sm90Bf16GemmParams {
-  const ptx::TensorMap* a;  // {K, M, group}, or {64, M, K / 64, group} if stage_k_blocks > 1, or
-                            // {M, K, group} if a_mn_major.
+  const ptx::TensorMap* a;  // {K, M, group}, or {64, M, whole blocks, group} if stage_k_blocks >
+                            // 1, or {M, K, group} if a_mn_major.
   const ptx::TensorMap* b;  // As `a`, with N for M.
   const ptx::TensorMap* d;  // {pitch, M, group}.
   const void* c;            // [group, m, pitch]; if with_c.
@@ -48,6 +49,7 @@ struct Sm90Bf16GemmParams {
   const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
   RowGroups groups;              // as all that follows.
   WordRows d_rows;
+  KCut cut;  // If stage_k_blocks > 1, and K may end within a block.
 };
 
 // The work of a dense product, as DenseWork in sm90_fp8_gemm_types.cuh. Tiles go by value: given

@@ -2,8 +2,11 @@
 // operands.
 #pragma once
 
-#include "common/fp4_decode.cuh"
+#include "common/fp4_exponents.cuh"
+#include "common/fp4_halves.cuh"
+#include "common/k_cut.cuh"
 #include "common/pipeline.cuh"
+#include "common/promote.cuh"
 #include "common/swapped_tile.cuh"
 #include "mma/sm90_fp8_rows.cuh"
 
@@ -15,7 +18,7 @@ struct Sm90Fp8Fp4GemmSwappedConfig {
   int num_math_warpgroups;  // Each has 64 rows of B.
   int num_stages;
   int stage_k_blocks;     // K blocks that are loaded together.
-  int mma_k_blocks;       // K blocks whose products are in flight at a time.
+  int mma_groups;         // Groups of 32 of K whose products are in flight at a time.
   int num_splits;         // CTAs of a cluster, which share out K.
   int ctas_per_sm;        // CTAs that have room on one multiprocessor.
   bool prefetch_weights;  // Fetch the first stages of B to L2 before the previous kernel ends.
@@ -24,11 +27,14 @@ struct Sm90Fp8Fp4GemmSwappedConfig {
   bool with_c;
 
   constexpr int block_n() const { return num_math_warpgroups * 64; }
+  // Warps that reorder A, one for 32 rows. With three, registers of eight warps are left.
+  constexpr int num_token_warps() const { return block_m > 64 ? 3 : block_m > 32 ? 2 : 1; }
 };
 
 struct Sm90Fp8Fp4GemmSwappedParams {
-  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
-  const ptx::TensorMap* b;    // {K / 2, N, group}, or {64, N, K / 128, group}: bytes of codes.
+  const ptx::TensorMap*
+      a;  // {K, M, group}, or {128, M, whole blocks, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;    // {K / 2, N, group}, or {64, N, whole blocks, group}: bytes of codes.
   const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
   const u32* exponents;       // [group, n, num_k_blocks]: four UE8M0 scales of 32 codes each.
   const void* c;              // [group, m, pitch]; if with_c.
@@ -39,6 +45,7 @@ struct Sm90Fp8Fp4GemmSwappedParams {
   u32 num_k_blocks;
   u32 num_fp4_groups;  // Groups of 32 along K.
   u32 num_n;           // Tiles along N.
+  KCut cut;            // If stage_k_blocks > 1.
 };
 
 // What follows from a configuration.
@@ -51,7 +58,8 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
   static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
   static constexpr int kNumSplits = kConfig.num_splits;
   static constexpr int kNumMathWarps = kConfig.num_math_warpgroups * 4;
-  static constexpr int kNumThreads = kNumMathWarps * 32 + 32;
+  static constexpr int kNumTokenWarps = kConfig.num_token_warps();
+  static constexpr int kNumThreads = (kNumMathWarps + 1 + kNumTokenWarps) * 32;
   static constexpr int kAccumulators = kBlockM / 2;
   static constexpr int kCodeBytes = kBlockK / 2;  // Of a row of B in a K block.
 
@@ -60,14 +68,21 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
   using Sums = float[kAccumulators];
 
   static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
-  static_assert(kStageKBlocks % kConfig.mma_k_blocks == 0, "a stage is whole rounds of products");
+  static_assert(kBlockK / kFp4Group % kConfig.mma_groups == 0, "a K block is whole rounds");
+
+  // Of a row of B, four UE8M0 scales a K block; read at once.
+  struct alignas(kStageKBlocks * 4) Exponents {
+    u32 of_block[kStageKBlocks];
+  };
 
   // One object per stage, so that the main loop moves one address from stage to stage.
   struct alignas(1024) Stage {
     u8 b[kStageKBlocks][kBlockN * kCodeBytes];
     u8 a[kStageKBlocks][kBlockM * kBlockK];
     float sfa[kStageKBlocks][kBlockM];
-    ptx::Mbarrier full;   // Filled by TMA, awaited by math.
+    Exponents exponents[kBlockN];
+    ptx::Mbarrier full;   // Filled by loads, awaited by math and by those that reorder A.
+    ptx::Mbarrier ready;  // A has been reordered; awaited by math.
     ptx::Mbarrier empty;  // Released by math.
   };
 
@@ -76,7 +91,6 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
     uint4 received[Fragments::kSlots][32];
     float transposed[kNumMathWarps][8][20];
     ptx::Mbarrier all_received;
-    Fp4MagnitudeTable magnitudes;
   };
 
   static constexpr u32 kTransactionBytes =

@@ -11,12 +11,14 @@
       const __grid_constant__ jdg::ptx::TensorMap a,                                              \
       const __grid_constant__ jdg::ptx::TensorMap b,                                              \
       const __grid_constant__ jdg::ptx::TensorMap b_rest,                                         \
+      const __grid_constant__ jdg::ptx::TensorMap a_cut,                                          \
+      const __grid_constant__ jdg::ptx::TensorMap b_cut,                                          \
       const __grid_constant__ jdg::ptx::TensorMap sfa,                                            \
       const __grid_constant__ jdg::ptx::TensorMap sfb,                                            \
       const __grid_constant__ jdg::ptx::TensorMap d,                                              \
       const __grid_constant__ jdg::ptx::TensorMap d_rest, const float* sfb_blocks, const void* c, \
       jdg::u32 m, jdg::u32 pitch, jdg::u32 num_k_blocks, jdg::u32 sfb_rows, jdg::u32 num_m,       \
-      jdg::u32 num_n, jdg::u32 num_groups, jdg::u32 raster_width) {                               \
+      jdg::u32 num_n, jdg::u32 num_groups, jdg::u32 raster_width, jdg::u32 cut_k_block) {         \
     Kernel::run({&a,                                                                              \
                  &b,                                                                              \
                  &b_rest,                                                                         \
@@ -33,5 +35,6 @@
                  {num_m, num_n, num_groups, raster_width},                                        \
                  nullptr,                                                                         \
                  {},                                                                              \
-                 {}});                                                                            \
+                 {},                                                                              \
+                 {&a_cut, &b_cut, cut_k_block}});                                                 \
   }

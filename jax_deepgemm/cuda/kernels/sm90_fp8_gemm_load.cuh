@@ -46,21 +46,23 @@ struct Sm90Fp8GemmLoad {
         wait(stage.empty, ring.parity() ^ 1);
         if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
           ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-          operand<(kConfig.cluster_n > 1)>(stage.a, params.a, stage.full, row, k_block, row_group,
-                                           rank);
+          operand<(kConfig.cluster_n > 1)>(stage.a, params.a, params.cut.a, params, stage.full, row,
+                                           k_block, row_group, rank);
         } else {
           live_rows(params, stage, row, k_block, live_slabs, rank);
         }
         if constexpr (Traits::kDecodes) {
           codes(stage, params.b, columns.main, k_block, group, rank);
         } else {
-          operand<(kConfig.cluster_m > 1)>(stage.b, params.b, stage.full, columns.main, k_block,
-                                           group, rank);
+          operand<(kConfig.cluster_m > 1)>(stage.b, params.b, params.cut.b, params, stage.full,
+                                           columns.main, k_block, group, rank);
         }
         if constexpr (Traits::kShares) {
-          operand<(kConfig.cluster_m > 1)>(stage.b[0] + Traits::Columns::kMain * kBlockK,
-                                           params.b_rest, stage.full, columns.rest, k_block, group,
-                                           rank);
+          constexpr bool kShared = kConfig.cluster_m > 1;
+          if (!kShared || is_turn(k_block, rank)) {
+            box<kShared>(stage.b[0] + Traits::Columns::kMain * kBlockK, params.b_rest, stage.full,
+                         columns.rest, k_block, group);
+          }
         }
         ptx::tma_load(stage.sfa, params.sfa, stage.full, row - Traits::scale_shift(row), k_block,
                       row_group);
@@ -125,14 +127,26 @@ struct Sm90Fp8GemmLoad {
     return k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
   }
 
-  // Loads K blocks of a tile's rows. The CTAs of a cluster take turns in loading what all of them
-  // need (kShared) for all of them.
-  template <bool kShared>
-  __device__ static __forceinline__ void operand(void* smem, const ptx::TensorMap* map,
+  // Loads K blocks of a tile's rows: in boxes of `map`, or in those of `cut` where K ends within a
+  // block. The CTAs of a cluster take turns in loading what all of them need (kShared) for all of
+  // them.
+  template <bool kShared, int kBytes>
+  __device__ static __forceinline__ void operand(u8 (&blocks)[kConfig.stage_k_blocks][kBytes],
+                                                 const ptx::TensorMap* map,
+                                                 const ptx::TensorMap* cut, const Params& params,
                                                  ptx::Mbarrier& full, u32 row, u32 k_block,
                                                  u32 group, u32 rank) {
     if (kShared && !is_turn(k_block, rank)) return;
-    box<kShared>(smem, map, full, row, k_block, group);
+    if constexpr (kConfig.stage_k_blocks > 1) {
+      if (params.cut.lies_in(k_block, kConfig.stage_k_blocks)) {
+#pragma unroll 1
+        for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+          send<kShared>(blocks[i], cut, full, (k_block + i) * kBlockK, row, group);
+        }
+        return;
+      }
+    }
+    box<kShared>(blocks, map, full, row, k_block, group);
   }
 
   // Loads FP4 codes of a tile's rows of B to the second half of where they are to be decoded.
@@ -153,16 +167,21 @@ struct Sm90Fp8GemmLoad {
   template <bool kShared>
   __device__ static __forceinline__ void box(void* smem, const ptx::TensorMap* map,
                                              ptx::Mbarrier& full, u32 row, u32 k_block, u32 group) {
-    constexpr u16 kAllCtas = (1 << kConfig.cluster_size()) - 1;
-    constexpr bool kOneBlock = kConfig.stage_k_blocks == 1;
-    if constexpr (kShared && kOneBlock) {
-      ptx::tma_load_multicast(smem, map, full, kAllCtas, k_block * kBlockK, row, group);
-    } else if constexpr (kShared) {
-      ptx::tma_load_multicast(smem, map, full, kAllCtas, 0, row, k_block, group);
-    } else if constexpr (kOneBlock) {
-      ptx::tma_load(smem, map, full, k_block * kBlockK, row, group);
+    if constexpr (kConfig.stage_k_blocks == 1) {
+      send<kShared>(smem, map, full, k_block * kBlockK, row, group);
     } else {
-      ptx::tma_load(smem, map, full, 0, row, k_block, group);
+      send<kShared>(smem, map, full, 0, row, k_block, group);
+    }
+  }
+
+  template <bool kShared, typename... Coordinates>
+  __device__ static __forceinline__ void send(void* smem, const ptx::TensorMap* map,
+                                              ptx::Mbarrier& full, Coordinates... coordinates) {
+    constexpr u16 kAllCtas = (1 << kConfig.cluster_size()) - 1;
+    if constexpr (kShared) {
+      ptx::tma_load_multicast(smem, map, full, kAllCtas, coordinates...);
+    } else {
+      ptx::tma_load(smem, map, full, coordinates...);
     }
   }
 };

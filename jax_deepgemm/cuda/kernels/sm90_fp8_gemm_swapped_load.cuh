@@ -41,9 +41,13 @@ struct Sm90Fp8GemmSwappedLoad {
       Stage& stage = ring.stage();
       wait(stage.empty, ring.parity() ^ 1);
       ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-      operand<kConfig.evict_first>(stage.b, params.b, stage.full, policy, work.column, k_block,
-                                   work.group);
-      operand<false>(stage.a, params.a, stage.full, policy, 0, k_block, work.group);
+      if (kConfig.stage_k_blocks > 1 && params.cut.lies_in(k_block, kConfig.stage_k_blocks)) {
+        blocks(params, stage, work, k_block);
+      } else {
+        operand<kConfig.evict_first>(stage.b, params.b, stage.full, policy, work.column, k_block,
+                                     work.group);
+        operand<false>(stage.a, params.a, stage.full, policy, 0, k_block, work.group);
+      }
       ptx::tma_load(stage.sfa, params.sfa, stage.full, 0, k_block, work.group);
       if constexpr (kConfig.sfb_per_row) {
         ptx::tma_load(stage.sfb, params.sfb, stage.full, work.column, k_block, work.group);
@@ -53,6 +57,17 @@ struct Sm90Fp8GemmSwappedLoad {
   }
 
  private:
+  // Loads the stage in which K ends.
+  __device__ static __forceinline__ void blocks(const Sm90Fp8GemmSwappedParams& params,
+                                                Stage& stage, const Work& work, u32 k_block) {
+#pragma unroll 1
+    for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+      const u32 k = (k_block + i) * kBlockK;
+      ptx::tma_load(stage.b[i], params.cut.b, stage.full, k, work.column, work.group);
+      ptx::tma_load(stage.a[i], params.cut.a, stage.full, k, 0, work.group);
+    }
+  }
+
   template <bool kHinted>
   __device__ static __forceinline__ void operand(void* smem, const ptx::TensorMap* map,
                                                  ptx::Mbarrier& full, u64 policy, u32 row,

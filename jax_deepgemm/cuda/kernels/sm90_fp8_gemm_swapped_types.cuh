@@ -1,6 +1,7 @@
 // Configuration, parameters and shared memory of the Hopper FP8 GEMM with swapped operands.
 #pragma once
 
+#include "common/k_cut.cuh"
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
 #include "common/swapped_store.cuh"
@@ -28,7 +29,8 @@ struct Sm90Fp8GemmSwappedConfig {
 };
 
 struct Sm90Fp8GemmSwappedParams {
-  const ptx::TensorMap* a;    // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
+  const ptx::TensorMap*
+      a;  // {K, M, group}, or {128, M, whole blocks, group} if stage_k_blocks > 1.
   const ptx::TensorMap* b;    // As `a`, with N for M.
   const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
   const ptx::TensorMap* sfb;  // {align(N, 4), K / 128, group}; if sfb_per_row.
@@ -40,6 +42,7 @@ struct Sm90Fp8GemmSwappedParams {
   u32 num_k_blocks;
   u32 sfb_rows;
   u32 num_n;  // Tiles along N.
+  KCut cut;   // If stage_k_blocks > 1.
 };
 
 // What follows from a configuration.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/grouped_tile_scheduler.cuh"
+#include "common/k_cut.cuh"
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
 #include "common/tile_columns.cuh"
@@ -36,8 +37,9 @@ struct Sm90Fp8GemmConfig {
 };
 
 struct Sm90Fp8GemmParams {
-  const ptx::TensorMap* a;  // {K, M, group}, or {128, M, K / 128, group} if stage_k_blocks > 1.
-  const ptx::TensorMap* b;  // As `a`, with N for M; boxes of the main columns of a tile,
+  const ptx::TensorMap*
+      a;  // {K, M, group}, or {128, M, whole blocks, group} if stage_k_blocks > 1.
+  const ptx::TensorMap* b;       // As `a`, with N for M; boxes of the main columns of a tile,
   const ptx::TensorMap* b_rest;  // and of the rest.
   const ptx::TensorMap* sfa;     // {align(M, 4), K / 128, group}.
   const ptx::TensorMap* sfb;     // {align(N, 4), K / 128, group}; if sfb_per_row.
@@ -53,6 +55,7 @@ struct Sm90Fp8GemmParams {
   const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
   RowGroups groups;              // as all that follows.
   WordRows d_rows;
+  KCut cut;  // If stage_k_blocks > 1, and K may end within a block.
 };
 
 // The work of a dense product: which tiles there are, and which K blocks of which group of A and B

@@ -1,4 +1,4 @@
-// As sm90_fp8.cuh, with the 64 rows of A in registers.
+// As sm90_fp8.cuh, with the 64 rows of A in registers and a sum for each 32 of K.
 #pragma once
 
 #include "mma/sm90_fp8.cuh"
@@ -6,34 +6,42 @@
 
 namespace jdg {
 
-// What a thread has of its warp's 16 rows and a block of K, as ptx/wgmma_rs.cuh says: a step is 32
-// of K.
-using BlockRows = u32[kBlockK / 32][4];
+constexpr int kStepK = 32;  // Of K, an instruction.
 
-// Starts acc = A * B^T over one block of K: 64 rows of A, kN rows of B. Asynchronous: `acc` holds
-// the result after wait_block_mma, and `rows` must be left alone until then.
-template <int kN>
-__device__ __forceinline__ void start_block_mma(float (&acc)[kN / 2], BlockRows& rows,
-                                                u32 b_address) {
-  constexpr int kMmaK = 32;
-  const u64 b = swizzled_descriptor(b_address);
-  ptx::fence_registers(acc);
+// What a thread has of its warp's 16 rows and a step of K, as ptx/wgmma_rs.cuh says.
+using StepRows = u32[4];
+
+// Starts acc[i] = A * B^T over 32 of a block's 128 elements of K for each i: 64 rows of A, kN rows
+// of B. The first step is step `first` of its block. Asynchronous: `acc` holds the results after
+// wait_steps_mma, and `rows` must be left alone until then.
+template <int kN, int kSteps>
+__device__ __forceinline__ void start_steps_mma(float (&acc)[kSteps][kN / 2],
+                                                StepRows (&rows)[kSteps], u32 b_address,
+                                                int first) {
+  const u64 b = swizzled_descriptor(b_address) + (first * kStepK >> 4);
 #pragma unroll
-  for (int k = 0; k < kBlockK / kMmaK; ++k) ptx::fence_registers(rows[k]);
+  for (int i = 0; i < kSteps; ++i) {
+    ptx::fence_registers(acc[i]);
+    ptx::fence_registers(rows[i]);
+  }
   ptx::wgmma_fence();
 #pragma unroll
-  for (int k = 0; k < kBlockK / kMmaK; ++k) {
-    ptx::wgmma_e4m3_rs<kN>(acc, rows[k], b + (k * kMmaK >> 4), k > 0);
+  for (int i = 0; i < kSteps; ++i) {
+    ptx::wgmma_e4m3_rs<kN>(acc[i], rows[i], b + (i * kStepK >> 4), false);
   }
   ptx::wgmma_commit();
 }
 
 // Returns when `acc` is there and `rows` are free.
-template <int kPending, int kCount>
-__device__ __forceinline__ void wait_block_mma(float (&acc)[kCount], BlockRows& rows) {
-  wait_block_mma<kPending>(acc);
+template <int kSteps, int kCount>
+__device__ __forceinline__ void wait_steps_mma(float (&acc)[kSteps][kCount],
+                                               StepRows (&rows)[kSteps]) {
+  ptx::wgmma_wait<0>();
 #pragma unroll
-  for (int k = 0; k < kBlockK / 32; ++k) ptx::fence_registers(rows[k]);
+  for (int i = 0; i < kSteps; ++i) {
+    ptx::fence_registers(acc[i]);
+    ptx::fence_registers(rows[i]);
+  }
 }
 
 }  // namespace jdg

@@ -46,6 +46,13 @@ __device__ __forceinline__ void cp_async_4(void* smem, const void* global, bool 
                : "memory");
 }
 
+// Starts a copy of the first `bytes` of 4 from global memory; the others become zeros.
+__device__ __forceinline__ void cp_async_4(void* smem, const void* global, u32 bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(smem_address(smem)),
+               "l"(global), "r"(bytes)
+               : "memory");
+}
+
 // Arrives at `barrier` once all earlier cp.async of this thread have landed. Counts against the
 // barrier's expected arrivals.
 __device__ __forceinline__ void cp_async_arrive(Mbarrier& barrier) {

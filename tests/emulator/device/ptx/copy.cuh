@@ -30,6 +30,10 @@ __forceinline__ void cp_async_4(void* smem, const void* global, bool valid) {
   emu::copy_async(smem_address(smem), global, 4, valid ? 4 : 0);
 }
 
+__forceinline__ void cp_async_4(void* smem, const void* global, u32 bytes) {
+  emu::copy_async(smem_address(smem), global, 4, bytes);
+}
+
 __forceinline__ void cp_async_arrive(Mbarrier& barrier) {
   emu::copy_async_arrive(smem_address(&barrier));
 }

@@ -1,0 +1,189 @@
+"""Times forward and backward passes, bfloat16 in to bfloat16 out.
+
+python -m benchmarks.training                    every operation
+python -m benchmarks.training --only moe_mlp     one of them
+
+Casts, gradients of all operands and what XLA adds are included: everything
+that a training step pays for the operation. Each stands beside the same in
+bfloat16, XLA's and, where there is one, this package's.
+"""
+
+import argparse
+import functools
+import itertools
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jax_deepgemm
+from benchmarks import provenance, results
+from benchmarks.program_times import Times, profiled
+
+_OPERATIONS = ("dot_general", "ragged_dot", "moe_mlp")
+_METHOD = (
+  "device time of all kernels of the jitted forward and backward pass from"
+  " JAX's profiler, caches flushed by a write of up to 8 GB before each run;"
+  " kernel_us is of the package's kernels; normal random operands, groups of"
+  " one size; TFLOP/s counts the products of both passes"
+)
+_TO_LAST_AND_FIRST = (((1,), (0,)), ((), ()))
+
+
+class Case(NamedTuple):
+  """One operation of one size.
+
+  Attributes:
+    operation: of `_OPERATIONS`.
+    num_groups: 1 for dot_general.
+    m: rows of a group.
+    n: columns of the result, or of gate and of up each.
+    k: columns of x.
+    by: what computes it: "fp8", "bf16" or "xla".
+  """
+
+  operation: str
+  num_groups: int
+  m: int
+  n: int
+  k: int
+  by: str
+
+  @property
+  def flops(self) -> int:
+    """Operations of the products, forward and backward."""
+    products = 9 if self.operation == "moe_mlp" else 3
+    return 2 * products * self.num_groups * self.m * self.n * self.k
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
+  parser.add_argument("--only", choices=_OPERATIONS)
+  parser.add_argument("--num-tests", type=int, default=10, metavar="N")
+  parser.add_argument("--commit", help="of the code, where git is not there")
+  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
+  arguments = parser.parse_args(argv)
+  if provenance.hopper() is None:
+    print("error: this needs a Hopper GPU", file=sys.stderr)
+    return 2
+  path = arguments.output or results.RESULTS / "training.json"
+  fields = provenance.collect(_METHOD, arguments.commit)
+  fields["num_tests"] = arguments.num_tests
+  wanted = [c for c in cases() if arguments.only in (None, c.operation)]
+  rows: list[dict[str, Any]] = []
+  for _, group in itertools.groupby(wanted, key=lambda case: case[:5]):
+    same = list(group)
+    calls = [functools.partial(program(c), *operands(c)) for c in same]
+    rows += rows_of(same, profiled(calls, arguments.num_tests))
+    print("\n".join(map(line, rows[-len(same) :])), flush=True)
+    results.write(path, fields, rows)  # Each time: a run may be cut off.
+  print(f"written to {path}")
+  return 0
+
+
+def cases() -> list[Case]:
+  """Returns all cases; those of one size lie together, fp8 first."""
+  sizes = [
+    (("dot_general", 1, 8192, 4096, 7168), ("fp8", "xla")),
+    (("ragged_dot", 8, 4096, 4096, 7168), ("fp8", "bf16", "xla")),
+    (("ragged_dot", 32, 1024, 4096, 7168), ("fp8", "bf16", "xla")),
+    (("moe_mlp", 8, 4096, 2048, 7168), ("fp8", "bf16")),
+    (("moe_mlp", 32, 1024, 2048, 7168), ("fp8", "bf16")),
+  ]
+  return [Case(*size, by) for size, kinds in sizes for by in kinds]
+
+
+def operands(case: Case) -> tuple[jax.Array, ...]:
+  """Returns dy, x, the weights and, for groups, their sizes."""
+  keys = iter(jax.random.split(jax.random.key(0), 5))
+
+  def normal(*shape: int) -> jax.Array:
+    return jax.random.normal(next(keys), shape, jnp.bfloat16)
+
+  groups, m, n, k = case[1:5]
+  sizes = jnp.full(groups, m, jnp.int32)
+  x = normal(groups * m, k)
+  if case.operation == "dot_general":
+    return normal(m, n), x, normal(k, n)
+  if case.operation == "ragged_dot":
+    # Our product in bfloat16 takes K last, as it is fastest.
+    weight = (groups, n, k) if case.by == "bf16" else (groups, k, n)
+    return normal(groups * m, n), x, normal(*weight), sizes
+  weights = [normal(groups, k, 2 * n), normal(groups, n, k)]
+  return normal(groups * m, k), x, *weights, sizes
+
+
+def program(case: Case) -> Callable[..., Any]:
+  """Returns dy, operands -> (result, gradients), jitted."""
+  run = functools.partial(
+    _run, operation(case), case.operation != "dot_general"
+  )
+  return jax.jit(run)
+
+
+def _run(
+  function: Callable[..., jax.Array],
+  has_sizes: bool,
+  dy: jax.Array,
+  *operands: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+  arrays, sizes = operands, ()
+  if has_sizes:
+    *arrays, last = operands
+    sizes = (last,)
+  y, pull = jax.vjp(lambda *arrays: function(*arrays, *sizes), *arrays)
+  return y, pull(dy)
+
+
+def operation(case: Case) -> Callable[..., jax.Array]:
+  """Returns what computes the case, of operands but dy."""
+  match case.operation, case.by:
+    case "dot_general", "fp8":
+      return lambda x, w: jax_deepgemm.fp8_dot_general(x, w, _TO_LAST_AND_FIRST)
+    case "dot_general", _:
+      return lambda x, w: jax.lax.dot_general(x, w, _TO_LAST_AND_FIRST)
+    case "ragged_dot", "fp8":
+      return jax_deepgemm.fp8_ragged_dot
+    case "ragged_dot", "bf16":
+      return jax_deepgemm.m_grouped_bf16_gemm_nt_ragged
+    case "ragged_dot", _:
+      return jax.lax.ragged_dot
+  dtype = jnp.float8_e4m3fn if case.by == "fp8" else jnp.bfloat16
+  return lambda x, gate_up, down, sizes: jax_deepgemm.moe_mlp(
+    x, gate_up, None, down, sizes, compute_dtype=dtype
+  )
+
+
+def rows_of(
+  same: Sequence[Case], times: Sequence[Times]
+) -> list[dict[str, Any]]:
+  """Returns rows of cases that differ in what computes them alone."""
+  fastest = times[0].total
+  return [
+    {
+      "case": case._asdict(),
+      "us": round(time.total, 1),
+      "kernel_us": round(time.kernel, 1),
+      "tflops": round(case.flops / time.total / 1e6, 1),
+      "over_fp8": round(time.total / fastest, 3),
+    }
+    for case, time in zip(same, times, strict=True)
+  ]
+
+
+def line(row: dict[str, Any]) -> str:
+  """Returns a row as text."""
+  case = Case(**row["case"])
+  return (
+    f"{case.operation:11} {case.num_groups:3} x {case.m:5} {case.n:5} x"
+    f" {case.k:5} {case.by:4}: {row['us']:9.1f} us (kernels"
+    f" {row['kernel_us']:9.1f}), {row['tflops']:6.1f} TFLOP/s, fp8 is"
+    f" {row['over_fp8']:6.3f} times as fast"
+  )
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,46 @@
+"""`moe_mlp` on a Hopper GPU beside its reference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_deepgemm as dg
+from tests.moe.moe_oracle import layer
+
+pytestmark = pytest.mark.gpu
+
+
+def run(operands, implementation, **settings):
+  """Returns the result and the gradients, as float64."""
+  *arrays, sizes = map(jnp.asarray, operands)
+  rows, columns = len(operands.x), operands.w_down.shape[2]
+  dy = np.random.default_rng(3).normal(size=(rows, columns))
+  dy[operands.sizes.sum() :] = np.nan
+
+  @jax.jit
+  def step(arrays, sizes, dy):
+    y, pull = jax.vjp(
+      lambda *arrays: dg.moe_mlp(*arrays, sizes, **settings), *arrays
+    )
+    return y, *pull(dy)
+
+  with dg.options(implementation=implementation):
+    found = step(arrays, sizes, jnp.asarray(dy, operands.x.dtype))
+  return [np.asarray(x, float) for x in found]
+
+
+@pytest.mark.parametrize("residuals", ["fp8", "bf16"])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_kernels_compute_what_the_reference_does(dtype, residuals):
+  operands = layer([300, 0, 1, 515, 64], 272, 144, 200, spare=9, dtype=dtype)
+  found = run(operands, "kernel", residuals=residuals)
+  expected = run(operands, "reference", residuals=residuals)
+  for x, y in zip(found, expected, strict=True):
+    # Sums in another order: some codes are the neighbouring ones.
+    assert np.linalg.norm(x - y) < 5e-3 * np.linalg.norm(y)
+  np.testing.assert_array_equal(found[0][-9:], 0)
+  np.testing.assert_array_equal(found[1][-9:], 0)
+  again = run(operands, "kernel", residuals=residuals)
+  for x, y in zip(found, again, strict=True):
+    np.testing.assert_array_equal(x, y)
