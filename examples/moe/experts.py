@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
-from moe import permute, precision, router
+import jax_deepgemm
+from moe import precision, router
 from moe.config import ModelConfig
+from moe.mesh import EXPERT
 
 
 def mixture(
@@ -17,6 +18,10 @@ def mixture(
 ) -> tuple[jax.Array, router.Routing]:
   """Returns `sum_i weights[i] * expert[ids[i]](x)` of each token.
 
+  Tokens travel to the devices of their experts, in FP8 if the experts compute
+  in it, and the results travel back. Along an axis of one device nothing
+  travels: rows are sorted by expert.
+
   Args:
     x: `[t, d_model]` bfloat16, this device's tokens.
     layer: parameters of the layer; `w_gate`, `w_up` and `w_down` are those of
@@ -25,7 +30,13 @@ def mixture(
     compute_dtype: of the experts.
   """
   routing = router.route(x, layer["router"], config.top_k)
-  dispatched = permute.dispatch(x, routing.expert_ids, config.num_experts)
+  dispatched = jax_deepgemm.ep_dispatch(
+    x,
+    routing.expert_ids,
+    num_experts=config.num_experts,
+    axis_name=EXPERT,
+    wire_dtype=compute_dtype,
+  )
   rows = precision.expert_mlp(
     dispatched.tokens,
     layer["w_gate"],
@@ -34,5 +45,4 @@ def mixture(
     dispatched.group_sizes,
     compute_dtype,
   )
-  y = permute.combine(rows, dispatched, routing.weights)
-  return y.astype(jnp.bfloat16), routing
+  return jax_deepgemm.ep_combine(rows, dispatched, routing.weights), routing
