@@ -24,8 +24,8 @@ def mixture(
 
   Args:
     x: `[t, d_model]` bfloat16, this device's tokens.
-    layer: parameters of the layer; `w_gate`, `w_up` and `w_down` are those of
-      this device's experts.
+    layer: parameters of the layer; `w_gate_up` and `w_down` are those of this
+      device's experts.
     config: the model.
     compute_dtype: of the experts.
   """
@@ -39,8 +39,7 @@ def mixture(
   )
   rows = precision.expert_mlp(
     dispatched.tokens,
-    layer["w_gate"],
-    layer["w_up"],
+    layer["w_gate_up"],
     layer["w_down"],
     dispatched.group_sizes,
     compute_dtype,

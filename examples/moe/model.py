@@ -10,7 +10,7 @@ from moe import attention, experts
 from moe.config import ModelConfig
 from moe.mesh import BY_EXPERT, REPLICATED
 
-_EXPERT_WEIGHTS = ("w_gate", "w_up", "w_down")
+_EXPERT_WEIGHTS = ("w_gate_up", "w_down")
 # Standard deviation of the first weights.
 _INITIAL_SCALE = 0.02
 
@@ -41,8 +41,7 @@ def init(key: jax.Array, config: ModelConfig) -> dict[str, Any]:
     "w_qkv": ((num_layers, d, 3 * d), _INITIAL_SCALE),
     "w_out": ((num_layers, d, d), last),
     "router": ((num_layers, d, num_experts), _INITIAL_SCALE),
-    "w_gate": ((num_layers, num_experts, d, f), _INITIAL_SCALE),
-    "w_up": ((num_layers, num_experts, d, f), _INITIAL_SCALE),
+    "w_gate_up": ((num_layers, num_experts, d, 2 * f), _INITIAL_SCALE),
     "w_down": ((num_layers, num_experts, f, d), last),
   }
   keys = jax.random.split(key, len(shapes))

@@ -34,32 +34,21 @@ def dense(
 
 def expert_mlp(
   rows: jax.Array,
-  w_gate: jax.Array,
-  w_up: jax.Array,
+  w_gate_up: jax.Array,
   w_down: jax.Array,
   group_sizes: jax.Array,
   compute_dtype: jax.typing.DTypeLike,
 ) -> jax.Array:
-  """Returns `(silu(rows @ w_gate[e]) * (rows @ w_up[e])) @ w_down[e]`.
+  """Returns `(silu(rows @ gate[e]) * (rows @ up[e])) @ w_down[e]`.
 
   Args:
     rows: `[m, d]` bfloat16, those of an expert together, in the experts' order.
-    w_gate: `[experts, d, f]` float32.
-    w_up: `[experts, d, f]` float32.
+    w_gate_up: `[experts, d, 2 * f]` float32, gate and up side by side.
     w_down: `[experts, f, d]` float32.
     group_sizes: int32 `[experts]`, rows of each expert. Rows past their sum may
       hold anything; their results are zero.
     compute_dtype: a value of `COMPUTE_DTYPES`.
   """
-
-  def grouped(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    if compute_dtype == jnp.bfloat16:
-      return jax_deepgemm.m_grouped_bf16_gemm_nt_ragged(
-        rows, weight.astype(jnp.bfloat16).mT, group_sizes
-      )
-    return jax_deepgemm.fp8_ragged_dot(
-      rows, weight, group_sizes, preferred_element_type=jnp.bfloat16
-    )
-
-  hidden = jax.nn.silu(grouped(rows, w_gate)) * grouped(rows, w_up)
-  return grouped(hidden, w_down)
+  return jax_deepgemm.moe_mlp(
+    rows, w_gate_up, None, w_down, group_sizes, compute_dtype=compute_dtype
+  )

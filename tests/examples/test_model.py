@@ -41,7 +41,7 @@ def _mixture(x, layer):
   for row, p, out in zip(x, probabilities, y, strict=True):
     chosen = np.argsort(-p)[:2]
     for e, weight in zip(chosen, p[chosen] / p[chosen].sum(), strict=True):
-      gate, up = row @ layer["w_gate"][e], row @ layer["w_up"][e]
+      gate, up = np.split(row @ layer["w_gate_up"][e], 2)
       out += weight * (gate / (1 + np.exp(-gate)) * up) @ layer["w_down"][e]
   return y
 
