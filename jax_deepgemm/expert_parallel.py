@@ -107,6 +107,8 @@ def ep_dispatch(
     raise ValueError(
       f"dequantize: False needs wire_dtype float8_e4m3fn, got {wire.dtype.name}"
     )
+  if isinstance(axis_name, list):  # The plan has to be hashable.
+    axis_name = tuple(axis_name)
   ranks = _axis_size(axis_name)
   if not isinstance(num_experts, int) or num_experts < 1 or num_experts % ranks:
     raise ValueError(

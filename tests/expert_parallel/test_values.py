@@ -61,7 +61,7 @@ FOUR_DEVICES = {
     moe_layer.mesh(4, devices=np.asarray(jax.devices())[[2, 0, 3, 1]]),
     "a",
   ),
-  "two axes, minor first": (moe_layer.mesh(2, 2), ("b", "a")),
+  "two axes, minor first": (moe_layer.mesh(2, 2), ["b", "a"]),
 }
 
 
@@ -71,7 +71,7 @@ FOUR_DEVICES = {
 def test_the_order_of_the_axis_is_what_counts(mesh, axis_name):
   x, w, weights, _ = arrays()
   ids = IDS["some dropped"]
-  spec = P(axis_name)
+  spec = P(axis_name if isinstance(axis_name, str) else tuple(axis_name))
   f = moe_layer.layer(mesh, spec, spec, axis_name=axis_name)
   y, *_ = jax.jit(f)(x, jnp.asarray(ids, jnp.int32), w, weights)
   exact = [np.asarray(a, np.float64) for a in (x, w, weights)]
