@@ -60,19 +60,16 @@ def test_microbatches_add_up(op):
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
 
 
-@by_op
-def test_the_weight_itself_has_no_gradient_then(op):
-  w = WEIGHTS[op]
-  main = jnp.zeros(w.shape, jnp.float32)
-  f = functools.partial(loss, op)
-  dx, dw, dmain = jax.jit(jax.grad(f, (0, 1, 2)))(X[0], w, main)
-  wanted = jax.jit(jax.grad(f))(X[0], w, None)
-  np.testing.assert_array_equal(
-    np.asarray(dx, np.float32), np.asarray(wanted, np.float32)
-  )
+def test_the_weight_itself_has_no_gradient_then():
+  w = WEIGHTS[dense]
+  main = jnp.full(w.shape, jnp.nan, jnp.float32)
+  f = jax.value_and_grad(functools.partial(loss, dense), (0, 1, 2))
+  y, (dx, dw, dmain) = jax.jit(f)(X[0], w, main)
+  assert np.isfinite(y)
+  assert np.all(np.isfinite(np.asarray(dx, np.float32)))
   assert dw.dtype == w.dtype
   assert not np.any(np.asarray(dw, np.float32))
-  assert np.any(np.asarray(dmain))
+  assert np.all(np.isnan(dmain))
 
 
 @by_op
@@ -80,7 +77,8 @@ def test_a_gradient_that_would_be_lost_is_refused(op):
   w = WEIGHTS[op]
   main = jnp.zeros(w.shape, jnp.float32)
   with pytest.raises(ValueError, match="rhs is differentiated and main_grad"):
-    jax.grad(functools.partial(loss, op), argnums=1)(X[0], w, main)
+    gradient = jax.grad(functools.partial(loss, op), argnums=1)
+    jax.eval_shape(gradient, X[0], w, main)
 
 
 def test_a_main_gradient_is_not_added_for_each_element_of_a_vmap():
@@ -92,7 +90,7 @@ def test_a_main_gradient_is_not_added_for_each_element_of_a_vmap():
 
   main = jnp.zeros(w.shape, jnp.float32)
   with pytest.raises(ValueError, match="shared by the elements of a vmap"):
-    jax.grad(total)(main)
+    jax.eval_shape(jax.grad(total), main)
   # Each element may have its own.
   g = jax.jit(jax.grad(f, argnums=2))
   mains = jnp.stack([main, main + 1])
