@@ -41,10 +41,16 @@ class NnxModel(nnx.Module):
     return self.second(nnx.gelu(self.first(x)))
 
 
+@functools.cache
+def linen_params():
+  init = jax.jit(LinenModel().init)
+  return init(jax.random.key(0), jnp.zeros((1, WIDTH)))
+
+
 def linen_model(dot_general):
   """Returns parameters and a function of parameters and x."""
   model = LinenModel(dot_general)
-  params = LinenModel().init(jax.random.key(0), jnp.zeros((1, WIDTH)))
+  params = linen_params()
   return params, model.apply
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+import jax_deepgemm
+
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
 
@@ -24,11 +26,13 @@ SIZES = {
 
 
 def linen_layer(**fields):
-  """Returns parameters by name, and a function of them and x."""
+  """Returns what makes parameters by name, and a function of them and x."""
   layer = hooks.LinenRoutedExperts(**SIZES, **fields)
-  x = jnp.zeros((1, WIDTH))
-  params = layer.init(jax.random.key(0), x)["params"]
-  return params, lambda params, x: layer.apply({"params": params}, x)
+
+  def init():
+    return jax.jit(layer.init)(jax.random.key(0), data()[1])["params"]
+
+  return init, lambda params, x: layer.apply({"params": params}, x)
 
 
 def nnx_layer(**fields):
@@ -39,7 +43,7 @@ def nnx_layer(**fields):
     state = nnx.State({name: nnx.Param(w) for name, w in params.items()})
     return nnx.merge(graph, state)(x)
 
-  return nnx.to_pure_dict(state), apply
+  return lambda: nnx.to_pure_dict(state), apply
 
 
 LAYERS = {"linen": linen_layer, "nnx": nnx_layer}
@@ -98,6 +102,12 @@ def with_gradients(apply):
   return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
 
 
+@functools.cache
+def on_one_device(kind):
+  """Returns the layer's result and gradients as a function of data()."""
+  return with_gradients(LAYERS[kind]()[1])
+
+
 def distance(found, expected):
   found = np.asarray(found, np.float64)
   return np.linalg.norm(found - expected) / np.linalg.norm(expected)
@@ -115,7 +125,7 @@ def assert_near(found, expected, bound):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_parameters_have_the_same_layout(kind):
-  params, _ = LAYERS[kind]()
+  params = LAYERS[kind]()[0]()
   assert sorted(params) == NAMES
   shapes = {name: w.shape for name, w in params.items()}
   assert shapes == {name: w.shape for name, w in data()[0].items()}
@@ -126,7 +136,7 @@ def test_parameters_have_the_same_layout(kind):
 @pytest.mark.parametrize("kind", LAYERS)
 def test_result_and_gradients_are_near_those_without_fp8(kind):
   params, x, dy = data()
-  run = with_gradients(LAYERS[kind]()[1])
+  run = on_one_device(kind)
   found = run(params, x, dy)
   assert_near(found, with_gradients(reference)(params, x, dy), 0.1)
   # One expert is 3 products of relative error 0.04.
@@ -171,21 +181,48 @@ def test_experts_over_four_devices(kind, check_vma):
     check_vma=check_vma,
   )
   found = with_gradients(over_ranks)(params, x, dy)
-  _, alone = LAYERS[kind]()
   # Rows of an expert come in the same order: the same sums.
-  assert_near(found, with_gradients(alone)(params, x, dy), 1e-5)
+  assert_near(found, on_one_device(kind)(params, x, dy), 1e-5)
+
+
+@pytest.mark.parametrize(("axis_name", "exchanges"), [(None, 0), ("expert", 2)])
+def test_a_hopper_gpu_runs_kernels_and_collectives(axis_name, exchanges):
+  params, x, _ = data()
+  _, apply = linen_layer(axis_name=axis_name)
+  if axis_name:
+    mesh = jax.make_mesh(
+      (4,), (axis_name,), axis_types=(jax.sharding.AxisType.Auto,)
+    )
+    specs = {name: P(axis_name) for name in NAMES} | {"router": P()}
+    apply = jax.shard_map(
+      apply,
+      mesh=mesh,
+      in_specs=(specs, P(axis_name)),
+      out_specs=P(axis_name),
+    )
+  with jax_deepgemm.options(device="NVIDIA H200"):
+    text = (
+      jax.jit(apply)
+      .trace(params, x)
+      .lower(lowering_platforms=("cuda",))
+      .as_text()
+    )
+  # Gate with up, and down.
+  assert text.count("sm90_m_grouped_fp8_gemm_entry.cuh") == 2
+  assert text.count("@ragged_all_to_all") == exchanges
 
 
 def test_messages():
   with pytest.raises(ValueError, match="top_k must be from 1 to num_experts"):
     nnx_layer_of(top_k=9)
-  params, apply = linen_layer(axis_name="expert")
+  params, x, _ = data()
+  _, apply = linen_layer(axis_name="expert")
   with pytest.raises(ValueError, match="'expert' is no axis"):
-    apply(params, data()[1])
-  params, apply = nnx_layer()
+    apply(params, x)
+  _, apply = nnx_layer()
   wrong = params | {"w_up": params["w_up"][:4]}
   with pytest.raises(ValueError, match="w_up must have shape"):
-    apply(wrong, data()[1])
+    apply(wrong, x)
 
 
 def nnx_layer_of(**sizes):

@@ -176,7 +176,8 @@ def call_of_maxtext(lhs, rhs, group_sizes, **arguments):
 
 def test_gmm_and_its_gradients():
   lhs, rhs, sizes = arrays()
-  y, pull = jax.vjp(lambda a, b: call_of_maxtext(a, b, sizes), lhs, rhs)
+  run = jax.jit(lambda a, b: call_of_maxtext(a, b, sizes))
+  y, pull = jax.vjp(run, lhs, rhs)
   exact = grouped_product(lhs, rhs, SIZES)
   assert 1e-3 < distance(y, exact) < 0.06
   assert not np.any(np.asarray(y[sum(SIZES) :]))
@@ -184,8 +185,17 @@ def test_gmm_and_its_gradients():
   assert not np.any(np.asarray(dlhs[sum(SIZES) :]))
   assert not np.any(np.asarray(drhs[1]))
   assert np.all(np.isfinite(drhs))
-  transposed = call_of_maxtext(lhs, rhs.mT, sizes, transpose_rhs=True)
+  run = jax.jit(lambda a, b: call_of_maxtext(a, b, sizes, transpose_rhs=True))
+  transposed = run(lhs, rhs.mT)
   np.testing.assert_array_equal(transposed, y)
+
+
+@jax.jit
+def gmm_with_gradients(lhs, own, sizes, offset):
+  y, pull = jax.vjp(
+    lambda *x: call_of_maxtext(*x, sizes, group_offset=offset), lhs, own
+  )
+  return y, *pull(y)
 
 
 @pytest.mark.parametrize("first", [0, 2, 3])
@@ -193,14 +203,7 @@ def test_gmm_of_some_of_the_groups(first):
   lhs, rhs, sizes = arrays()
   own = rhs[first : first + 2]
 
-  @jax.jit
-  def run(lhs, own, sizes, offset):
-    y, pull = jax.vjp(
-      lambda *x: call_of_maxtext(*x, sizes, group_offset=offset), lhs, own
-    )
-    return y, *pull(y)
-
-  y, dlhs, drhs = run(lhs, own, sizes, jnp.asarray([first]))
+  y, dlhs, drhs = gmm_with_gradients(lhs, own, sizes, jnp.asarray([first]))
   exact = grouped_product(lhs, own, SIZES, first)
   assert 1e-3 < distance(y, exact) < 0.06
   assert not np.any(np.asarray(y)[~exact.any(axis=1)])

@@ -50,7 +50,11 @@ def test_rules_choose_the_products():
   rules = [
     qwix.QuantizationRule(module_path="last"),
     qwix.QtRule(
-      module_path="first", op_names=("dot_general",), bwd_qtype=F8, **FP8
+      module_path="first",
+      op_names=("dot_general",),
+      bwd_qtype=F8,
+      bwd_weight_grad_tile_size=1 / 4,  # As MaxText's rules have it.
+      **FP8,
     ),
     qwix.QuantizationRule(op_names=("ragged_dot",), **FP8),
   ]
