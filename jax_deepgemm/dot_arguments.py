@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_DTYPES = ("bfloat16", "float16", "float32")
+DTYPES = ("bfloat16", "float16", "float32")
 
 
 def checked_operand(name: str, x: Any) -> jax.Array:
@@ -16,9 +16,9 @@ def checked_operand(name: str, x: Any) -> jax.Array:
     TypeError: it is no array of a dtype that is multiplied.
   """
   found = x.dtype.name if hasattr(x, "dtype") else type(x).__name__
-  if not isinstance(x, (jax.Array, np.ndarray)) or found not in _DTYPES:
+  if not isinstance(x, (jax.Array, np.ndarray)) or found not in DTYPES:
     raise TypeError(
-      f"{name} must be an array of {', '.join(_DTYPES)}, got {found}"
+      f"{name} must be an array of {', '.join(DTYPES)}, got {found}"
     )
   return jnp.asarray(x)
 
@@ -35,9 +35,9 @@ def checked_result_dtype(
     # Of two different ones of these three, float32 alone holds both.
     return lhs.dtype if lhs.dtype == rhs.dtype else jnp.dtype(jnp.float32)
   dtype = jnp.dtype(preferred)
-  if dtype.name not in _DTYPES:
+  if dtype.name not in DTYPES:
     raise TypeError(
-      f"preferred_element_type must be one of {', '.join(_DTYPES)}, got"
+      f"preferred_element_type must be one of {', '.join(DTYPES)}, got"
       f" {dtype.name}"
     )
   return dtype

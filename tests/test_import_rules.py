@@ -122,6 +122,20 @@ def test_the_example_knows_of_the_package_where_it_must_only():
   assert users == {"experts.py", "precision.py"}
 
 
+def test_nothing_else_imports_the_integrations():
+  for path in MODULES:
+    if "integrations" not in path.relative_to(ROOT).parts:
+      assert "integrations" not in parts_of_ours(path), path
+
+
+@pytest.mark.parametrize("library", ["flax", "qwix", "maxtext"])
+def test_libraries_of_integrations_are_required_by_name(library):
+  # `require` says what to install; a plain import would not.
+  for path in MODULES:
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    assert library not in roots, path
+
+
 def test_no_module_is_named_after_nothing():
   vague = {"utils", "helpers", "misc", "common"}
   assert not vague & {p.stem for p in MODULES}
