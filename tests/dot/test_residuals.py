@@ -95,15 +95,15 @@ def test_eight_bits_are_kept_of_each_element():
   ("policy", "again"),
   [
     (policies.save_only_these_names("fp8_activation", "fp8_weight"), []),
-    (policies.save_only_these_names("fp8_activation"), ["blocks"]),
+    (policies.save_only_these_names("fp8_activation"), ["blocks_both"]),
     (policies.save_only_these_names("fp8_weight"), ["both"]),
-    (None, ["both", "blocks"]),
+    (None, ["both", "blocks_both"]),
   ],
   ids=["both", "activations", "weights", "none"],
 )
 def test_a_policy_chooses_by_name(policy, again):
   f = jax.checkpoint(dense, policy=policy)
-  forward, backward = ["both", "blocks"], ["both"]
+  forward, backward = ["both", "blocks_both"], ["both"]
   assert casts_of(f) == sorted(forward + again + backward)
 
 

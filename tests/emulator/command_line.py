@@ -35,7 +35,7 @@ from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
-from tests.emulator.mutations import MUTATIONS, AnyCase, Mutation
+from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
@@ -125,7 +125,7 @@ def _print_names() -> None:
 
 def _cases(text: str | None, mutation: str | None) -> list[AnyCase]:
   if text is None and mutation is not None:
-    return [_MUTATIONS.get(mutation, MUTATIONS[0]).case]
+    return [_MUTATIONS[mutation].case if mutation in _MUTATIONS else SPLIT]
   # Those of mutations too: a report names them.
   known = {case.id(): case for case in CASES}
   known |= {entry.case.id(): entry.case for entry in ALL_MUTATIONS}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from jax_deepgemm.primitives.kernel_call import KernelCall
 
 # Parameters of the FP8 GEMM, in order.
-_A, _B, _, _SFA, _, _D, _, _, _, _, _, _K_BLOCKS, _SFB_ROWS, _NUM_M = range(14)
+_A, _B, _, _, _, _SFA, _, _D = range(8)
+_K_BLOCKS, _SFB_ROWS, _NUM_M = range(13, 16)
 
 
 def _param(index: int, **changes: object) -> Callable[[KernelCall], KernelCall]:

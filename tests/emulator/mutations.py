@@ -20,7 +20,7 @@ _COLUMNS = "common/tile_columns.cuh"
 _MMA = "mma/sm90_fp8.cuh"
 
 # Small, but with several tiles per CTA and a ring that goes round.
-_SPLIT = case(70, 203, 384, block_n=96, num_math_warpgroups=1, num_stages=2)
+SPLIT = case(70, 203, 384, block_n=96, num_math_warpgroups=1, num_stages=2)
 _FLOAT32 = case(70, 100, 384, block_n=64, float32_out=True, num_stages=2)
 _WITH_C = case(70, 100, 256, block_n=64, with_c=True)
 _BLOCKS = case(70, 72, 512, block_n=32, stage_k_blocks=2, num_stages=2)
@@ -43,7 +43,7 @@ class Mutation:
   path: str
   old: str
   new: str
-  case: AnyCase = _SPLIT
+  case: AnyCase = SPLIT
 
 
 _AFTER_WAIT = "        if (!Traits::kGroupsRows || "

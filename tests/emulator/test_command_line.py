@@ -4,9 +4,9 @@ import pytest
 
 from tests.emulator.command_line import ALL_MUTATIONS, CASES, main
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
-from tests.emulator.mutations import MUTATIONS
+from tests.emulator.mutations import SPLIT
 
-CASE = MUTATIONS[0].case.id()
+CASE = SPLIT.id()
 
 
 def run(capsys, toolchain, *words):

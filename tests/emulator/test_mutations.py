@@ -10,7 +10,7 @@ from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, mutated, verdict
-from tests.emulator.mutations import MUTATIONS
+from tests.emulator.mutations import MUTATIONS, SPLIT
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 
 NUM_SEEDS = 12
@@ -44,6 +44,6 @@ def test_a_mutation_is_found(toolchain, tmp_path, mutation):
 
 @pytest.mark.parametrize("name", LAUNCH_MUTATIONS)
 def test_a_mutation_of_the_launch_is_found(toolchain, name):
-  case = MUTATIONS[0].case
+  case = SPLIT
   emulator = MutatedLaunches(toolchain, LAUNCH_MUTATIONS[name])
   assert any(verdict(case, emulator, seed) for seed in range(NUM_SEEDS))

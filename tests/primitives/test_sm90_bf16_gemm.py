@@ -29,15 +29,20 @@ def _launch(*args, **kwargs):
 
 
 def _maps(launch):
-  params = [launch["params"][f"p{i:02}"] for i in range(3)]
-  return dict(zip("abd", params, strict=True))
+  names = ("a", "b", "a_block", "b_block", "d")
+  params = [launch["params"][f"p{i:02}"] for i in range(len(names))]
+  return dict(zip(names, params, strict=True))
 
 
 def test_maps_describe_k_major_operands_of_an_odd_shape():
   maps = _maps(_launch("nt", 100, 200, 1001))
-  assert maps["a"]["dims"] == [1001, 100, 1]
-  assert maps["a"]["strides"] == [2016, 201600]  # Rows of 16 bytes.
-  assert maps["b"]["dims"] == [1001, 200, 1]
+  # 15 whole blocks of K, and a map that ends where K does.
+  assert maps["a"]["dims"] == [64, 100, 15, 1]
+  assert maps["a"]["strides"] == [2016, 128, 201600]  # Rows of 16 bytes.
+  assert maps["b"]["dims"] == [64, 200, 15, 1]
+  assert maps["a_block"]["dims"] == [1001, 100, 1]
+  assert maps["a_block"]["strides"] == [2016, 201600]
+  assert maps["b_block"]["dims"] == [1001, 200, 1]
   assert maps["d"]["dims"] == [200, 100, 1]
   assert maps["a"]["dtype"] == maps["b"]["dtype"] == "bf16"
 
@@ -71,7 +76,7 @@ def test_c_is_aliased_to_the_result():
   text = _lowered("nt", 64, 128, 256, c=True).as_text()
   assert "operand_index = 2" in text
   launch = _launch("nt", 64, 128, 256, c=True)
-  assert launch["params"]["p03"] == {"kind": "buffer", "index": 2}
+  assert launch["params"]["p05"] == {"kind": "buffer", "index": 2}
   assert _maps(launch)["d"]["index"] == 3
 
 

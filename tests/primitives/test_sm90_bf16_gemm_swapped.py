@@ -15,7 +15,8 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
 )
 from jax_deepgemm.primitives import sm90_bf16_gemm, sm90_bf16_gemm_swapped
 
-_NAMES = ("a", "b", "c", "d", "m", "pitch", "num_k_blocks", "num_n")
+_NAMES = ("a", "b", "a_block", "b_block", "c", "d")
+_NUMBERS = ("m", "pitch", "num_k_blocks", "num_n", "k_cut")
 
 
 def _launch(layout, m, n, k, *, c=False, **options):
@@ -35,7 +36,10 @@ def _launch(layout, m, n, k, *, c=False, **options):
 
 
 def _params(launch):
-  return {name: launch["params"][f"p{i:02}"] for i, name in enumerate(_NAMES)}
+  return {
+    name: launch["params"][f"p{i:02}"]
+    for i, name in enumerate(_NAMES + _NUMBERS)
+  }
 
 
 @pytest.fixture
@@ -91,8 +95,8 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
   assert params["a"]["box"] == [64, 8, 1]
   assert params["b"]["dims"] == [1001, 202, 1]
   assert params["b"]["box"] == [64, 64, 1]
-  numbers = [params[name]["value"] for name in _NAMES[4:]]
-  assert numbers == [3, 208, 16, 4]  # A pitch of 16 bytes.
+  numbers = [params[name]["value"] for name in _NUMBERS]
+  assert numbers == [3, 208, 16, 4, 15]  # A pitch of 16 bytes.
 
 
 def test_a_stage_of_several_blocks_is_one_box(swapped):

@@ -40,16 +40,22 @@ def _launch(m, n, k, *, c=False, out_dtype=jnp.bfloat16, recipe=None):
 
 
 def _maps(launch):
-  names = ["a", "b", "b_rest", "sfa", "sfb", "d", "d_rest"]
+  names = ["a", "b", "b_rest", "a_block", "b_block"]
+  names += ["sfa", "sfb", "d", "d_rest"]
   params = [launch["params"][f"p{i:02}"] for i in range(len(names))]
   return dict(zip(names, params, strict=True))
 
 
 def test_maps_describe_the_operands_of_an_odd_shape():
   maps = _maps(_launch(100, 200, 1000))
-  assert maps["a"]["dims"] == [1000, 100, 1]
-  assert maps["a"]["strides"] == [1008, 100800]  # Rows of 16 bytes.
-  assert maps["b"]["dims"] == [1000, 200, 1]
+  # 7 whole blocks of K, and a map that ends where K does.
+  assert maps["a"]["dims"] == [128, 100, 7, 1]
+  assert maps["a"]["strides"] == [1008, 128, 100800]  # Rows of 16 bytes.
+  assert maps["b"]["dims"] == [128, 200, 7, 1]
+  assert maps["a_block"]["dims"] == [1000, 100, 1]
+  assert maps["a_block"]["strides"] == [1008, 100800]
+  assert maps["a_block"]["box"] == [128, maps["a"]["box"][1], 1]
+  assert maps["b_block"]["dims"] == [1000, 200, 1]
   assert maps["sfa"]["dims"] == [100, 8, 1]
   assert maps["d"]["dims"] == [200, 100, 1]
 

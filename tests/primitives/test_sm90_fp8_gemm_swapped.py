@@ -14,8 +14,8 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
 )
 from jax_deepgemm.primitives import sm90_fp8_gemm
 
-_NAMES = ("a", "b", "sfa", "sfb", "sfb_blocks", "c", "d")
-_NAMES += ("m", "pitch", "num_k_blocks", "sfb_rows", "num_n")
+_NAMES = ("a", "b", "a_block", "b_block", "sfa", "sfb", "sfb_blocks", "c", "d")
+_NUMBERS = ("m", "pitch", "num_k_blocks", "sfb_rows", "num_n", "k_cut")
 
 
 def _launch(m, n, k, *, c=False, recipe=None, **options):
@@ -43,7 +43,10 @@ def _launch(m, n, k, *, c=False, recipe=None, **options):
 
 
 def _params(launch):
-  return {name: launch["params"][f"p{i:02}"] for i, name in enumerate(_NAMES)}
+  return {
+    name: launch["params"][f"p{i:02}"]
+    for i, name in enumerate(_NAMES + _NUMBERS)
+  }
 
 
 @pytest.fixture
@@ -96,8 +99,8 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
   assert params["b"]["dims"] == [1000, 202, 1]
   assert params["b"]["box"] == [128, 64, 1]
   assert params["sfa"]["dims"] == [4, 8, 1]
-  numbers = [params[name]["value"] for name in _NAMES[7:]]
-  assert numbers == [3, 208, 8, 2, 4]  # A pitch of 16 bytes.
+  numbers = [params[name]["value"] for name in _NUMBERS]
+  assert numbers == [3, 208, 8, 2, 4, 7]  # A pitch of 16 bytes.
 
 
 def test_a_stage_of_several_blocks_is_one_box(swapped):
