@@ -84,7 +84,7 @@ def main(
     print(f"no case has {parsed.case!r} in its name; see --list")
     return 2
   if toolchain is None:
-    toolchain = Toolchain(_FOLDER, "-O0" if parsed.debug else "-O1")
+    toolchain = Toolchain(_FOLDER, for_debugger=parsed.debug)
   emulator = _emulator(toolchain, parsed.mutate)
   emulator.traced = parsed.trace
   seeds = range(parsed.seed, parsed.seed + parsed.seeds)
