@@ -123,11 +123,7 @@ def test_the_module_runs_the_whole_demo_in_a_process_of_its_own(tmp_path):
     capture_output=True,
     check=False,
     text=True,
-    env={
-      **os.environ,
-      "DG_JIT_CACHE_DIR": str(tmp_path / "kernels"),
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As tests/conftest.py.
-    },
+    env={**os.environ, "DG_JIT_CACHE_DIR": str(tmp_path / "kernels")},
   )
   assert done.returncode == 0, done.stderr
   document = json.loads(done.stdout)

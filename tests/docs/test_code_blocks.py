@@ -91,8 +91,6 @@ def _run(command, folder):
   environment |= {"DG_JIT_CACHE_DIR": str(folder / "kernels")}
   # A script, unlike `-m`, does not look where it is run.
   environment |= {"PYTHONPATH": str(folder)}
-  # As tests/conftest.py.
-  environment |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
   words = shlex.split(command)
   assert words[0] == "python", command
   return subprocess.run(
@@ -103,6 +101,19 @@ def _run(command, folder):
     check=False,
     text=True,
   )
+
+
+def _run_here(command, monkeypatch):
+  """Runs a command in this process; another would import JAX first, 1.8 s."""
+  _, *words = shlex.split(command)
+  is_module = words[0] == "-m"
+  words = words[is_module:]
+  monkeypatch.setattr(sys, "argv", words)
+  if is_module:
+    monkeypatch.delitem(sys.modules, words[0], raising=False)
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+  else:
+    runpy.run_path(words[0], run_name="__main__")
 
 
 @pytest.mark.parametrize("command", _commands("bash"))
@@ -139,17 +150,9 @@ def test_commands_for_a_gpu_say_so_without_one(
     return
   if jax.default_backend() != "cpu":
     pytest.skip("would run the whole benchmark")
-  # In this process: another would import JAX first, 1.8 s each.
-  _, *words = shlex.split(command)
   monkeypatch.chdir(checkout)
   with pytest.raises(SystemExit) as stopped:
-    if words[0] == "-m":
-      monkeypatch.setattr(sys, "argv", words[1:])
-      monkeypatch.delitem(sys.modules, words[1], raising=False)
-      runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-      monkeypatch.setattr(sys, "argv", words)
-      runpy.run_path(words[0], run_name="__main__")
+    _run_here(command, monkeypatch)
   assert stopped.value.code == 2
   assert "needs a Hopper GPU" in capfd.readouterr().err
 

@@ -10,7 +10,6 @@ import jax
 import train_moe
 from moe import metrics
 from tests.docs.pages import ROOT
-from tests.examples import fast_compile
 
 _SMALLEST = ("--preset", "micro", "--log-every", "1")
 
@@ -20,7 +19,7 @@ def run(out: pathlib.Path, *arguments: str) -> list[dict]:
   everything = [*_SMALLEST, *arguments, "--out", str(out)]
   # Attention in jax.nn relies on implicit promotion.
   promotion = jax.numpy_dtype_promotion("standard")
-  with promotion, fast_compile.in_this_process():
+  with promotion:
     assert train_moe.main(everything) == 0
   return metrics.read(out / metrics.FILE)
 
@@ -31,7 +30,6 @@ def start(out: pathlib.Path, *arguments: str) -> subprocess.Popen:
     **os.environ,
     "JAX_PLATFORMS": "cpu",
     "PYTHONPATH": str(ROOT),
-    "XLA_FLAGS": fast_compile.XLA_FLAGS,
     # Runs of one program share it.
     "JAX_COMPILATION_CACHE_DIR": str(out.parent / "programs"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
