@@ -23,7 +23,11 @@ import jax_deepgemm
 from benchmarks import provenance, results
 from benchmarks.program_times import Times, profiled
 
-_OPERATIONS = ("dot_general", "ragged_dot", "moe_mlp")
+_BY = {
+  "dot_general": ("fp8", "fp8_recast", "xla"),
+  "ragged_dot": ("fp8", "fp8_recast", "bf16", "xla"),
+  "moe_mlp": ("fp8", "bf16"),
+}
 _METHOD = (
   "device time of all kernels of the jitted forward and backward pass from"
   " JAX's profiler, caches flushed by a write of up to 8 GB before each run;"
@@ -37,12 +41,13 @@ class Case(NamedTuple):
   """One operation of one size.
 
   Attributes:
-    operation: of `_OPERATIONS`.
+    operation: of `_BY`.
     num_groups: 1 for dot_general.
     m: rows of a group.
     n: columns of the result, or of gate and of up each.
     k: columns of x.
-    by: what computes it: "fp8", "bf16" or "xla".
+    by: what computes it: "fp8", "fp8_recast" (operands are kept in bfloat16
+      and cast again in the backward pass), "bf16" or "xla".
   """
 
   operation: str
@@ -61,7 +66,7 @@ class Case(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
-  parser.add_argument("--only", choices=_OPERATIONS)
+  parser.add_argument("--only", choices=_BY)
   parser.add_argument("--num-tests", type=int, default=10, metavar="N")
   parser.add_argument("--commit", help="of the code, where git is not there")
   parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
@@ -86,14 +91,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def cases() -> list[Case]:
   """Returns all cases; those of one size lie together, fp8 first."""
-  sizes = [
-    (("dot_general", 1, 8192, 4096, 7168), ("fp8", "xla")),
-    (("ragged_dot", 8, 4096, 4096, 7168), ("fp8", "bf16", "xla")),
-    (("ragged_dot", 32, 1024, 4096, 7168), ("fp8", "bf16", "xla")),
-    (("moe_mlp", 8, 4096, 2048, 7168), ("fp8", "bf16")),
-    (("moe_mlp", 32, 1024, 2048, 7168), ("fp8", "bf16")),
+  dense = [
+    (8192, 4096, 7168),
+    # Layers of DeepSeek-V3.
+    (4096, 2112, 7168),
+    (4096, 7168, 2048),
+    (4096, 24576, 1536),
+    (4096, 7168, 16384),
   ]
-  return [Case(*size, by) for size, kinds in sizes for by in kinds]
+  groups = [(8, 4096), (32, 1024)]
+  sizes = [
+    *(("dot_general", 1, *shape) for shape in dense),
+    *(("ragged_dot", *group, 4096, 7168) for group in groups),
+    *(("moe_mlp", *group, 2048, 7168) for group in groups),
+  ]
+  return [Case(*size, by) for size in sizes for by in _BY[size[0]]]
 
 
 def operands(case: Case) -> tuple[jax.Array, ...]:
@@ -109,9 +121,9 @@ def operands(case: Case) -> tuple[jax.Array, ...]:
   if case.operation == "dot_general":
     return normal(m, n), x, normal(k, n)
   if case.operation == "ragged_dot":
+    dy, weight = normal(groups * m, n), normal(groups, k, n)
     # Our product in bfloat16 takes K last, as it is fastest.
-    weight = (groups, n, k) if case.by == "bf16" else (groups, k, n)
-    return normal(groups * m, n), x, normal(*weight), sizes
+    return dy, x, weight.mT if case.by == "bf16" else weight, sizes
   weights = [normal(groups, k, 2 * n), normal(groups, n, k)]
   return normal(groups * m, k), x, *weights, sizes
 
@@ -140,17 +152,20 @@ def _run(
 
 def operation(case: Case) -> Callable[..., jax.Array]:
   """Returns what computes the case, of operands but dy."""
+  residuals = "bf16" if case.by == "fp8_recast" else "fp8"
   match case.operation, case.by:
-    case "dot_general", "fp8":
-      return lambda x, w: jax_deepgemm.fp8_dot_general(x, w, _TO_LAST_AND_FIRST)
-    case "dot_general", _:
+    case "dot_general", "xla":
       return lambda x, w: jax.lax.dot_general(x, w, _TO_LAST_AND_FIRST)
-    case "ragged_dot", "fp8":
-      return jax_deepgemm.fp8_ragged_dot
+    case "dot_general", _:
+      return lambda x, w: jax_deepgemm.fp8_dot_general(
+        x, w, _TO_LAST_AND_FIRST, residuals=residuals
+      )
+    case "ragged_dot", "xla":
+      return jax.lax.ragged_dot
     case "ragged_dot", "bf16":
       return jax_deepgemm.m_grouped_bf16_gemm_nt_ragged
     case "ragged_dot", _:
-      return jax.lax.ragged_dot
+      return functools.partial(jax_deepgemm.fp8_ragged_dot, residuals=residuals)
   dtype = jnp.float8_e4m3fn if case.by == "fp8" else jnp.bfloat16
   return lambda x, gate_up, down, sizes: jax_deepgemm.moe_mlp(
     x, gate_up, None, down, sizes, compute_dtype=dtype
