@@ -195,7 +195,10 @@ def _run_with(
   sm90_k_grouped_fp8_gemm.choose = lambda *args, **kwargs: config
   try:
     return sm90_k_grouped_fp8_gemm.run(
-      *arguments, options=Options(), device=H200
+      *arguments,
+      out_dtype=jnp.dtype(jnp.float32),
+      options=Options(),
+      device=H200,
     )
   finally:
     sm90_k_grouped_fp8_gemm.choose = choose

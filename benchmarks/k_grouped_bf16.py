@@ -97,7 +97,10 @@ def run_with(
   sm90_k_grouped_bf16_gemm.choose = lambda *args, **kwargs: config
   try:
     return sm90_k_grouped_bf16_gemm.run(
-      *arguments, options=Options(), device=H200
+      *arguments,
+      out_dtype=jnp.dtype(jnp.float32),
+      options=Options(),
+      device=H200,
     )
   finally:
     sm90_k_grouped_bf16_gemm.choose = choose

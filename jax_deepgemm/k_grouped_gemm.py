@@ -34,6 +34,7 @@ from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.k_grouped_gemm import (
   k_grouped_bf16_gemm,
   k_grouped_fp8_gemm,
+  kernel_dtype,
 )
 from jax_deepgemm.scaled_array import ScaledArray
 
@@ -213,6 +214,7 @@ def fp8_product(
   b: jax.Array | ScaledArray,
   ranges: GroupRanges,
   c: jax.Array | None,
+  dtype: jax.typing.DTypeLike,
   options: Options,
 ) -> jax.Array:
   """Returns c_g + a_g.T @ b_g, quantised, for groups without gaps.
@@ -222,6 +224,7 @@ def fp8_product(
     b: plain `[sum_k, n]`, likewise.
     ranges: of the groups.
     c: `[g, m, n]` float32, or None.
+    dtype: of the result; sums are float32.
     options: of the call.
   """
   packed = [
@@ -231,7 +234,11 @@ def fp8_product(
       x if isinstance(x, ScaledArray) else cast_groups(x, ranges, options)
     )
   ]
-  return k_grouped_fp8_gemm(*packed, ranges.sizes, c, options=options)
+  out_dtype = kernel_dtype(dtype, c)
+  d = k_grouped_fp8_gemm(
+    *packed, ranges.sizes, c, out_dtype=out_dtype, options=options
+  )
+  return d.astype(dtype)
 
 
 def cast_groups(

@@ -34,7 +34,7 @@ def weight_gradient(
 
   def product(operands: Any, c: jax.Array | None, dtype: Any) -> jax.Array:
     left, right, ranges = operands
-    return fp8_product(left, right, ranges, c, options).astype(dtype)
+    return fp8_product(left, right, ranges, c, dtype, options)
 
   return accumulated(product, (left, right, ranges), main_grad, dtype)
 

@@ -25,11 +25,12 @@ _MAX_STAGES = 32  # With a barrier for each in the table.
 
 @dataclasses.dataclass(frozen=True)
 class KGroupedBf16GemmProblem:
-  """`num_groups` products `[k_g, m] x [k_g, n]` in float32.
+  """`num_groups` products `[k_g, m] x [k_g, n]`.
 
   Attributes:
     k: rows that the groups have at most, all together.
-    with_c: C is added to the product.
+    with_c: C is added to the product, which is float32 then.
+    float32_out: the result is float32 instead of bfloat16.
   """
 
   m: int
@@ -37,6 +38,7 @@ class KGroupedBf16GemmProblem:
   k: int
   num_groups: int
   with_c: bool = False
+  float32_out: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,8 @@ def _dense(problem: KGroupedBf16GemmProblem, num_parts: int) -> Bf16GemmProblem:
     num_groups=problem.num_groups * num_parts,
     a_mn_major=True,
     b_mn_major=True,
-    float32_out=True,
+    # Parts are summed before they are rounded.
+    float32_out=problem.float32_out or num_parts > 1,
     with_c=problem.with_c,
   )
 

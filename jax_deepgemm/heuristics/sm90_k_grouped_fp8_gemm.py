@@ -25,11 +25,12 @@ _TABLE_BYTES_PER_GROUP = 16  # KGroupTable in cuda/common/.
 
 @dataclasses.dataclass(frozen=True)
 class KGroupedFp8GemmProblem:
-  """`num_groups` products `[m, k_g] x [n, k_g]` in float32.
+  """`num_groups` products `[m, k_g] x [n, k_g]`.
 
   Attributes:
     num_k_blocks: blocks of 128 that the groups have at most, all together.
-    with_c: C is added to the product.
+    with_c: C is added to the product, which is float32 then.
+    float32_out: the result is float32 instead of bfloat16.
   """
 
   m: int
@@ -37,6 +38,7 @@ class KGroupedFp8GemmProblem:
   num_k_blocks: int
   num_groups: int
   with_c: bool = False
+  float32_out: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +74,18 @@ def choose(
   configs, device = candidates(
     legal_k_grouped_configs, problem, device, num_sms, block_size_multiple_of
   )
+  # Results in bfloat16 are measured where they are the user's shapes; else what
+  # is best for float32 is.
+  like = dataclasses.replace(problem, float32_out=True)
+  keys = [
+    key
+    for name in dict.fromkeys(map(problem_name, (problem, like)))
+    for key in tuned_grouped.keys(FAMILY, name, device, user)
+  ]
   # Among equals one whose CTAs share an operand: fewer bytes, less power.
   return tuned_or_cheapest(
     configs,
-    tuned_grouped.keys(FAMILY, problem_name(problem), device, user),
+    keys,
     key_of,
     lambda config: (
       estimate_k_grouped_seconds(problem, config, device),
@@ -92,9 +102,10 @@ def key_of(config: Sm90KGroupedFp8GemmConfig) -> Key:
 def problem_name(problem: KGroupedFp8GemmProblem) -> str:
   """Returns the name in the tables of problems about as long as `problem`."""
   k = tuned_grouped.bucket(problem.num_k_blocks) * BLOCK_K
+  out = "f32" if problem.float32_out else "bf16"
   c = " c" if problem.with_c else ""
   size = f"{problem.m}x{problem.n}"
-  return f"f32{c} {problem.num_groups} x {size}, packed k to {k}"
+  return f"{out}{c} {problem.num_groups} x {size}, packed k to {k}"
 
 
 def legal_k_grouped_configs(
@@ -125,12 +136,14 @@ def num_k_grouped_tiles(
 def _takes_groups(gemm: Sm90Fp8GemmConfig) -> bool:
   """Whether the kernel takes groups in this form.
 
-  Groups begin at any K block, boxes of D must not overlap, and the scheduler
-  leaves no registers for two slabs of 128 columns (88 bytes were spilled).
+  Groups begin at any K block, boxes of a D that is added to must not overlap,
+  and the scheduler leaves no registers for two slabs of 128 columns (88 bytes
+  were spilled).
   """
   boxes = gemm.num_main_boxes * gemm.store_box_columns
+  stores = boxes == gemm.block_n or not gemm.float32_out
   fits = gemm.num_slabs == 1 or gemm.block_n < 128
-  return gemm.stage_k_blocks == 1 and boxes == gemm.block_n and fits
+  return gemm.stage_k_blocks == 1 and stores and fits
 
 
 def _dense(problem: KGroupedFp8GemmProblem, num_parts: int) -> Fp8GemmProblem:
@@ -142,7 +155,8 @@ def _dense(problem: KGroupedFp8GemmProblem, num_parts: int) -> Fp8GemmProblem:
     k=max(-(-problem.num_k_blocks // parts), 1) * BLOCK_K,
     num_groups=problem.num_groups * num_parts,
     sfb_per_row=True,
-    float32_out=True,
+    # Parts are summed before they are rounded.
+    float32_out=problem.float32_out or num_parts > 1,
     with_c=problem.with_c,
   )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, xla
@@ -36,9 +37,10 @@ def k_grouped_fp8_gemm(
   group_sizes: jax.Array,
   c: jax.Array | None = None,
   *,
+  out_dtype: jax.typing.DTypeLike = jnp.float32,
   options: Options,
 ) -> jax.Array:
-  """Returns c_g + dequantize(a_g) @ dequantize(b_g).T, `[g, m, n]` float32.
+  """Returns c_g + dequantize(a_g) @ dequantize(b_g).T, `[g, m, n]`.
 
   Args:
     a: `[m, k_padded]` float8_e4m3fn; group g begins at the multiple of 128 at
@@ -48,11 +50,12 @@ def k_grouped_fp8_gemm(
     sfb: `[k_padded / 128, align(n, 4)]` float32.
     group_sizes: `[g]` int32, elements of K in each group, without padding.
     c: `[g, m, n]` float32, or None for zero.
+    out_dtype: float32, or bfloat16 if there is no c.
     options: in force when the public function was called.
   """
   shape = (group_sizes.shape[0], a.shape[0], b.shape[0])
   operands = (a, sfa, b, sfb, group_sizes)
-  return _bind(k_grouped_fp8_gemm_p, operands, c, shape, options)
+  return _bind(k_grouped_fp8_gemm_p, operands, c, shape, out_dtype, options)
 
 
 def k_grouped_bf16_gemm(
@@ -62,9 +65,10 @@ def k_grouped_bf16_gemm(
   group_sizes: jax.Array,
   c: jax.Array | None = None,
   *,
+  out_dtype: jax.typing.DTypeLike = jnp.float32,
   options: Options,
 ) -> jax.Array:
-  """Returns c_g + a_g.T @ b_g, `[g, m, n]` float32.
+  """Returns c_g + a_g.T @ b_g, `[g, m, n]`.
 
   Args:
     a: `[k, m]` bfloat16; rows of no group may hold anything.
@@ -72,11 +76,19 @@ def k_grouped_bf16_gemm(
     group_starts: `[g]` int32, first row of each group; they ascend.
     group_sizes: `[g]` int32, rows of each group.
     c: `[g, m, n]` float32, or None for zero.
+    out_dtype: float32, or bfloat16 if there is no c.
     options: in force when the public function was called.
   """
   shape = (group_sizes.shape[0], a.shape[1], b.shape[1])
   operands = (a, b, group_starts, group_sizes)
-  return _bind(k_grouped_bf16_gemm_p, operands, c, shape, options)
+  return _bind(k_grouped_bf16_gemm_p, operands, c, shape, out_dtype, options)
+
+
+def kernel_dtype(
+  dtype: jax.typing.DTypeLike, c: jax.Array | None
+) -> jax.typing.DTypeLike:
+  """Returns the `out_dtype` from which a result in `dtype` is best cast."""
+  return dtype if c is None and dtype == jnp.bfloat16 else jnp.float32
 
 
 def _bind(
@@ -84,17 +96,26 @@ def _bind(
   operands: Sequence[jax.Array],
   c: jax.Array | None,
   shape: tuple[int, int, int],
+  out_dtype: jax.typing.DTypeLike,
   options: Options,
 ) -> jax.Array:
   """Binds, except for empty products: no kernel is launched for those."""
+  out_dtype = np.dtype(out_dtype)
+  assert c is None or out_dtype == np.float32, "c is added in float32"
   if 0 in (*shape, *operands[0].shape):
-    return jnp.zeros(shape, jnp.float32) if c is None else c
+    return jnp.zeros(shape, out_dtype) if c is None else c
   operands = operands if c is None else (*operands, c)
-  return primitive.bind(*to_common_varying(tuple(operands)), options=options)
+  return primitive.bind(
+    *to_common_varying(tuple(operands)), out_dtype=out_dtype, options=options
+  )
 
 
 def _abstract_eval(
-  num_inputs: int, k_axis: int, *operands: ShapedArray, options: Options
+  num_inputs: int,
+  k_axis: int,
+  *operands: ShapedArray,
+  out_dtype: np.dtype,
+  options: Options,
 ) -> ShapedArray:
   del options
   # A and B, each with its scales if it has any, and what tells the groups.
@@ -104,7 +125,7 @@ def _abstract_eval(
   spec = jax.sharding.PartitionSpec(None, None, None)
   return a.update(
     shape=(sizes.shape[0], a.shape[1 - k_axis], b.shape[1 - k_axis]),
-    dtype=jnp.dtype("float32"),
+    dtype=out_dtype,
     weak_type=False,
     sharding=a.sharding.update(spec=spec),
   )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
@@ -22,8 +23,8 @@ class Rules:
   """How a primitive is computed.
 
   Attributes:
-    reference: in jax.numpy, of the primitive's operands.
-    kernel: likewise, with `options` and `device`.
+    reference: in jax.numpy, of the primitive's operands and `out_dtype`.
+    kernel: likewise, with `options` and `device` besides `out_dtype`.
   """
 
   reference: Callable[..., jax.Array]
@@ -45,22 +46,28 @@ def _lower_default(
   rules: Rules,
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
+  out_dtype: np.dtype,
   options: Options,
 ) -> Any:
   check_reference_will_do(name, ctx, options)
-  return _lower(rules.reference, ctx, operands)
+  reference = functools.partial(rules.reference, out_dtype=out_dtype)
+  return _lower(reference, ctx, operands)
 
 
 def _lower_cuda(
   rules: Rules,
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
+  out_dtype: np.dtype,
   options: Options,
 ) -> Any:
   device = target_device(options)
   if not use_kernel(options, device):
-    return _lower(rules.reference, ctx, operands)
-  kernel = functools.partial(rules.kernel, options=options, device=device)
+    reference = functools.partial(rules.reference, out_dtype=out_dtype)
+    return _lower(reference, ctx, operands)
+  kernel = functools.partial(
+    rules.kernel, out_dtype=out_dtype, options=options, device=device
+  )
   with reference_as_way_out():
     return _lower(kernel, ctx, operands)
 

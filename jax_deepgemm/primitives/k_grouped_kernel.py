@@ -32,6 +32,9 @@ class _Problem(Protocol):
   @property
   def num_groups(self) -> int: ...
 
+  @property
+  def float32_out(self) -> bool: ...
+
 
 class _Config(Protocol):
   @property
@@ -101,7 +104,7 @@ def d_map(
   return result_map(
     num_operands + config.gemm.with_c,
     _d_shape(problem, config),
-    float32_out=True,
+    float32_out=config.gemm.float32_out,
     columns=config.gemm.store_box_columns,
   )
 
@@ -121,18 +124,23 @@ def launched(
   (d,) = launch.call(
     (call,),
     [*operands, *c_operand],
-    [jax.ShapeDtypeStruct(shape, jnp.float32)],
+    [jax.ShapeDtypeStruct(shape, _dtype(config.gemm.float32_out))],
     {len(operands): 0} if adds_to_c else {},
   )
   d = d if pitch == problem.n else d[:, :, : problem.n]
   if config.num_parts == 1:
     return d
   total = _sum_of_parts(d, config.num_parts)
-  return total if c is None else c + total
+  total = total if c is None else c + total
+  return total.astype(_dtype(problem.float32_out))
+
+
+def _dtype(float32_out: bool) -> jax.typing.DTypeLike:
+  return jnp.float32 if float32_out else jnp.bfloat16
 
 
 def _d_shape(problem: _Problem, config: _Config) -> tuple[int, int, int]:
-  pitch = get_tma_aligned_size(problem.n, 4)
+  pitch = get_tma_aligned_size(problem.n, 4 if config.gemm.float32_out else 2)
   return problem.num_groups * config.num_parts, problem.m, pitch
 
 

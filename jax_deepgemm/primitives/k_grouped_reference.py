@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jax_deepgemm.alignment import ceil_div
@@ -17,8 +18,10 @@ def k_grouped_fp8_gemm(
   sfb: jax.Array,
   group_sizes: jax.Array,
   c: jax.Array | None = None,
+  *,
+  out_dtype: np.dtype,
 ) -> jax.Array:
-  """Returns c_g + dequantize(a_g) @ dequantize(b_g).T in float32.
+  """Returns c_g + dequantize(a_g) @ dequantize(b_g).T in `out_dtype`.
 
   Summed as the kernel does, one block of 128 at a time, unscaled within it.
   Blocks that are in no group are not read.
@@ -30,6 +33,7 @@ def k_grouped_fp8_gemm(
     sfb: `[k_padded / 128, align(n, 4)]` float32.
     group_sizes: `[g]` int32, elements of K in each group.
     c: `[g, m, n]` float32 or None.
+    out_dtype: of the result; sums are float32.
   """
   m, n = a.shape[0], b.shape[0]
   (num_groups,) = group_sizes.shape
@@ -47,7 +51,7 @@ def k_grouped_fp8_gemm(
 
   count = jnp.minimum(ends[-1], num_blocks)
   total = lax.fori_loop(0, count, add, total)
-  return total if c is None else c + total
+  return (total if c is None else c + total).astype(out_dtype)
 
 
 def k_grouped_bf16_gemm(
@@ -56,8 +60,10 @@ def k_grouped_bf16_gemm(
   group_starts: jax.Array,
   group_sizes: jax.Array,
   c: jax.Array | None = None,
+  *,
+  out_dtype: np.dtype,
 ) -> jax.Array:
-  """Returns c_g + a_g.T @ b_g in float32, as XLA's ragged dot.
+  """Returns c_g + a_g.T @ b_g in `out_dtype`, as XLA's ragged dot.
 
   Args:
     a: `[k, m]` bfloat16; rows of no group may hold anything.
@@ -65,6 +71,7 @@ def k_grouped_bf16_gemm(
     group_starts: `[g]` int32, first row of each group; they ascend.
     group_sizes: `[g]` int32, rows of each group.
     c: `[g, m, n]` float32 or None.
+    out_dtype: of the result; sums are float32.
   """
   dimensions = lax.RaggedDotDimensionNumbers(
     dot_dimension_numbers=(((0,), (0,)), ((), ())),
@@ -84,7 +91,7 @@ def k_grouped_bf16_gemm(
     dimensions,
     preferred_element_type=jnp.float32,
   )
-  return d if c is None else c + d
+  return (d if c is None else c + d).astype(out_dtype)
 
 
 def _k_block(x: jax.Array, i: jax.Array) -> jax.Array:

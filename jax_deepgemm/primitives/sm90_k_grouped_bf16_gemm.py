@@ -1,6 +1,7 @@
 """The Hopper K-grouped BF16 GEMM as a custom call."""
 
 import jax
+import numpy as np
 
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_k_grouped_bf16_gemm import (
@@ -28,17 +29,17 @@ def run(
   group_sizes: jax.Array,
   c: jax.Array | None = None,
   *,
+  out_dtype: np.dtype,
   options: Options,
   device: Device,
 ) -> jax.Array:
-  """Returns D_g = C_g + A_g^T B_g in float32.
+  """Returns D_g = C_g + A_g^T B_g in `out_dtype`.
 
   Group g is group_sizes[g] rows of A and B from row group_starts[g] on. Other
   rows may hold anything. What reaches past the arrays is cut.
 
-  TMA needs rows that are multiples of 16 bytes, so M of A and N of B are padded
-  to multiples of 8, and N of C and D to a multiple of 4, where they are not: a
-  copy of the operand, and of the result.
+  TMA needs rows that are multiples of 16 bytes, to which those of A, B, C and D
+  are padded where they are not: a copy of the operand, and of the result.
 
   Args:
     a: bfloat16 `[k, m]`.
@@ -46,11 +47,12 @@ def run(
     group_starts: int32 `[g]`.
     group_sizes: int32 `[g]`.
     c: float32 `[g, m, n]` or None.
+    out_dtype: float32, or bfloat16 if there is no c.
     options: how to launch.
     device: what to launch on.
 
   Returns:
-    float32 `[g, m, n]`.
+    `[g, m, n]`.
 
   Raises:
     NotImplementedError: there are more groups than the kernel takes.
@@ -63,6 +65,7 @@ def run(
     k=a.shape[0],
     num_groups=num_groups,
     with_c=c is not None,
+    float32_out=out_dtype == np.float32,
   )
   config = choose(
     problem,

@@ -1,6 +1,7 @@
 """The Hopper K-grouped FP8 GEMM as a custom call."""
 
 import jax
+import numpy as np
 
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K
@@ -29,17 +30,18 @@ def run(
   group_sizes: jax.Array,
   c: jax.Array | None = None,
   *,
+  out_dtype: np.dtype,
   options: Options,
   device: Device,
 ) -> jax.Array:
-  """Returns D_g = C_g + dequantize(A_g) dequantize(B_g)^T in float32.
+  """Returns D_g = C_g + dequantize(A_g) dequantize(B_g)^T in `out_dtype`.
 
   Groups lie side by side along K, each from a multiple of 128 on. Past a
   group's end, up to the next multiple of 128, values are zeros and their
   scales are finite.
 
-  TMA needs rows that are multiples of 16 bytes, so N of C and D is padded to a
-  multiple of 4 where it is not: a copy of C, and of the result.
+  TMA needs rows that are multiples of 16 bytes, to which those of C and D are
+  padded where they are not: a copy of C, and of the result.
 
   Args:
     a: float8_e4m3fn `[m, k_padded]`, k_padded a multiple of 128.
@@ -48,11 +50,12 @@ def run(
     sfb: float32 `[k_padded / 128, align(n, 4)]`.
     group_sizes: int32 `[g]`, elements of K in each group.
     c: float32 `[g, m, n]` or None.
+    out_dtype: float32, or bfloat16 if there is no c.
     options: how to launch.
     device: what to launch on.
 
   Returns:
-    float32 `[g, m, n]`.
+    `[g, m, n]`.
 
   Raises:
     NotImplementedError: there are more groups than the kernel takes.
@@ -65,6 +68,7 @@ def run(
     num_k_blocks=sfa.shape[0],
     num_groups=num_groups,
     with_c=c is not None,
+    float32_out=out_dtype == np.float32,
   )
   config = choose(
     problem,

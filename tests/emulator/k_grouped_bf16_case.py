@@ -15,7 +15,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_k_grouped_bf16_gemm
 from tests import k_grouped_bf16_data as data
 from tests.emulator.bf16_gemm_case import SUM_ERROR
-from tests.emulator.k_grouped_case import KCase
+from tests.emulator.k_grouped_case import KCase, rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,12 @@ class KBf16Case(KCase):
   def problem(self) -> KGroupedBf16GemmProblem:
     num_rows = data.num_rows(self.sizes, self.gap, self.spare)
     return KGroupedBf16GemmProblem(
-      self.m, self.n, num_rows, len(self.sizes), self.with_c
+      self.m,
+      self.n,
+      num_rows,
+      len(self.sizes),
+      self.with_c,
+      self.float32_out,
     )
 
   def legal(self):
@@ -99,7 +104,10 @@ def run(case, emulator, seed):
   launch.call = emulator.launcher(seed)
   try:
     result = kernel.run(
-      *arrays, options=Options(num_sms=case.num_sms), device=H200
+      *arrays,
+      out_dtype=case.out_dtype,
+      options=Options(num_sms=case.num_sms),
+      device=H200,
     )
   finally:
     kernel.choose, launch.call = choose, call
@@ -111,4 +119,4 @@ def expected(case):
   """Returns D and the largest error that each element may have."""
   a, b, _, _, c = operands(case)
   exact, magnitude = data.expected(a, b, case.sizes, c, gap=case.gap)
-  return exact, SUM_ERROR * magnitude + 2.0**-24 * np.abs(exact)
+  return exact, SUM_ERROR * magnitude + rounding(case) * np.abs(exact)

@@ -38,6 +38,7 @@ class KCase:
   n: int
   sizes: tuple[int, ...]
   with_c: bool = False
+  float32_out: bool = True
   num_parts: int = 1
   num_sms: int = 2
   num_stages: int = 2
@@ -49,8 +50,17 @@ class KCase:
   def problem(self) -> KGroupedFp8GemmProblem:
     blocks = sum(map(blocks_of, self.sizes)) + self.spare_blocks
     return KGroupedFp8GemmProblem(
-      self.m, self.n, max(blocks, 1), len(self.sizes), self.with_c
+      self.m,
+      self.n,
+      max(blocks, 1),
+      len(self.sizes),
+      self.with_c,
+      self.float32_out,
     )
+
+  @property
+  def out_dtype(self) -> np.dtype:
+    return np.dtype(np.float32 if self.float32_out else jnp.bfloat16)
 
   def legal(self):
     return legal_k_grouped_configs(self.problem, H200)
@@ -70,6 +80,7 @@ class KCase:
     wanted = [f"{name}={value}" for name, value in self.wanted]
     sizes = "+".join(map(str, self.sizes[:6]))
     more = ["with_c"] if self.with_c else []
+    more += [] if self.float32_out else ["bf16_out"]
     more += [f"parts={self.num_parts}"] if self.num_parts > 1 else []
     more += ["wrong_sizes"] if self.claimed else []
     return "-".join(["k", f"{self.m}x{self.n}", sizes, *wanted, *more])
@@ -115,7 +126,10 @@ def run(case, emulator, seed):
   launch.call = emulator.launcher(seed)
   try:
     result = kernel.run(
-      *arrays, options=Options(num_sms=case.num_sms), device=H200
+      *arrays,
+      out_dtype=case.out_dtype,
+      options=Options(num_sms=case.num_sms),
+      device=H200,
     )
   finally:
     kernel.choose, launch.call = choose, call
@@ -130,7 +144,12 @@ def expected(case):
     dense_groups(a, sfa, case.sizes), dense_groups(b, sfb, case.sizes), c
   )
   # float32 sums of a K block, and of the blocks, in some order.
-  return exact, 1e-6 * magnitude + 2.0**-24 * np.abs(exact)
+  return exact, 1e-6 * magnitude + rounding(case) * np.abs(exact)
+
+
+def rounding(case):
+  """Returns the relative error of a result that is rounded once."""
+  return 2.0**-24 if case.float32_out else 2.0**-8
 
 
 def wrong_elements(case, result):

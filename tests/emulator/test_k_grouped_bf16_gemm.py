@@ -45,7 +45,20 @@ CASES = [
     block_n=192,
     with_c=True,
   ),
+  # In bfloat16.
+  k_bf16_case(70, 150, (130, 0, 1, 64, 200), block_n=64, float32_out=False),
+  k_bf16_case(
+    259,
+    265,
+    (257, 0, 129),
+    block_n=256,
+    cluster_m=2,
+    num_sms=4,
+    float32_out=False,
+    gap=3,
+  ),
   # Groups in parts, some of them empty.
+  k_bf16_case(70, 41, (500, 0, 50), block_n=64, num_parts=4, float32_out=False),
   k_bf16_case(70, 40, (500, 0, 50), block_n=64, num_parts=4),
   k_bf16_case(70, 41, (500, 0, 50), block_n=64, num_parts=2, with_c=True),
 ]

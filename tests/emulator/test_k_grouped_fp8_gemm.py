@@ -35,7 +35,29 @@ CASES = [
   k_case(200, 136, (130, 260), num_math_warpgroups=3, block_n=96, with_c=True),
   k_case(270, 136, (140, 260), num_slabs=2, block_n=96, num_early_boxes=2),
   k_case(140, 170, (140, 260), num_slabs=1, block_n=160, num_store_slots=4),
+  # In bfloat16: a box less than 64 columns wide, and boxes that overlap.
+  k_case(70, 150, (130, 0, 1, 128, 300), block_n=32, float32_out=False),
+  k_case(
+    259,
+    165,
+    (513, 0, 257),
+    block_n=160,
+    cluster_m=2,
+    num_sms=4,
+    float32_out=False,
+  ),
+  k_case(
+    140,
+    170,
+    (140, 260),
+    num_slabs=1,
+    block_n=128,
+    num_store_slots=2,
+    num_stages=3,
+    float32_out=False,
+  ),
   # Groups in parts, some of them empty.
+  k_case(70, 41, (1000, 0, 100), block_n=32, num_parts=4, float32_out=False),
   k_case(70, 40, (1000, 0, 100), block_n=32, num_parts=4),
   k_case(70, 41, (1000, 0, 100), block_n=32, num_parts=2, with_c=True),
 ]

@@ -139,10 +139,12 @@ def test_sizes_that_exceed_the_arrays_do_no_harm():
   assert row_error(_compute(*operands), _expected(*operands)) < BOUND
 
 
-def _sampled():
-  """A config of each form of tile."""
+def _sampled(float32_out):
+  """A config of each form of tile, that adds to c if in float32."""
   sizes = (1000, 0, 129, 700)
-  problem = KGroupedBf16GemmProblem(800, 712, sum(sizes) + 37, 4, True)
+  problem = KGroupedBf16GemmProblem(
+    800, 712, sum(sizes) + 37, 4, float32_out, float32_out
+  )
   forms = {}
   for config in sorted(legal_k_grouped_configs(problem, H200), key=str):
     gemm = config.gemm
@@ -153,9 +155,12 @@ def _sampled():
   return sizes, list(forms.values())[::2]
 
 
-def test_every_form_of_tile_is_right(monkeypatch):
-  sizes, configs = _sampled()
-  a, b, _, c = _operands(800, 712, sizes, True)
+@pytest.mark.parametrize("out_dtype", [jnp.float32, jnp.bfloat16])
+def test_every_form_of_tile_is_right(monkeypatch, out_dtype):
+  float32_out = out_dtype == jnp.float32
+  bound = BOUND if float32_out else 2.0**-8
+  sizes, configs = _sampled(float32_out)
+  a, b, _, c = _operands(800, 712, sizes, float32_out)
   exact = expected(a, b, sizes, c)[0]
   starts = jnp.asarray(starts_of(sizes), jnp.int32)
   assert len(configs) > 10
@@ -165,10 +170,14 @@ def test_every_form_of_tile_is_right(monkeypatch):
       sm90_k_grouped_bf16_gemm, "choose", functools.partial(_always, config)
     )
     run = functools.partial(
-      sm90_k_grouped_bf16_gemm.run, options=Options(), device=H200
+      sm90_k_grouped_bf16_gemm.run,
+      out_dtype=np.dtype(out_dtype),
+      options=Options(),
+      device=H200,
     )
     d = jax.jit(run)(a, b, starts, jnp.asarray(sizes, jnp.int32), c)
-    if not row_error(d, exact) < BOUND:
+    assert d.dtype == out_dtype
+    if not row_error(d, exact) < bound:
       wrong.append((row_error(d, exact), config))
   assert not wrong
 

@@ -111,9 +111,9 @@ def test_sizes_that_exceed_the_arrays_do_no_harm():
   assert row_error(_compute(*operands), _expected(*operands)) < BOUND
 
 
-def _sampled():
-  """A config of each form of tile."""
-  problem = KGroupedFp8GemmProblem(800, 712, 20, 4, True)
+def _sampled(float32_out):
+  """A config of each form of tile, that adds to c if in float32."""
+  problem = KGroupedFp8GemmProblem(800, 712, 20, 4, float32_out, float32_out)
   forms = {}
   for config in sorted(legal_k_grouped_configs(problem, H200), key=str):
     gemm = config.gemm
@@ -124,14 +124,18 @@ def _sampled():
   return problem, list(forms.values())[::3]
 
 
-def test_every_form_of_tile_is_right(monkeypatch):
-  problem, configs = _sampled()
+@pytest.mark.parametrize("out_dtype", [jnp.float32, jnp.bfloat16])
+def test_every_form_of_tile_is_right(monkeypatch, out_dtype):
+  float32_out = out_dtype == jnp.float32
+  bound = BOUND if float32_out else 2.0**-8
+  problem, configs = _sampled(float32_out)
   sizes = (1000, 0, 129, 700)
   blocks = problem.num_k_blocks
   assert sum(map(blocks_of, sizes)) <= blocks
   a, b = (packed_operand(x, sizes, blocks, x) for x in (problem.m, problem.n))
   shape = (4, problem.m, problem.n)
   c = np.random.default_rng(0).standard_normal(shape).astype(np.float32) * 1e3
+  c = c if float32_out else None
   expected, _ = product(dense_groups(*a, sizes), dense_groups(*b, sizes), c)
   wrong = []
   for config in configs:
@@ -139,10 +143,14 @@ def test_every_form_of_tile_is_right(monkeypatch):
       sm90_k_grouped_fp8_gemm, "choose", functools.partial(_always, config)
     )
     run = functools.partial(
-      sm90_k_grouped_fp8_gemm.run, options=Options(), device=H200
+      sm90_k_grouped_fp8_gemm.run,
+      out_dtype=np.dtype(out_dtype),
+      options=Options(),
+      device=H200,
     )
     d = jax.jit(run)(*a, *b, jnp.asarray(sizes, jnp.int32), c)
-    if not row_error(d, expected) < BOUND:
+    assert d.dtype == out_dtype
+    if not row_error(d, expected) < bound:
       wrong.append((row_error(d, expected), config))
   assert not wrong
 

@@ -21,9 +21,9 @@ NUM_SAMPLED = 12
 def _chosen():
   """What the cases of the benchmark run."""
   for case in results.k_grouped_cases():
-    for with_c in (False, True):
+    for form in ((False, True), (True, True), (False, False)):
       problem = KGroupedBf16GemmProblem(
-        case.m, case.n, sum(case.sizes), len(case.sizes), with_c
+        case.m, case.n, sum(case.sizes), len(case.sizes), *form
       )
       yield choose(problem, H200)
 
@@ -32,7 +32,8 @@ def _sampled():
   configs = set()
   for m in (40, 5000):
     for groups in (3, 200, 1000):
-      problem = KGroupedBf16GemmProblem(m, 4096, 100_000, groups, groups != 200)
+      form = {3: (True, True), 200: (False, True), 1000: (False, False)}[groups]
+      problem = KGroupedBf16GemmProblem(m, 4096, 100_000, groups, *form)
       configs |= set(legal_k_grouped_configs(problem, H200))
   # Neither the number of stages nor that of parts changes an instruction.
   unique = {

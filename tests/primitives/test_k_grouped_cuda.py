@@ -149,3 +149,34 @@ def test_the_cpu_has_no_kernel_to_insist_on():
       pytest.raises(NotImplementedError, match=f"{name} no kernel for cpu"),
     ):
       f(a, a, sizes)
+
+
+@pytest.mark.parametrize(
+  ("product", "kernel", "dtype"),
+  [
+    (dg.fp8_ragged_dot, "sm90_k_grouped_fp8_gemm", "f32"),
+    (dg.fp8_ragged_dot, "sm90_k_grouped_fp8_gemm", "bf16"),
+    (dg.m_grouped_bf16_gemm_nt_ragged, "sm90_k_grouped_bf16_gemm", "bf16"),
+  ],
+)
+def test_a_gradient_leaves_the_kernel_in_the_weights_dtype(
+  product, kernel, dtype
+):
+  def weight_gradient(x, w, sizes, dy):
+    return jax.vjp(lambda w: product(x, w, sizes), w)[1](dy)
+
+  shapes = [(500, 256), (3, 256, 256), (500, 256)]
+  name = {"f32": "float32", "bf16": "bfloat16"}[dtype]
+  x, w, dy = (jax.ShapeDtypeStruct(shape, name) for shape in shapes)
+  lowered = kernel_programs.lowered_for(
+    jax.jit(weight_gradient), x, w, SIZES, dy, device="NVIDIA H200"
+  )
+  (found,) = (
+    launch
+    for launch in kernel_programs.launches(lowered)
+    if launch["kernel"] == kernel
+  )
+  maps = [x for x in found["params"].values() if x["kind"] == "tensor_map"]
+  # D is the last one.
+  assert maps[-1]["dims"] == [256, 256, 3]
+  assert maps[-1]["dtype"] == dtype

@@ -33,7 +33,7 @@ struct KGroupedBf16Work {
   static constexpr u32 kNumThreads = kConfig.num_math_warpgroups * 128 + 128;
   static_assert(kConfig.stage_k_blocks == 1, "groups have any number of K blocks");
   static_assert(kConfig.a_mn_major && kConfig.b_mn_major, "K is cut between lines of a stage");
-  static_assert(kConfig.float32_out, "parts of sums are not rounded");
+  static_assert(kConfig.float32_out || !kConfig.with_c, "C is added in memory, in float32");
   static_assert(kConfig.num_stages <= 32, "one bit for each");
 
   __device__ static __forceinline__ void init_barriers(Table& table) {
