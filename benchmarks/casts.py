@@ -10,7 +10,6 @@ python -m benchmarks.casts --sources swiglu --ctas-per-sm 2
 import argparse
 import functools
 import math
-import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import provenance, results
+from benchmarks import command, provenance, results
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_cast import CastSource
 from jax_deepgemm.options import Options
@@ -50,7 +49,7 @@ _METHOD = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.casts")
+  parser = command.parser("casts", num_tests=20)
   parser.add_argument("--kinds", nargs="+", choices=_KINDS)
   parser.add_argument(
     "--sources", nargs="+", choices=_SOURCES, default=("plain",)
@@ -59,15 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--dtype", choices=("bfloat16", "float32"))
   parser.add_argument("--rows-per-thread", type=int, metavar="N")
   parser.add_argument("--ctas-per-sm", type=int, metavar="N")
-  parser.add_argument("--num-tests", type=int, default=20, metavar="N")
   parser.add_argument("--no-xla", action="store_true")
   parser.add_argument("--pdl", action="store_true")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   _force(arguments)
   path = arguments.output or results.RESULTS / "casts.json"
   fields = provenance.collect(_METHOD, arguments.commit)

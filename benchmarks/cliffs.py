@@ -9,18 +9,15 @@ The ratio of a pair is how much longer its shape takes than its neighbour, both
 measured by what they must take at least (`cliff_cases.floor_us`).
 """
 
-import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import cliff_programs, provenance, results
+from benchmarks import cliff_programs, command, provenance, results
 from benchmarks.cliff_cases import Pair, fields, floor_us, pairs
 from benchmarks.cliff_programs import Program
 from benchmarks.program_times import Times
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.primitives.target import process_device
 
 _METHOD = (
   "device time of all kernels of the jitted function, copies of operands and"
@@ -33,20 +30,14 @@ _TILE += ("stage_k_blocks", "num_splits", "cluster_m", "cluster_n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.cliffs")
+  parser = command.parser("cliffs", num_tests=10)
   parser.add_argument("--only", default="", metavar="TEXT")
-  parser.add_argument("--num-tests", type=int, default=10, metavar="N")
   parser.add_argument("--fail-above", type=float, metavar="RATIO")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
   found = pairs(arguments.only)
   if not found:
     parser.error(f"no pair has {arguments.only!r} in its family or note")
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   path = arguments.output or results.RESULTS / "cliffs.json"
   head = provenance.collect(_METHOD, arguments.commit)
   head["num_tests"] = arguments.num_tests

@@ -8,7 +8,6 @@ python -m benchmarks.dense --yardstick   as the first, beside XLA's FP8 dot
 
 import argparse
 import functools
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 import jax_deepgemm
-from benchmarks import kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, provenance, results
 from benchmarks.results import Case
 from jax_deepgemm.testing import bench
 
@@ -48,19 +47,14 @@ _METHODS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.dense")
+  parser = command.parser("dense", num_tests=30)
   mode = parser.add_mutually_exclusive_group()
   mode.add_argument("--sustained", action="store_true")
   mode.add_argument("--end-to-end", action="store_true")
   mode.add_argument("--yardstick", action="store_true")
-  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
   parser.add_argument("--only-m", type=int, metavar="M")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   name, time_case = _mode(arguments)
   path = arguments.output or results.RESULTS / f"{name}.json"
   fields = provenance.collect(_METHODS[name], arguments.commit)

@@ -5,8 +5,6 @@ python -m benchmarks.dense_accumulate
 The cases are the weight gradients of DeepGEMM's tests.
 """
 
-import argparse
-import pathlib
 import statistics
 import sys
 from collections.abc import Sequence
@@ -16,7 +14,14 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import compare, dense, kernel_programs, provenance, results
+from benchmarks import (
+  command,
+  compare,
+  dense,
+  kernel_programs,
+  provenance,
+  results,
+)
 from benchmarks.results import Case
 from jax_deepgemm.testing import bench
 
@@ -28,14 +33,9 @@ METHOD = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.dense_accumulate")
-  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
+  parser = command.parser("dense_accumulate", num_tests=30)
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   path = arguments.output or results.RESULTS / f"{NAME}.json"
   fields = provenance.collect(METHOD, arguments.commit)
   fields["num_tests"] = arguments.num_tests

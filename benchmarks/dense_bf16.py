@@ -9,7 +9,6 @@ python -m benchmarks.dense_bf16 --sustained        back to back
 import argparse
 import dataclasses
 import functools
-import pathlib
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, provenance, results
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 from jax_deepgemm.testing import bench
 
@@ -32,16 +31,11 @@ _METHOD = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.dense_bf16")
+  parser = command.parser("dense_bf16", num_tests=30)
   parser.add_argument("--sustained", action="store_true")
-  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
   add_filters(parser)
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   flush = "runs back to back without flush"
   if not arguments.sustained:
     flush = "caches flushed by a write of up to 8 GB before each run"

@@ -5,9 +5,7 @@ python -m benchmarks.dense_fp4 --only-m 64    one of them
 python -m benchmarks.dense_fp4 --only-n 2112  weights with so many rows
 """
 
-import argparse
 import functools
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, provenance, results
 from benchmarks.dense import gemm, operands
 from benchmarks.results import Case
 from jax_deepgemm.testing import bench
@@ -31,16 +29,11 @@ _METHOD = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.dense_fp4")
-  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
+  parser = command.parser("dense_fp4", num_tests=30)
   parser.add_argument("--only-m", type=int, metavar="M")
   parser.add_argument("--only-n", type=int, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   path = arguments.output or results.RESULTS / "dense_fp4.json"
   fields = provenance.collect(_METHOD, arguments.commit)
   fields["num_tests"] = arguments.num_tests

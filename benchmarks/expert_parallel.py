@@ -4,9 +4,7 @@ python -m benchmarks.expert_parallel                   a forward and backward
 python -m benchmarks.expert_parallel --slices 64 512   and what slices do
 """
 
-import argparse
 import functools
-import pathlib
 import statistics
 import sys
 import time
@@ -20,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm
-from benchmarks import provenance, results
+from benchmarks import command, provenance, results
 from jax_deepgemm import expert_exchange
 
 _METHOD = (
@@ -49,15 +47,10 @@ _LAYERS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.expert_parallel")
+  parser = command.parser("expert_parallel", num_tests=5)
   parser.add_argument("--slices", type=int, nargs="+", metavar="N")
-  parser.add_argument("--num-tests", type=int, default=5, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   ranks = len(jax.devices())
   if ranks < 2:
     print("error: this needs two GPUs or more", file=sys.stderr)

@@ -9,7 +9,6 @@ python -m benchmarks.k_grouped --dtype bf16    BF16, beside XLA's ragged dot
 
 import argparse
 import functools
-import pathlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,13 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import k_grouped_bf16, kernel_programs, provenance, results
+from benchmarks import (
+  command,
+  k_grouped_bf16,
+  kernel_programs,
+  provenance,
+  results,
+)
 from benchmarks.results import KGroupedCase
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
@@ -70,23 +75,18 @@ Timer = Callable[[KGroupedCase, int], Iterator[dict[str, Any]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.k_grouped")
+  parser = command.parser("k_grouped", num_tests=30)
   mode = parser.add_mutually_exclusive_group()
   mode.add_argument("--sustained", action="store_true")
   mode.add_argument("--end-to-end", action="store_true")
   mode.add_argument("--sweep", action="store_true")
   parser.add_argument("--dtype", choices=("fp8", "bf16"), default="fp8")
   parser.add_argument("--without-c", action="store_true")
-  parser.add_argument("--num-tests", type=int, default=30, metavar="N")
   parser.add_argument("--only-groups", type=int, metavar="G")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
   if arguments.dtype == "bf16" and arguments.end_to_end:
     parser.error("--end-to-end times casts, of which --dtype bf16 has none")
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   name, timer = _mode(arguments)
   path = arguments.output or results.RESULTS / f"{name}.json"
   fields = provenance.collect(_METHODS[name], arguments.commit)

@@ -7,11 +7,9 @@ Hopper multiplies FP8 along the contiguous dimension only, so what lies K first
 is transposed by XLA before. Each layout stands beside nt of the same sizes.
 """
 
-import argparse
 import concurrent.futures
 import functools
 import itertools
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import dense, provenance, results
+from benchmarks import command, dense, provenance, results
 from benchmarks.program_times import Times, profiled
 
 _LAYOUTS = ("nt", "nn", "tn", "tt")
@@ -59,15 +57,10 @@ class Case(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.layouts")
+  parser = command.parser("layouts", num_tests=10)
   parser.add_argument("--only-m", type=int, choices=_MS, metavar="M")
-  parser.add_argument("--num-tests", type=int, default=10, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   path = arguments.output or results.RESULTS / "layouts.json"
   fields = provenance.collect(_METHOD, arguments.commit)
   fields["num_tests"] = arguments.num_tests

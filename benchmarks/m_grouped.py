@@ -10,14 +10,19 @@ python -m benchmarks.m_grouped --sweep          the tiles of each case
 import argparse
 import dataclasses
 import functools
-import pathlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax_deepgemm
-from benchmarks import kernel_programs, m_grouped_sweep, provenance, results
+from benchmarks import (
+  command,
+  kernel_programs,
+  m_grouped_sweep,
+  provenance,
+  results,
+)
 from benchmarks.m_grouped_cases import KINDS, MGroupedCase, cases, row_of
 from benchmarks.m_grouped_operands import (
   cast_and_gemm,
@@ -59,9 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       "--sweep and --end-to-end are of FP8; python -m jax_deepgemm tune"
       " compares configurations of BF16"
     )
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   path = arguments.output or results.RESULTS / f"{_result_name(arguments)}.json"
   method = _BF16_METHOD if arguments.dtype == "bf16" else _METHOD
   method = _END_TO_END_METHOD if arguments.end_to_end else method
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.m_grouped")
+  parser = command.parser("m_grouped", num_tests=20)
   mode = parser.add_mutually_exclusive_group()
   mode.add_argument("--end-to-end", action="store_true")
   mode.add_argument("--sweep", action="store_true")
@@ -96,9 +99,6 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument("--only-groups", type=int, metavar="G")
   parser.add_argument("--only-m", type=int, metavar="EXPECTED_M")
   parser.add_argument("--most", type=int, metavar="CONFIGS", help="of a sweep")
-  parser.add_argument("--num-tests", type=int, default=20, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   return parser
 
 

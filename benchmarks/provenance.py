@@ -44,13 +44,6 @@ def git_commit(root: pathlib.Path) -> str:
   return f"{commit}-dirty" if _output(status) else commit
 
 
-def hopper() -> jax.Device | None:
-  """Returns the first Hopper GPU of this process, or None."""
-  device = jax.local_devices()[0]
-  is_hopper = getattr(device, "compute_capability", "") == "9.0"
-  return device if device.platform == "gpu" and is_hopper else None
-
-
 def _gpu() -> str:
   device = jax.local_devices()[0]
   return device.device_kind if device.platform == "gpu" else "none"

@@ -9,7 +9,6 @@ jax_deepgemm/heuristics/tuned_sm90.json, which the heuristics read. On an H100
 both have a name of their own, ending in _h100.
 """
 
-import argparse
 import collections
 import dataclasses
 import heapq
@@ -24,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import dense, provenance, results
+from benchmarks import command, dense, provenance, results
 from benchmarks.results import Case
 from jax_deepgemm.heuristics import tuned
 from jax_deepgemm.heuristics.device import Device
@@ -45,7 +44,6 @@ from jax_deepgemm.primitives import (
   sm90_fp8_gemm,
   sm90_fp8_gemm_swapped,
 )
-from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing.kernel_times import PAUSE_SECONDS, profile_times
 
 Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
@@ -58,16 +56,11 @@ METHOD = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep")
+  parser = command.parser("sweep", num_tests=12, writes_table=True)
   parser.add_argument("--num-forms", type=int, default=8, metavar="N")
-  parser.add_argument("--num-tests", type=int, default=12, metavar="N")
   parser.add_argument("--only-m", type=int, metavar="M")
-  parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   table = table_of(tuned.TABLE, device)
   cases = [
     case

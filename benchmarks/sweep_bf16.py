@@ -9,7 +9,6 @@ with --write-table also jax_deepgemm/heuristics/tuned_sm90_bf16.json, which the
 heuristics read. On an H100 both have a name of their own, ending in _h100.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import dense_bf16, provenance, results, sweep
+from benchmarks import command, dense_bf16, provenance, results, sweep
 from jax_deepgemm.heuristics import tuned_bf16
 from jax_deepgemm.heuristics.bf16_gemm import Config, estimate
 from jax_deepgemm.heuristics.device import Device
@@ -37,24 +36,18 @@ from jax_deepgemm.primitives import (
   sm90_bf16_gemm,
   sm90_bf16_gemm_swapped,
 )
-from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing.kernel_times import profile_times
 
 _NUM_WITHOUT_HINT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_bf16")
+  parser = command.parser("sweep_bf16", num_tests=12, writes_table=True)
   parser.add_argument("--num-forms", type=int, default=16, metavar="N")
-  parser.add_argument("--num-tests", type=int, default=12, metavar="N")
   parser.add_argument("--write-table", action="store_true")
   dense_bf16.add_filters(parser)
-  parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   table = sweep.table_of(tuned_bf16.TABLE, device)
   candidates = {
     problem: candidates_of(problem, device, arguments.num_forms)

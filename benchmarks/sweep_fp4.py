@@ -9,7 +9,6 @@ rows, and that of FP8 weights. Writes benchmarks/results/sweep_fp4.json, on an
 H100 one with _h100.
 """
 
-import argparse
 import collections
 import dataclasses
 import sys
@@ -20,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import dense, dense_fp4, provenance, results, sweep
+from benchmarks import command, dense, dense_fp4, provenance, results, sweep
 from benchmarks.results import Case
 from jax_deepgemm.heuristics import tuned_fp4
 from jax_deepgemm.heuristics.device import Device
@@ -40,7 +39,6 @@ from jax_deepgemm.primitives import (
   sm90_fp8_fp4_gemm,
   sm90_fp8_fp4_gemm_swapped,
 )
-from jax_deepgemm.primitives.target import process_device
 from jax_deepgemm.testing import bench
 from jax_deepgemm.testing.kernel_times import profile_times
 
@@ -57,17 +55,12 @@ _FORM += " {ctas_per_sm} CTAs/SM, {num_stages} stages"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_fp4")
+  parser = command.parser("sweep_fp4", num_tests=8, writes_table=True)
   parser.add_argument("--num-forms", type=int, default=16, metavar="N")
-  parser.add_argument("--num-tests", type=int, default=8, metavar="N")
   parser.add_argument("--only-m", type=int, metavar="M")
   parser.add_argument("--write-table", action="store_true")
-  parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   problems = {
     case: Fp8Fp4GemmProblem(*case) for case in cases(arguments.only_m)
   }

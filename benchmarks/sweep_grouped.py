@@ -10,33 +10,27 @@ jax_deepgemm/heuristics/tuned_sm90_grouped.json. On an H100 both have a name of
 their own, ending in _h100.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import m_grouped_cases, provenance, results, sweep
+from benchmarks import command, m_grouped_cases, provenance, results, sweep
 from jax_deepgemm.cli import tuning_shapes
 from jax_deepgemm.cli.tuning import Outcome, Task, tune
 from jax_deepgemm.cli.tuning_timer import GpuTimer
 from jax_deepgemm.heuristics import tuned_grouped
-from jax_deepgemm.primitives.target import process_device
 
 _FAMILIES = ("m_grouped_fp8", "m_grouped_bf16", "k_grouped_fp8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_grouped")
+  parser = command.parser("sweep_grouped", writes_table=True)
   parser.add_argument("family", choices=_FAMILIES)
   parser.add_argument("--only-groups", type=int, metavar="G")
   parser.add_argument("--configs", type=int, default=24, metavar="N")
   parser.add_argument("--write-table", action="store_true")
-  parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   timer = GpuTimer(device)
   fields = provenance.collect(sweep.METHOD, arguments.commit)
   path = sweep.result_of(f"sweep_{arguments.family}", device)

@@ -9,14 +9,13 @@ Prints the fastest of each shape, best first, and the other kernel's time.
 Writes benchmarks/results/sweep_fp8_swapped.json, on an H100 one with _h100.
 """
 
-import argparse
 import collections
 import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import provenance, results, sweep
+from benchmarks import command, provenance, results, sweep
 from benchmarks.results import Case
 from jax_deepgemm.heuristics import tuned
 from jax_deepgemm.heuristics.device import Device
@@ -33,7 +32,6 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
 )
-from jax_deepgemm.primitives.target import process_device
 
 _METHOD = (
   "kernel time from JAX's profiler, caches flushed by a write of up to 8 GB"
@@ -46,17 +44,12 @@ _FORM += " {num_splits} splits, {ctas_per_sm} CTAs/SM, {num_stages} stages"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep_swapped")
+  parser = command.parser("sweep_swapped", num_tests=8, writes_table=True)
   parser.add_argument("--num-forms", type=int, default=16, metavar="N")
-  parser.add_argument("--num-tests", type=int, default=8, metavar="N")
   parser.add_argument("--only-m", type=int, metavar="M")
   parser.add_argument("--write-table", action="store_true")
-  parser.add_argument("--commit", help="of the code, where git is not there")
   arguments = parser.parse_args(argv)
-  device = process_device()
-  if device is None or not device.is_hopper:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  device = command.need_hopper()
   candidates = {
     case: [
       present(sweep.problem_of(case), device),

@@ -8,10 +8,8 @@ that a training step pays for the operation. Each stands beside the same in
 bfloat16, XLA's and, where there is one, this package's.
 """
 
-import argparse
 import functools
 import itertools
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import provenance, results
+from benchmarks import command, provenance, results
 from benchmarks.program_times import Times, profiled
 
 _BY = {
@@ -65,15 +63,10 @@ class Case(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
+  parser = command.parser("training", num_tests=10)
   parser.add_argument("--only", choices=_BY)
-  parser.add_argument("--num-tests", type=int, default=10, metavar="N")
-  parser.add_argument("--commit", help="of the code, where git is not there")
-  parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
   arguments = parser.parse_args(argv)
-  if provenance.hopper() is None:
-    print("error: this needs a Hopper GPU", file=sys.stderr)
-    return 2
+  command.need_hopper()
   path = arguments.output or results.RESULTS / "training.json"
   fields = provenance.collect(_METHOD, arguments.commit)
   fields["num_tests"] = arguments.num_tests

@@ -1,7 +1,5 @@
 """The benchmark of cliffs: its pairs, its floors, its programs, its rows."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from benchmarks import (
   cliff_programs,
   cliffs,
+  command,
   kernel_programs,
   results,
 )
@@ -165,7 +164,7 @@ def test_a_run_writes_rows_and_fails_above_a_bound(
   monkeypatch, tmp_path, capsys
 ):
   program = Program(tuple, tuple, {"block_n": 64})
-  monkeypatch.setattr(cliffs, "process_device", lambda: H200)
+  monkeypatch.setattr(command, "process_device", lambda: H200)
   monkeypatch.setattr(
     cliff_programs, "compiled", lambda shapes: dict.fromkeys(shapes, program)
   )
@@ -184,12 +183,3 @@ def test_a_run_writes_rows_and_fails_above_a_bound(
   with pytest.raises(SystemExit):
     cliffs.main(["--only", "no such pair"])
   assert "no pair has" in capsys.readouterr().err
-
-
-def test_it_refuses_a_machine_without_hopper(capsys, monkeypatch):
-  monkeypatch.setattr(cliffs, "process_device", lambda: None)
-  assert cliffs.main([]) == 2
-  old = dataclasses.replace(H200, compute_capability=(8, 0))
-  monkeypatch.setattr(cliffs, "process_device", lambda: old)
-  assert cliffs.main([]) == 2
-  assert "needs a Hopper GPU" in capsys.readouterr().err

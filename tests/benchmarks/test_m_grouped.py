@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks import (
+  command,
   kernel_programs,
   m_grouped,
   m_grouped_cases,
   m_grouped_operands,
   m_grouped_sweep,
-  provenance,
   results,
 )
 from benchmarks.m_grouped_cases import MGroupedCase
@@ -251,7 +251,7 @@ def test_a_sweep_says_where_the_choice_ranks():
 
 def _rows_of_a_run(monkeypatch, path, *options):
   """Returns the rows that main writes with stubs for the GPU."""
-  monkeypatch.setattr(provenance, "hopper", lambda: "a GPU")
+  monkeypatch.setattr(command, "process_device", lambda: H200)
   monkeypatch.setattr(
     m_grouped,
     "_time_kernel",
@@ -297,9 +297,3 @@ def test_parts_of_the_benchmark_do_not_replace_the_whole():
   ]
   assert names[0] == "m_grouped_fp8"
   assert len(set(names)) == len(names)
-
-
-def test_it_refuses_a_machine_without_hopper(capsys, monkeypatch):
-  monkeypatch.setattr(provenance, "hopper", lambda: None)
-  assert m_grouped.main([]) == 2
-  assert "needs a Hopper GPU" in capsys.readouterr().err

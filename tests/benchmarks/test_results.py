@@ -6,7 +6,6 @@ import subprocess
 import pytest
 
 from benchmarks import (
-  dense,
   dense_bf16,
   provenance,
   results,
@@ -85,14 +84,6 @@ def test_a_changed_tree_is_dirty(tmp_path):
   assert provenance.git_commit(tmp_path) == f"{clean}-dirty"
 
 
-def test_the_dense_benchmark_refuses_a_machine_without_hopper(
-  capsys, monkeypatch
-):
-  monkeypatch.setattr(provenance, "hopper", lambda: None)
-  assert dense.main([]) == 2
-  assert "needs a Hopper GPU" in capsys.readouterr().err
-
-
 def test_cases_of_bfloat16_are_forward_and_both_gradients():
   problems = results.bf16_problems()
   assert len(set(problems)) == len(problems) == 75
@@ -112,16 +103,6 @@ def test_operands_of_bfloat16_fit_the_function_of_their_layout():
     ]
     assert results_of_both[0].shape == (8, 16)
     assert abs(results_of_both[0] - results_of_both[1]).max() < 1e-3
-
-
-@pytest.mark.parametrize("module", [dense_bf16, sweep_bf16])
-def test_benchmarks_of_bfloat16_refuse_a_machine_without_hopper(
-  capsys, monkeypatch, module
-):
-  monkeypatch.setattr(provenance, "hopper", lambda: None)
-  monkeypatch.setattr(sweep_bf16, "process_device", lambda: None)
-  assert module.main([]) == 2
-  assert "needs a Hopper GPU" in capsys.readouterr().err
 
 
 def test_the_table_of_bfloat16_gets_the_fastest_of_each_case(tmp_path):

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import kernel_programs, training
+from benchmarks import command, kernel_programs, results, training
+from benchmarks.program_times import Times
+from jax_deepgemm.heuristics.device import H200
 
 _SIZES = {
   "dot_general": (1, 130, 96, 160),
@@ -61,3 +63,24 @@ def test_programs_cast_and_multiply_as_often_as_they_must(
     training.program(case), *arrays, device="NVIDIA H200"
   )
   assert len(kernel_programs.launches(lowered)) == launches
+
+
+def test_a_run_writes_all_rows(monkeypatch, tmp_path, capsys):
+  monkeypatch.setattr(command, "process_device", lambda: H200)
+  monkeypatch.setattr(training, "operands", lambda case: ())
+  times = {"fp8": 100.0, "fp8_recast": 110.0, "bf16": 150.0, "xla": 1000.0}
+
+  def profiled(calls, num_tests):
+    assert num_tests == 10
+    assert len(calls) == len(times)
+    return [Times(time, 90.0) for time in times.values()]
+
+  monkeypatch.setattr(training, "profiled", profiled)
+  path = tmp_path / "training.json"
+  assert training.main(["--only", "ragged_dot", "--output", str(path)]) == 0
+  rows = results.read(path)["rows"]
+  assert len(rows) == 2 * 4
+  assert [row["over_fp8"] for row in rows[:4]] == [1, 1.1, 1.5, 10]
+  flops = 3 * 2 * 8 * 4096 * 4096 * 7168
+  assert rows[0]["tflops"] == pytest.approx(flops / 100 / 1e6, rel=1e-3)
+  assert "fp8 is 10.000 times as fast" in capsys.readouterr().out

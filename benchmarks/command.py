@@ -1,0 +1,37 @@
+"""What the commands that time something on a GPU share."""
+
+import argparse
+import pathlib
+import sys
+
+from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.primitives.target import process_device
+
+
+def parser(
+  name: str, *, num_tests: int | None = None, writes_table: bool = False
+) -> argparse.ArgumentParser:
+  """Returns the parser of `python -m benchmarks.<name>`, to be added to.
+
+  Args:
+    name: of the module.
+    num_tests: runs of each case, unless told otherwise; None: no such option.
+    writes_table: results go where the package's tables are made from, and not
+      to a file of the user's choice.
+  """
+  made = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+  if num_tests is not None:
+    made.add_argument("--num-tests", type=int, default=num_tests, metavar="N")
+  made.add_argument("--commit", help="of the code, where git is not there")
+  if not writes_table:
+    made.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
+  return made
+
+
+def need_hopper() -> Device:
+  """Returns this process's Hopper GPU; ends with exit code 2 without one."""
+  device = process_device()
+  if device is None or not device.is_hopper:
+    print("error: this needs a Hopper GPU", file=sys.stderr)
+    raise SystemExit(2)
+  return device
