@@ -6,7 +6,7 @@
 
 namespace jdg {
 
-// Mirrors `_LAYOUTS` in primitives/sm90_m_grouped_fp8_gemm.py: what `RowGroups::numbers` says of
+// Mirrors `_LAYOUTS` in primitives/m_grouped_kernel.py: what `RowGroups::numbers` says of
 // group g.
 enum class GroupLayout : u32 {
   kRagged = 0,  // Its size; groups follow each other.
