@@ -9,10 +9,7 @@ from jax_deepgemm.k_grouped_gemm import cast_groups, fp8_product
 from jax_deepgemm.k_grouped_packing import GroupRanges, group_ranges
 from jax_deepgemm.main_gradient import accumulated
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives.k_grouped_gemm import (
-  k_grouped_bf16_gemm,
-  kernel_dtype,
-)
+from jax_deepgemm.primitives.k_grouped_gemm import k_grouped_bf16_gemm
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.scaled_array import ScaledArray
 
@@ -75,9 +72,7 @@ def bf16_weight_gradient(
     dtype: of the result; sums are float32.
     options: of the forward pass.
   """
-  out_dtype = kernel_dtype(dtype, None)
-  d = k_grouped_bf16_gemm(dy, a, *ranges, out_dtype=out_dtype, options=options)
-  return d.astype(dtype)
+  return k_grouped_bf16_gemm(dy, a, *ranges, out_dtype=dtype, options=options)
 
 
 def rows_by_group(

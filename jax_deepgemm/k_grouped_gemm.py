@@ -34,7 +34,6 @@ from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.k_grouped_gemm import (
   k_grouped_bf16_gemm,
   k_grouped_fp8_gemm,
-  kernel_dtype,
 )
 from jax_deepgemm.scaled_array import ScaledArray
 
@@ -234,11 +233,9 @@ def fp8_product(
       x if isinstance(x, ScaledArray) else cast_groups(x, ranges, options)
     )
   ]
-  out_dtype = kernel_dtype(dtype, c)
-  d = k_grouped_fp8_gemm(
-    *packed, ranges.sizes, c, out_dtype=out_dtype, options=options
+  return k_grouped_fp8_gemm(
+    *packed, ranges.sizes, c, out_dtype=dtype, options=options
   )
-  return d.astype(dtype)
 
 
 def cast_groups(

@@ -74,18 +74,10 @@ def choose(
   configs, device = candidates(
     legal_k_grouped_configs, problem, device, num_sms, block_size_multiple_of
   )
-  # Results in bfloat16 are measured where they are the user's shapes; else what
-  # is best for float32 is.
-  like = dataclasses.replace(problem, float32_out=True)
-  keys = [
-    key
-    for name in dict.fromkeys(map(problem_name, (problem, like)))
-    for key in tuned_grouped.keys(FAMILY, name, device, user)
-  ]
   # Among equals one whose CTAs share an operand: fewer bytes, less power.
   return tuned_or_cheapest(
     configs,
-    keys,
+    tuned_grouped.keys(FAMILY, problem_name(problem), device, user),
     key_of,
     lambda config: (
       estimate_k_grouped_seconds(problem, config, device),
@@ -100,12 +92,15 @@ def key_of(config: Sm90KGroupedFp8GemmConfig) -> Key:
 
 
 def problem_name(problem: KGroupedFp8GemmProblem) -> str:
-  """Returns the name in the tables of problems about as long as `problem`."""
+  """Returns the name in the tables of problems about as long as `problem`.
+
+  Results in bfloat16 have no entries of their own: what is fastest for float32
+  is taken for them.
+  """
   k = tuned_grouped.bucket(problem.num_k_blocks) * BLOCK_K
-  out = "f32" if problem.float32_out else "bf16"
   c = " c" if problem.with_c else ""
   size = f"{problem.m}x{problem.n}"
-  return f"{out}{c} {problem.num_groups} x {size}, packed k to {k}"
+  return f"f32{c} {problem.num_groups} x {size}, packed k to {k}"
 
 
 def legal_k_grouped_configs(

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 
 from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
-from jax_deepgemm.primitives.gemm_launch import d_pitch
+from jax_deepgemm.primitives.gemm_launch import d_pitch, result_dtype
 from jax_deepgemm.primitives.padding import pad_last
 
 
@@ -67,7 +66,7 @@ def launched(
 ) -> jax.Array:
   """Returns D, `[g, m, n]`; it shares the memory of C if there is one."""
   pitch = d_pitch(problem)
-  dtype = jnp.float32 if problem.float32_out else jnp.bfloat16
+  dtype = result_dtype(problem.float32_out)
   result = jax.ShapeDtypeStruct((problem.num_groups, problem.m, pitch), dtype)
   aliases = {} if c is None else {len(operands): 0}
   c_operand = [] if c is None else [pad_last(c, pitch)]

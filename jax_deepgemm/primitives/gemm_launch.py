@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+import jax
+import jax.numpy as jnp
+
 from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.jit import Recipe
@@ -77,6 +80,11 @@ def persistent_clusters(
 def d_pitch(problem: _Result) -> int:
   """Returns the elements from one row of C or D to the next."""
   return get_tma_aligned_size(problem.n, problem.out_bytes)
+
+
+def result_dtype(float32_out: bool) -> jax.typing.DTypeLike:
+  """Returns the dtype of D."""
+  return jnp.float32 if float32_out else jnp.bfloat16
 
 
 def cut_k_block(k: int, block_k: int) -> int:

@@ -50,7 +50,7 @@ def k_grouped_fp8_gemm(
     sfb: `[k_padded / 128, align(n, 4)]` float32.
     group_sizes: `[g]` int32, elements of K in each group, without padding.
     c: `[g, m, n]` float32, or None for zero.
-    out_dtype: float32, or bfloat16 if there is no c.
+    out_dtype: of the result; sums are float32.
     options: in force when the public function was called.
   """
   shape = (group_sizes.shape[0], a.shape[0], b.shape[0])
@@ -76,19 +76,12 @@ def k_grouped_bf16_gemm(
     group_starts: `[g]` int32, first row of each group; they ascend.
     group_sizes: `[g]` int32, rows of each group.
     c: `[g, m, n]` float32, or None for zero.
-    out_dtype: float32, or bfloat16 if there is no c.
+    out_dtype: of the result; sums are float32.
     options: in force when the public function was called.
   """
   shape = (group_sizes.shape[0], a.shape[1], b.shape[1])
   operands = (a, b, group_starts, group_sizes)
   return _bind(k_grouped_bf16_gemm_p, operands, c, shape, out_dtype, options)
-
-
-def kernel_dtype(
-  dtype: jax.typing.DTypeLike, c: jax.Array | None
-) -> jax.typing.DTypeLike:
-  """Returns the `out_dtype` from which a result in `dtype` is best cast."""
-  return dtype if c is None and dtype == jnp.bfloat16 else jnp.float32
 
 
 def _bind(
@@ -99,15 +92,21 @@ def _bind(
   out_dtype: jax.typing.DTypeLike,
   options: Options,
 ) -> jax.Array:
-  """Binds, except for empty products: no kernel is launched for those."""
-  out_dtype = np.dtype(out_dtype)
-  assert c is None or out_dtype == np.float32, "c is added in float32"
+  """Binds, except for empty products: no kernel is launched for those.
+
+  Kernels round to bfloat16 where nothing is added to the product. All else is
+  cast from float32.
+  """
   if 0 in (*shape, *operands[0].shape):
-    return jnp.zeros(shape, out_dtype) if c is None else c
+    return jnp.zeros(shape, out_dtype) if c is None else c.astype(out_dtype)
+  is_rounded = c is None and out_dtype == jnp.bfloat16
   operands = operands if c is None else (*operands, c)
-  return primitive.bind(
-    *to_common_varying(tuple(operands)), out_dtype=out_dtype, options=options
+  d = primitive.bind(
+    *to_common_varying(tuple(operands)),
+    out_dtype=np.dtype(jnp.bfloat16 if is_rounded else jnp.float32),
+    options=options,
   )
+  return d.astype(out_dtype)
 
 
 def _abstract_eval(

@@ -50,8 +50,7 @@ def _lower_default(
   options: Options,
 ) -> Any:
   check_reference_will_do(name, ctx, options)
-  reference = functools.partial(rules.reference, out_dtype=out_dtype)
-  return _lower(reference, ctx, operands)
+  return _lower(rules.reference, ctx, operands, out_dtype=out_dtype)
 
 
 def _lower_cuda(
@@ -63,18 +62,17 @@ def _lower_cuda(
 ) -> Any:
   device = target_device(options)
   if not use_kernel(options, device):
-    reference = functools.partial(rules.reference, out_dtype=out_dtype)
-    return _lower(reference, ctx, operands)
-  kernel = functools.partial(
-    rules.kernel, out_dtype=out_dtype, options=options, device=device
-  )
+    return _lower(rules.reference, ctx, operands, out_dtype=out_dtype)
+  settings = {"out_dtype": out_dtype, "options": options, "device": device}
   with reference_as_way_out():
-    return _lower(kernel, ctx, operands)
+    return _lower(rules.kernel, ctx, operands, **settings)
 
 
 def _lower(
   function: Callable[..., jax.Array],
   ctx: mlir.LoweringRuleContext,
   operands: tuple[mlir.ir.Value, ...],
+  **settings: Any,
 ) -> Any:
-  return mlir.lower_fun(function, multiple_results=False)(ctx, *operands)
+  lower = mlir.lower_fun(function, multiple_results=False)
+  return lower(ctx, *operands, **settings)

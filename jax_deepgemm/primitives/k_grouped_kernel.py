@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 
 from jax_deepgemm.alignment import get_tma_aligned_size
 from jax_deepgemm.heuristics.device import Device
@@ -18,7 +17,11 @@ from jax_deepgemm.jit import Recipe
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
-from jax_deepgemm.primitives.gemm_launch import gemm_call, persistent_clusters
+from jax_deepgemm.primitives.gemm_launch import (
+  gemm_call,
+  persistent_clusters,
+  result_dtype,
+)
 from jax_deepgemm.primitives.padding import pad_last
 
 
@@ -124,7 +127,7 @@ def launched(
   (d,) = launch.call(
     (call,),
     [*operands, *c_operand],
-    [jax.ShapeDtypeStruct(shape, _dtype(config.gemm.float32_out))],
+    [jax.ShapeDtypeStruct(shape, result_dtype(config.gemm.float32_out))],
     {len(operands): 0} if adds_to_c else {},
   )
   d = d if pitch == problem.n else d[:, :, : problem.n]
@@ -132,15 +135,11 @@ def launched(
     return d
   total = _sum_of_parts(d, config.num_parts)
   total = total if c is None else c + total
-  return total.astype(_dtype(problem.float32_out))
-
-
-def _dtype(float32_out: bool) -> jax.typing.DTypeLike:
-  return jnp.float32 if float32_out else jnp.bfloat16
+  return total.astype(result_dtype(problem.float32_out))
 
 
 def _d_shape(problem: _Problem, config: _Config) -> tuple[int, int, int]:
-  pitch = get_tma_aligned_size(problem.n, 4 if config.gemm.float32_out else 2)
+  pitch = get_tma_aligned_size(problem.n, config.gemm.out_bytes)
   return problem.num_groups * config.num_parts, problem.m, pitch
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
@@ -17,6 +16,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   d_pitch,
   gemm_call,
   persistent_clusters,
+  result_dtype,
 )
 from jax_deepgemm.primitives.launch import Buffer, Scalar, TensorMap
 
@@ -134,7 +134,7 @@ def launched(
 ) -> jax.Array:
   """Returns D, `[..., m, n]` where `a_shape` is `[..., m, k]`."""
   pitch = d_pitch(problem)
-  dtype = jnp.float32 if problem.float32_out else jnp.bfloat16
+  dtype = result_dtype(problem.float32_out)
   result = jax.ShapeDtypeStruct((problem.m, pitch), dtype)
   (d,) = launch.call((call,), operands, [result])
   return d.reshape(*a_shape[:-1], pitch)[..., : problem.n]
