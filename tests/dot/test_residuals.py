@@ -108,10 +108,11 @@ def test_a_policy_chooses_by_name(policy, again):
 
 
 def test_what_a_policy_keeps_changes_no_gradient():
-  names = ("fp8_activation", "fp8_weight")
-  f = jax.checkpoint(dense, policy=policies.save_only_these_names(*names))
-  found, expected = (jax.jit(jax.grad(g, (0, 1)))(X, W) for g in (f, dense))
-  for v, u in zip(found, expected, strict=True):
-    np.testing.assert_array_equal(
-      np.asarray(v, np.float32), np.asarray(u, np.float32)
-    )
+  expected = jax.jit(jax.grad(dense, (0, 1)))(X, W)
+  for names in (("fp8_activation", "fp8_weight"), ()):
+    f = jax.checkpoint(dense, policy=policies.save_only_these_names(*names))
+    found = jax.jit(jax.grad(f, (0, 1)))(X, W)
+    for v, u in zip(found, expected, strict=True):
+      np.testing.assert_array_equal(
+        np.asarray(v, np.float32), np.asarray(u, np.float32)
+      )

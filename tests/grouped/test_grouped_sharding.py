@@ -93,16 +93,13 @@ def mesh_of(axis_type):
   return jax.make_mesh((2, 2), ("x", "y"), axis_types=(axis_type,) * 2)
 
 
-@pytest.mark.parametrize(
-  ("spec", "check_vma"),
-  [(spec, True) for spec in SPECS] + [("masked g and n", False)],
-)
-def test_shard_map_computes_the_shards(spec, check_vma):
-  layout, *in_specs, d = SPECS[spec]
+@by_spec
+@pytest.mark.parametrize("check_vma", [True, False])
+def test_shard_map_computes_the_shards(layout, a, b, numbers, d, check_vma):
   f = jax.shard_map(
     product(layout),
     mesh=mesh_of(AxisType.Auto),
-    in_specs=tuple(in_specs),
+    in_specs=(a, b, numbers),
     out_specs=d,
     check_vma=check_vma,
   )

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jax_deepgemm
+from benchmarks import kernel_programs
 from jax_deepgemm.integrations import dot_hook
+from tests.integrations.distance import distance
 
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -84,11 +85,6 @@ def training_step(apply):
   return jax.jit(step)
 
 
-def distance(found, expected):
-  found, expected = np.asarray(found), np.asarray(expected)
-  return np.linalg.norm(found - expected) / np.linalg.norm(expected)
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_training_step_is_near_that_without_fp8(kind):
   results = []
@@ -108,12 +104,9 @@ def test_a_training_step_is_near_that_without_fp8(kind):
 @pytest.mark.parametrize("kind", MODELS)
 def test_kernels_multiply_on_a_hopper_gpu(kind):
   params, apply = MODELS[kind](FP8)
-  with jax_deepgemm.options(device="NVIDIA H200"):
-    lowered = (
-      jax.jit(apply)
-      .trace(params, data()[0])
-      .lower(lowering_platforms=("cuda",))
-    )
+  lowered = kernel_programs.lowered_for(
+    jax.jit(apply), params, data()[0], device="NVIDIA H200"
+  )
   # Both layers cast x and w, and multiply.
   assert lowered.as_text().count("sm90_fp8_gemm") >= 2
   assert "dot_general" not in lowered.as_text()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-import jax_deepgemm
+from benchmarks import kernel_programs
+from tests.integrations.distance import distance
 
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -108,11 +109,6 @@ def on_one_device(kind):
   return with_gradients(LAYERS[kind]()[1])
 
 
-def distance(found, expected):
-  found = np.asarray(found, np.float64)
-  return np.linalg.norm(found - expected) / np.linalg.norm(expected)
-
-
 def assert_near(found, expected, bound):
   (_, y), grads = found
   (_, expected_y), expected_grads = expected
@@ -120,7 +116,7 @@ def assert_near(found, expected, bound):
   for x, wanted in zip(
     *map(jax.tree.leaves, (grads, expected_grads)), strict=True
   ):
-    assert distance(x, np.asarray(wanted)) < bound
+    assert distance(x, wanted) < bound
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -200,13 +196,9 @@ def test_a_hopper_gpu_runs_kernels_and_collectives(axis_name, exchanges):
       in_specs=(specs, P(axis_name)),
       out_specs=P(axis_name),
     )
-  with jax_deepgemm.options(device="NVIDIA H200"):
-    text = (
-      jax.jit(apply)
-      .trace(params, x)
-      .lower(lowering_platforms=("cuda",))
-      .as_text()
-    )
+  text = kernel_programs.lowered_for(
+    jax.jit(apply), params, x, device="NVIDIA H200"
+  ).as_text()
   # Gate with up, and down.
   assert text.count("sm90_m_grouped_fp8_gemm_entry.cuh") == 2
   assert text.count("@ragged_all_to_all") == exchanges

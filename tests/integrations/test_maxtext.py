@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jax_deepgemm.integrations import maxtext
+from tests.integrations.distance import distance
 
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -68,11 +69,6 @@ class NnxDense(nnx.Module):
 
 
 _MATRIX = (((1,), (0,)), ((), ()))
-
-
-def distance(found, expected):
-  found, expected = np.float64(found), np.float64(expected)
-  return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
 def test_dense_layers_of_linen(quantization):

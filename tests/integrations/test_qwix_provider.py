@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jax_deepgemm
+from benchmarks import kernel_programs
+from tests.integrations.distance import distance
 
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -37,10 +38,10 @@ class NnxModel(nnx.Module):
 
 def kernels(apply, *args):
   """Returns how many GEMMs of this package a Hopper GPU would run."""
-  with jax_deepgemm.options(device="NVIDIA H200"):
-    lowered = jax.jit(apply).trace(*args).lower(lowering_platforms=("cuda",))
-  text = lowered.as_text()
-  return text.count("gemm_entry.cuh")
+  lowered = kernel_programs.lowered_for(
+    jax.jit(apply), *args, device="NVIDIA H200"
+  )
+  return lowered.as_text().count("gemm_entry.cuh")
 
 
 def test_rules_choose_the_products():
@@ -67,9 +68,7 @@ def test_rules_choose_the_products():
 
   found, expected = loss(wrapped)(params), loss(model)(params)
   for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
-    a, b = np.asarray(a), np.asarray(b)
-    distance = np.linalg.norm(a - b) / np.linalg.norm(b)
-    assert 0 < distance < 0.1
+    assert 0 < distance(a, b) < 0.1
 
 
 @pytest.mark.filterwarnings("ignore:The .*iter_modules:DeprecationWarning")
@@ -80,9 +79,7 @@ def test_nnx_models():
   wrapped = qwix.quantize_model(model, Fp8Provider([rule]), x)
   graph, state = nnx.split(wrapped)
   assert kernels(lambda s, x: nnx.merge(graph, s)(x), state, x) == 1
-  found, expected = wrapped(x), model(x)
-  distance = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-  assert 1e-3 < distance < 0.06
+  assert 1e-3 < distance(wrapped(x), model(x)) < 0.06
 
 
 @pytest.mark.parametrize(

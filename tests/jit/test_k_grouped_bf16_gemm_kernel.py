@@ -1,6 +1,7 @@
 """The K-grouped BF16 GEMM compiles clean in every form that can be chosen."""
 
 import dataclasses
+import itertools
 import random
 
 import pytest
@@ -18,10 +19,14 @@ from tests.jit.test_fp8_gemm_kernel import complaints
 NUM_SAMPLED = 12
 
 
+# with_c, float32_out.
+_FORMS = ((False, True), (True, True), (False, False))
+
+
 def _chosen():
   """What the cases of the benchmark run."""
   for case in results.k_grouped_cases():
-    for form in ((False, True), (True, True), (False, False)):
+    for form in _FORMS:
       problem = KGroupedBf16GemmProblem(
         case.m, case.n, sum(case.sizes), len(case.sizes), *form
       )
@@ -30,11 +35,9 @@ def _chosen():
 
 def _sampled():
   configs = set()
-  for m in (40, 5000):
-    for groups in (3, 200, 1000):
-      form = {3: (True, True), 200: (False, True), 1000: (False, False)}[groups]
-      problem = KGroupedBf16GemmProblem(m, 4096, 100_000, groups, *form)
-      configs |= set(legal_k_grouped_configs(problem, H200))
+  for m, groups, form in itertools.product((40, 5000), (3, 200, 1000), _FORMS):
+    problem = KGroupedBf16GemmProblem(m, 4096, 100_000, groups, *form)
+    configs |= set(legal_k_grouped_configs(problem, H200))
   # Neither the number of stages nor that of parts changes an instruction.
   unique = {
     str(

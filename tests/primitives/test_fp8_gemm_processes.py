@@ -62,7 +62,7 @@ assert "jax_deepgemm" not in sys.modules
     tmp_path,
   )
   np.testing.assert_allclose(
-    np.load(tmp_path / "result.npy"), f(A, B), rtol=1e-6, atol=1e-5
+    np.load(tmp_path / "result.npy"), f(A, B), rtol=1e-6
   )
 
 
