@@ -19,7 +19,7 @@ from tests.emulator.cast_case import (
   wrong_results,
 )
 from tests.emulator.test_casts import CASES, FUSED
-from tests.gpu.gemm_data import poison_device_memory
+from tests.gpu.gemm_data import on_the_cpu, poison_device_memory
 
 pytestmark = pytest.mark.gpu
 
@@ -79,7 +79,7 @@ def _kernel(case):
   "case", [*CASES, *FUSED, *LARGE, *LARGE_FUSED], ids=CastCase.id
 )
 def test_results_are_those_of_the_reference(case):
-  with jax.default_device(jax.devices("cpu")[0]):
+  with on_the_cpu():
     expected = expected_cast(case)
   poison_device_memory(1)
   x = list(map(np.asarray, operands(case)))

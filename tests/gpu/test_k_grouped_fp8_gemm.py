@@ -15,7 +15,7 @@ from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_k_grouped_fp8_gemm
-from tests.gpu.gemm_data import poison_device_memory, row_error
+from tests.gpu.gemm_data import on_the_cpu, poison_device_memory, row_error
 from tests.k_grouped_data import (
   blocks_of,
   dense_groups,
@@ -170,7 +170,7 @@ def test_the_kernel_agrees_with_the_reference():
   # On the CPU: XLA divides by scales in another way on a GPU, and a row of one
   # token shows every code that is rounded to its neighbour.
   with (
-    jax.default_device(jax.devices("cpu")[0]),
+    on_the_cpu(),
     jd.options(implementation="reference"),
   ):
     expected = jax.jit(jd.k_grouped_fp8_gemm_tn_contiguous)(
