@@ -61,20 +61,34 @@ FP4_MUTATIONS = (
   Mutation(
     "codes_overwritten_before_all_are_read",
     _DECODE,
-    "    ptx::barrier_sync(kBarrier, kNumWarps * 32);\n",
+    "      __syncwarp();\n",
     "",
     _TILES,
   ),
   Mutation(
     "decoding_does_not_wait_for_codes",
     _DECODE,
-    "        wait(stage.full, ring.parity());\n",
+    "        wait(ring.stage().full, ring.parity());\n",
+    "",
+    _TILES,
+  ),
+  Mutation(
+    "another_warp_waits_for_every_other_phase",
+    _DECODE,
+    "if (ring.index() % kNumWarps != warp) continue;",
+    "if (k_block % kNumWarps != warp) continue;",
+    _TILES,
+  ),
+  Mutation(
+    "exponents_not_awaited_by_other_lanes",
+    _DECODE,
+    "    __syncwarp();  // Exponents are there.\n",
     "",
     _TILES,
   ),
   Mutation("wrong_swizzle_of_codes", _DECODE, "row / 2 % 4", "row % 4", _TILES),
   Mutation(
-    "wrong_swizzle_of_rows", _DECODE, "2 * i ^ row % 8", "2 * i", _TILES
+    "wrong_swizzle_of_rows", _DECODE, "2 * group ^ row % 8", "2 * group", _TILES
   ),
   Mutation(
     "wide_blocks_are_folded",
@@ -93,7 +107,7 @@ FP4_MUTATIONS = (
   Mutation(
     "nan_behind_the_end_of_k",
     _DECODE,
-    "kNanExponent && i < num_groups",
+    "kNanExponent && group < num_groups",
     "kNanExponent",
     _TILES,
   ),

@@ -1,17 +1,17 @@
 // How the Hopper FP8 GEMM comes to e4m3 rows of B where B has FP4 codes.
 //
 // TMA loads the codes of a K block into the second half of the rows' place. A warpgroup decodes
-// them, a thread a row: all read their codes, then all write. The exponents of a tile's K block are
-// folded into the codes, relative to the largest of them, so that the block has one scale and the
-// main loop is that of FP8. Blocks whose exponents differ by more than e4m3 can hold (wide ones)
-// stay as they are, and math scales 32 of K at a time.
+// them, each of its warps those of every fourth stage, so that the latencies of four blocks
+// overlap; 16 rows at a time, two lanes a row. The exponents of a tile's K block are folded into
+// the codes, relative to the largest of them, so that the block has one scale and the main loop is
+// that of FP8. Blocks whose exponents differ by more than e4m3 can hold (wide ones) stay as they
+// are, and math scales 32 of K at a time.
 #pragma once
 
 #include "common/block_scale.cuh"
 #include "common/promote.cuh"
 #include "kernels/sm90_fp8_fp4_gemm_types.cuh"
 #include "mma/sm90_fp8_step.cuh"
-#include "ptx/named_barrier.cuh"
 
 namespace jdg {
 
@@ -26,7 +26,8 @@ struct Sm90Fp8Fp4GemmDecode {
   static constexpr int kNumWarps = 4;
   static constexpr int kNumGroups = kBlockK / kFp4Group;  // Of a row and K block.
   static constexpr u32 kCodeBytes = kBlockK / 2;          // The same.
-  static constexpr u32 kBarrier = 1;
+  static constexpr u32 kRowsAtOnce = 16;
+  static constexpr int kNumRows = kBlockN / 32;  // Of a lane.
   // With those of the warps that load, no more than there are.
   static constexpr bool kManySums = kConfig.num_slabs == 2 && kBlockN == 128;
   static constexpr int kMathRegisters = kManySums ? 216 : Traits::kGroupsRows ? 200 : 208;
@@ -35,19 +36,22 @@ struct Sm90Fp8Fp4GemmDecode {
   // Decodes every tile; one warpgroup.
   __device__ static __forceinline__ void run(const Params& params, Smem& smem) {
     ptx::release_registers<kRegisters>();
-    const u32 thread = threadIdx.x % 128;
+    const u32 lane = threadIdx.x % 32;
+    const u32 warp = ptx::shuffle(threadIdx.x / 32 % kNumWarps, 0);  // The same in all lanes.
     const u32 rank = Traits::cta_rank();
     Ring ring(smem.stages);
     for (auto tiles = Traits::scheduler(params, smem); tiles.valid(); tiles.advance()) {
       const typename Traits::Tile tile = tiles.tile();
-      Exponents exponents(params, tile.group, Traits::columns(tile, rank).main + row_of(thread));
+      Exponents exponents(params, tile.group, Traits::columns(tile, rank).main + lane,
+                          blocks_to_own(ring.index(), warp));
 #pragma unroll 1
-      for (u32 k_block = 0; k_block < params.num_k_blocks; ++k_block) {
-        const u32 packed = exponents.take(params, k_block);
-        Stage& stage = ring.stage();
-        wait(stage.full, ring.parity());
-        decode(stage, packed, params.num_fp4_groups - k_block * kNumGroups, thread);
-        ring.advance();
+      for (u32 k_block = 0; k_block < params.num_k_blocks; ++k_block, ring.advance()) {
+        if (ring.index() % kNumWarps != warp) continue;
+        // One warp waits for all phases of a stage: none can pass unseen.
+        wait(ring.stage().full, ring.parity());
+        exponents.store(ring.stage(), lane);
+        exponents.load(params, k_block + 1 + blocks_to_own(ring.index() + 1, warp));
+        decode(ring.stage(), params.num_fp4_groups - k_block * kNumGroups, lane);
       }
     }
   }
@@ -79,38 +83,55 @@ struct Sm90Fp8Fp4GemmDecode {
   }
 
  private:
-  // The exponents of a row of B, four to a K block; those of the next are on their way. A row that
-  // is not there has the last one's: its codes are zeros, and its column is not stored.
+  // K blocks from the one in stage `index`, or behind the last stage, to one in a stage of `warp`.
+  __device__ static __forceinline__ u32 blocks_to_own(u32 index, u32 warp) {
+    const u32 ahead = (warp - index) % kNumWarps;
+    const bool wraps = index + ahead >= kConfig.num_stages;
+    return wraps ? kConfig.num_stages - index + warp : ahead;
+  }
+
+  // The exponents of a lane's rows of B in this warp's K blocks, four to a row; those of the next
+  // are on their way. A row that is not there has the last one's: its codes are zeros, and its
+  // column is not stored.
   class Exponents {
    public:
-    __device__ __forceinline__ Exponents(const Params& params, u32 group, u32 row)
-        : line_(params.exponents +
-                (static_cast<u64>(group) * params.sfb_rows + min(row, params.sfb_rows - 1)) *
-                    params.num_k_blocks),
-          packed_(line_[0]) {}
+    __device__ __forceinline__ Exponents(const Params& params, u32 group, u32 row, u32 k_block)
+        : group_(params.exponents +
+                 static_cast<u64>(group) * params.sfb_rows * params.num_k_blocks),
+          row_(row) {
+      load(params, k_block);
+    }
 
-    // Those of `k_block`, one block after the other.
-    __device__ __forceinline__ u32 take(const Params& params, u32 k_block) {
-      const u32 packed = packed_;
-      if (k_block + 1 < params.num_k_blocks) packed_ = line_[k_block + 1];
-      return packed;
+    __device__ __forceinline__ void load(const Params& params, u32 k_block) {
+      if (k_block >= params.num_k_blocks) return;
+#pragma unroll
+      for (int i = 0; i < kNumRows; ++i) {
+        const u32 row = min(row_ + 32 * i, params.sfb_rows - 1);
+        packed_[i] = group_[row * params.num_k_blocks + k_block];
+      }
+    }
+
+    __device__ __forceinline__ void store(Stage& stage, u32 lane) const {
+#pragma unroll
+      for (int i = 0; i < kNumRows; ++i) stage.sfb.exponents[lane + 32 * i] = packed_[i];
     }
 
    private:
-    const u32* line_;
-    u32 packed_;
+    const u32* group_;
+    u32 row_;
+    u32 packed_[kNumRows] = {};
   };
 
-  // A thread's row of codes, four words a group.
+  // What a lane takes of a row at a time, four words a group: 16 rows are the warp's.
   struct Codes {
-    uint4 groups[kNumGroups];
+    uint4 groups[kNumGroups / 2];
 
-    __device__ __forceinline__ void load(const Stage& stage, u32 row) {
+    __device__ __forceinline__ void load(const Stage& stage, u32 row, u32 first_group) {
       const u8* codes = stage.b[0] + (kBlockN + row) * kCodeBytes;
 #pragma unroll
-      for (int i = 0; i < kNumGroups; ++i) {
+      for (u32 i = 0; i < kNumGroups / 2; ++i) {
         // The 64-byte swizzle of TMA.
-        groups[i] = *reinterpret_cast<const uint4*>(codes + (i ^ row / 2 % 4) * 16);
+        groups[i] = *reinterpret_cast<const uint4*>(codes + (first_group + i ^ row / 2 % 4) * 16);
       }
     }
 
@@ -120,8 +141,8 @@ struct Sm90Fp8Fp4GemmDecode {
     }
   };
 
-  // The largest exponent of some rows, and how far the smallest is from kNanExponent. Groups
-  // of zeros do not count: their exponents may be anything. Nor do those with scale zero.
+  // The largest exponent of some rows, and how far the smallest is from kNanExponent. Groups with
+  // scale zero, or without a scale, do not count.
   struct Extremes {
     u32 largest;
     u32 depth;
@@ -141,65 +162,73 @@ struct Sm90Fp8Fp4GemmDecode {
     return fp4_scale(min(fp4_exponent(packed, i), kNanExponent - 1));
   }
 
-  // Threads without a row of their own look at the last.
-  __device__ static __forceinline__ u32 row_of(u32 thread) { return min(thread, kBlockN - 1u); }
-
-  // `packed` are the exponents of the thread's row; `num_groups` of a row belong to K.
-  __device__ static __forceinline__ void decode(Stage& stage, u32 packed, u32 num_groups,
-                                                u32 thread) {
-    const bool has_row = kBlockN == 128 || thread < kBlockN;
-    const u32 row = row_of(thread);
-    Codes codes;
-    codes.load(stage, row);
-    const Extremes extremes = extremes_of_tile(stage, codes, packed, thread);
+  // `num_groups` of a row belong to K.
+  __device__ static __forceinline__ void decode(Stage& stage, u32 num_groups, u32 lane) {
+    __syncwarp();  // Exponents are there.
+    Extremes extremes = extremes_of_tile<false>(stage, num_groups, lane);
+    // Groups of zeros may have any exponent, and spoil no block.
+    if (extremes.is_wide()) extremes = extremes_of_tile<true>(stage, num_groups, lane);
     const bool wide = extremes.is_wide();
-    if (has_row) stage.sfb.exponents[row] = packed;
-    if (has_row) write_row(stage, codes, packed, wide, extremes.largest, num_groups, row);
-    if (thread == 0) {
+    const u32 first_group = first_group_of(lane);
+#pragma unroll 1
+    for (u32 row = lane % kRowsAtOnce; row < kBlockN; row += kRowsAtOnce) {
+      Codes codes;
+      codes.load(stage, row, first_group);
+      // The last 16 rows lie over their own codes; no others lie over codes still to be read.
+      __syncwarp();
+      write(stage, codes, wide, extremes.largest, num_groups, row, first_group);
+    }
+    if (lane == 0) {
       stage.sfb[0][0] = fp4_scale(extremes.largest);
       stage.sfb[0][1] = wide;
     }
     ptx::fence_proxy_async();
     __syncwarp();
-    if (thread % 32 == 0) ptx::mbarrier_arrive(stage.sfb.decoded);
+    if (lane == 0) ptx::mbarrier_arrive(stage.sfb.decoded);
   }
 
-  // All threads have read their codes when it returns.
-  __device__ static __forceinline__ Extremes extremes_of_tile(Stage& stage, const Codes& codes,
-                                                              u32 packed, u32 thread) {
+  // A lane has one half of the groups of a row.
+  __device__ static __forceinline__ u32 first_group_of(u32 lane) {
+    return lane / kRowsAtOnce * (kNumGroups / 2);
+  }
+
+  // Those of all groups, or of those alone that are not zeros.
+  template <bool kLooksAtCodes>
+  __device__ static __forceinline__ Extremes extremes_of_tile(const Stage& stage, u32 num_groups,
+                                                              u32 lane) {
+    const u32 first_group = first_group_of(lane);
     Extremes mine = {0, 0};
+#pragma unroll 1
+    for (u32 row = lane % kRowsAtOnce; row < kBlockN; row += kRowsAtOnce) {
+      Codes codes;
+      if constexpr (kLooksAtCodes) codes.load(stage, row, first_group);
+      const u32 packed = stage.sfb.exponents[row];
 #pragma unroll
-    for (int i = 0; i < kNumGroups; ++i) {
-      const u32 exponent = fp4_exponent(packed, i);
-      const bool is_number = exponent != 0 && exponent != kNanExponent;
-      if (is_number && codes.has_values(i)) mine.include(exponent);
+      for (u32 i = 0; i < kNumGroups / 2; ++i) {
+        const u32 exponent = fp4_exponent(packed, first_group + i);
+        const bool is_number = exponent != 0 && exponent != kNanExponent;
+        const bool counts = !kLooksAtCodes || codes.has_values(i);
+        if (is_number && counts && first_group + i < num_groups) mine.include(exponent);
+      }
     }
-    const u32 largest = max_of_lanes<32>(mine.largest);
-    const u32 depth = max_of_lanes<32>(mine.depth);
-    if (thread % 32 == 0) stage.sfb.extremes[thread / 32] = {largest, depth};
-    ptx::barrier_sync(kBarrier, kNumWarps * 32);
-    Extremes all = {0, 0};
-#pragma unroll
-    for (int warp = 0; warp < kNumWarps; ++warp) {
-      const uint2 other = stage.sfb.extremes[warp];
-      all = {max(all.largest, other.x), max(all.depth, other.y)};
-    }
-    return all;
+    return {max_of_lanes<32>(mine.largest), max_of_lanes<32>(mine.depth)};
   }
 
-  __device__ static __forceinline__ void write_row(Stage& stage, const Codes& codes, u32 packed,
-                                                   bool wide, u32 largest, u32 num_groups,
-                                                   u32 row) {
+  __device__ static __forceinline__ void write(Stage& stage, const Codes& codes, bool wide,
+                                               u32 largest, u32 num_groups, u32 row,
+                                               u32 first_group) {
     u8* line = stage.b[0] + row * kBlockK;
+    const u32 packed = stage.sfb.exponents[row];
 #pragma unroll
-    for (u32 i = 0; i < kNumGroups; ++i) {
-      const u32 exponent = fp4_exponent(packed, i);
+    for (u32 i = 0; i < kNumGroups / 2; ++i) {
+      const u32 group = first_group + i;
+      const u32 exponent = fp4_exponent(packed, group);
       const u32 shift = wide ? 0 : min(largest - exponent, kMostFp4Shift);
       Fp4Magnitudes magnitudes = fp4_magnitudes(shift);
       if (exponent == 0) magnitudes = {0, 0};
-      if (exponent == kNanExponent && i < num_groups) magnitudes = fp4_nans();
+      if (exponent == kNanExponent && group < num_groups) magnitudes = fp4_nans();
       const uint4& words = codes.groups[i];
-      const u32 chunk = 2 * i ^ row % 8;
+      const u32 chunk = 2 * group ^ row % 8;
       write_chunk(line, chunk, words.x, words.y, magnitudes);
       write_chunk(line, chunk ^ 1, words.z, words.w, magnitudes);
     }
