@@ -87,21 +87,21 @@ def run_steps(
   measure = jax.jit(loss.make(*how)).lower(state.parameters, tokens).compile()
 
   log = metrics.MetricsLog(given.out, start) if devices.is_first() else None
-  reporter = report.Reporter(preset, start, log, given.log_every)
-  for step in range(start, num_steps):
-    tokens = batches.batch(text.train, shape, given.seed, step, grid)
-    state, measured = step_once(state, tokens)
-    reporter.add(measured)
-    done = step + 1
-    if done % given.eval_every == 0 or done == num_steps:
-      reporter.flush()
-      reporter.validation(validate(measure, state, text, shape, grid))
-    if checkpoints.is_due(done, num_steps):
-      # First, so that the metrics have all that the checkpoint has.
-      reporter.flush()
-      checkpoints.save(state, done)
-      reporter.restart_clock()
-  reporter.close()
+  opened = report.Reporter(preset, start, log, given.log_every)
+  with contextlib.closing(opened) as reporter:
+    for step in range(start, num_steps):
+      tokens = batches.batch(text.train, shape, given.seed, step, grid)
+      state, measured = step_once(state, tokens)
+      reporter.add(measured)
+      done = step + 1
+      if done % given.eval_every == 0 or done == num_steps:
+        reporter.flush()
+        reporter.validation(validate(measure, state, text, shape, grid))
+      if checkpoints.is_due(done, num_steps):
+        # First, so that the metrics have all that the checkpoint has.
+        reporter.flush()
+        checkpoints.save(state, done)
+        reporter.restart_clock()
 
 
 def validate(

@@ -36,10 +36,15 @@ def run(operands, implementation, **settings):
 
 
 @pytest.mark.parametrize("residuals", ["fp8", "bf16"])
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_kernels_compute_what_the_reference_does(dtype, residuals):
-  operands = layer([300, 0, 1, 515, 64], 272, 144, 200, spare=9, dtype=dtype)
-  found = run(operands, "kernel", residuals=residuals)
+@pytest.mark.parametrize(
+  ("hidden", "dtype"),
+  # No kernel casts gradients to halves of 144 columns: jax.numpy does.
+  [(256, jnp.bfloat16), (256, jnp.float32), (144, jnp.bfloat16)],
+)
+def test_kernels_compute_what_the_reference_does(hidden, dtype, residuals):
+  operands = layer([300, 0, 1, 515, 64], 272, hidden, 200, spare=9, dtype=dtype)
+  kernels = "kernel" if hidden % 128 == 0 else "auto"
+  found = run(operands, kernels, residuals=residuals)
   with on_the_cpu():
     expected = run(operands, "reference", residuals=residuals)
   for x, y in zip(found, expected, strict=True):
@@ -47,6 +52,6 @@ def test_kernels_compute_what_the_reference_does(dtype, residuals):
     assert row_error(x, y) < ROW_BOUND
   np.testing.assert_array_equal(found[0][-9:], 0)
   np.testing.assert_array_equal(found[1][-9:], 0)
-  again = run(operands, "kernel", residuals=residuals)
+  again = run(operands, kernels, residuals=residuals)
   for x, y in zip(found, again, strict=True):
     np.testing.assert_array_equal(x, y)
