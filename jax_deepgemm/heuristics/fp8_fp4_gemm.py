@@ -35,10 +35,10 @@ _CYCLES_OF_DECODING = 1.5
 _STAGE_CYCLES = 150  # Barriers, and the latency of the last products.
 _ROUND_CYCLES = 60  # Of it, what decoding less than a K block does not hide.
 _TOKENS_THAT_DOUBLE = 350  # As with FP8 weights.
-# With many rows: warps that decode, each every fourth stage, and what one takes
-# for 128 x 128 codes: 1650 instructions, as counted, with their latencies.
-_DECODING_WARPS = 4
-_DECODED_BLOCK_CYCLES = 2400
+# With many rows, of the warps that decode: what a K block costs however little is
+# in it, and 128 x 128 codes, by the stalls that ptxas wrote into the kernel.
+_BLOCK_CYCLES = 420
+_CODES_CYCLES = 480
 
 
 def choose(
@@ -123,9 +123,7 @@ def _decoding_seconds(
   tiles_m, tiles_n = num_tiles(problem.fp8, config)
   clusters = device.num_sms // config.cluster_size
   waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
-  stages_of_a_warp = -(-config.num_stages // _DECODING_WARPS)
-  at_once = config.num_stages / stages_of_a_warp
-  block = _DECODED_BLOCK_CYCLES * config.block_n / 128 / at_once
+  block = _BLOCK_CYCLES + _CODES_CYCLES * config.block_n / 128
   return waves * problem.num_k_blocks * block / CLOCK
 
 

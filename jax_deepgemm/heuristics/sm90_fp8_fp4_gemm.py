@@ -14,7 +14,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
 )
 
 FP4_GROUP = 32  # Codes that have an exponent of their own.
-_BLOCK_NS = (64, 96, 128)  # A warp's lanes load exponents of 32 rows.
+_BLOCK_NS = (64, 96, 128)  # A thread loads a row's exponents.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Sm90Fp8Fp4GemmConfig(Sm90Fp8GemmConfig):
   def stage_bytes(self) -> int:
     """Bytes of one stage of the pipeline, its three barriers included."""
     operands = (self.a_rows + self.block_n) * BLOCK_K + self.sfa_rows * 4 + 8
-    decoding = self.block_n * 4  # Exponents.
+    decoding = self.block_n * 4 + 2 * 4 * 8  # Exponents, what warps find.
     return _align(operands + decoding + 24, 1024)
 
 

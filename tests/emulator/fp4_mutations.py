@@ -61,34 +61,20 @@ FP4_MUTATIONS = (
   Mutation(
     "codes_overwritten_before_all_are_read",
     _DECODE,
-    "      __syncwarp();\n",
+    "    ptx::barrier_sync(kBarrier, kNumThreads);\n",
     "",
     _TILES,
   ),
   Mutation(
     "decoding_does_not_wait_for_codes",
     _DECODE,
-    "        wait(ring.stage().full, ring.parity());\n",
-    "",
-    _TILES,
-  ),
-  Mutation(
-    "another_warp_waits_for_every_other_phase",
-    _DECODE,
-    "if (ring.index() % kNumWarps != warp) continue;",
-    "if (k_block % kNumWarps != warp) continue;",
-    _TILES,
-  ),
-  Mutation(
-    "exponents_not_awaited_by_other_lanes",
-    _DECODE,
-    "    __syncwarp();  // Exponents are there.\n",
+    "        wait(stage.full, ring.parity());\n",
     "",
     _TILES,
   ),
   Mutation("wrong_swizzle_of_codes", _DECODE, "row / 2 % 4", "row % 4", _TILES),
   Mutation(
-    "wrong_swizzle_of_rows", _DECODE, "2 * group ^ row % 8", "2 * group", _TILES
+    "wrong_swizzle_of_rows", _DECODE, "2 * group ^ half.row % 8", "2 * group", _TILES
   ),
   Mutation(
     "wide_blocks_are_folded",

@@ -26,7 +26,6 @@ class StageRing {
   __device__ __forceinline__ explicit StageRing(Stage (&stages)[kNumStages]) : stage_(stages) {}
 
   __device__ __forceinline__ Stage& stage() const { return *stage_; }
-  __device__ __forceinline__ u32 index() const { return index_; }
   __device__ __forceinline__ u32 parity() const { return parity_; }
 
   __device__ __forceinline__ void advance() {

@@ -114,7 +114,7 @@ struct Sm90Fp8Gemm {
     for (Stage& stage : smem.stages) {
       ptx::mbarrier_init(stage.full, 1 + Traits::kScaleLanes);
       ptx::mbarrier_init(stage.empty, kConfig.cluster_size() * Traits::kNumMathWarps);
-      if constexpr (Traits::kDecodes) ptx::mbarrier_init(stage.sfb.decoded, 1);
+      if constexpr (Traits::kDecodes) ptx::mbarrier_init(stage.sfb.decoded, Decode::kNumWarps);
     }
     ptx::mbarrier_init_fence();
   }

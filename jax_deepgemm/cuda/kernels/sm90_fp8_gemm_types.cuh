@@ -98,7 +98,8 @@ template <int kBlockN>
 struct DecodedScales {
   float scales[2];         // That of the K block, and not 0 if it has none.
   u32 exponents[kBlockN];  // Four of 32 codes each, a row of B.
-  ptx::Mbarrier decoded;   // Filled by the warp that decodes, awaited by math.
+  uint2 extremes[2][4];    // Of each warp's rows of B: by exponents, by codes too.
+  ptx::Mbarrier decoded;   // Filled by those who decode, awaited by math.
 
   __device__ __forceinline__ float* operator[](int) { return scales; }
   __device__ __forceinline__ const float* operator[](int) const { return scales; }
