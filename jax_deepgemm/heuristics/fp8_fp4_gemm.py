@@ -35,8 +35,8 @@ _CYCLES_OF_DECODING = 1.5
 _STAGE_CYCLES = 150  # Barriers, and the latency of the last products.
 _ROUND_CYCLES = 60  # Of it, what decoding less than a K block does not hide.
 _TOKENS_THAT_DOUBLE = 350  # As with FP8 weights.
-# With many rows, of the warps that decode: what a K block costs however little is
-# in it, and 128 x 128 codes, by the stalls that ptxas wrote into the kernel.
+# With many rows, of the warps that decode: what a K block costs however little
+# is in it, and 128 x 128 codes, by the stalls that ptxas wrote into the kernel.
 _BLOCK_CYCLES = 420
 _CODES_CYCLES = 480
 

