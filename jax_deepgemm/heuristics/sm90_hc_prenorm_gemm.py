@@ -10,6 +10,7 @@ BLOCK_K = 64  # Elements of a row of A that are 128 bytes.
 _LINE_BYTES = 128
 _BARRIER_BYTES = 16  # Two barriers for a stage, behind all stages.
 _RESERVED_SMEM = 1024  # Bytes of shared memory that the system takes per CTA.
+_MIN_STAGES = 3  # With two, loading pauses while one is multiplied.
 _MAX_STAGES = 12  # 96 KB of A in flight and more bring nothing.
 _BLOCK_NS = (8, 16, 24, 32)
 
@@ -107,7 +108,9 @@ def legal_configs(
       ctas_per_sm=ctas_per_sm,
       evict_first=block_n >= problem.n,  # Else other tiles read A again.
     )
-    yield dataclasses.replace(config, num_stages=_num_stages(config, device))
+    num_stages = _num_stages(config, device)
+    if num_stages >= _MIN_STAGES:
+      yield dataclasses.replace(config, num_stages=num_stages)
 
 
 def _block_ns(n: int) -> list[int]:
