@@ -96,7 +96,7 @@ def legal_configs(
     (1, 2),  # ctas_per_sm.
   )
   for block_n, warpgroups, blocks, num_splits, ctas_per_sm in shapes:
-    # Not every part of a GPU has 16 multiprocessors, but all have 8.
+    # No part of a GPU has fewer than 8 multiprocessors, but some have not 16.
     if num_splits > min(8 * ctas_per_sm, device.num_sms):
       continue
     config = Sm90HcPrenormGemmConfig(

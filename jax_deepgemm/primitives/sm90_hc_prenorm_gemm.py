@@ -59,14 +59,18 @@ def run(
     batch_invariant=options.batch_invariant,
   )
   print_config(problem, config)
-  results = [
-    jax.ShapeDtypeStruct((partials, groups, m, n), jnp.float32),
-    jax.ShapeDtypeStruct((partials, groups, m), jnp.float32),
-  ]
   operands = [pad_last(a, _PITCH), pad_last(b, _PITCH)]
-  return launch.call(
-    (kernel_call(problem, config, options),), operands, results
-  )
+  call = kernel_call(problem, config, options)
+  return launch.call((call,), operands, result_shapes(problem))
+
+
+def result_shapes(problem: HcPrenormProblem) -> list[jax.ShapeDtypeStruct]:
+  """Returns shape and dtype of D and of the sums of squares."""
+  rows = (problem.num_partials, problem.num_groups, problem.m)
+  return [
+    jax.ShapeDtypeStruct(shape, jnp.float32)
+    for shape in ((*rows, problem.n), rows)
+  ]
 
 
 def kernel_call(

@@ -42,7 +42,8 @@ def test_many_rows_are_read_once_in_one_wave(m, k):
   ctas = num_clusters(problem, config) * config.num_splits
   assert 0.9 * H200.num_sms < ctas <= H200.num_sms * config.ctas_per_sm
   floor = m * k * 2 / H200.memory_bandwidth
-  assert estimate_seconds(problem, config, H200) < 1.25 * floor
+  # With an empty launch, the first data and the last sums.
+  assert estimate_seconds(problem, config, H200) < 1.15 * (floor + 5e-6)
 
 
 @pytest.mark.parametrize("m", [1, 13, 137])
