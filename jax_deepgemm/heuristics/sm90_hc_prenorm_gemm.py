@@ -9,6 +9,7 @@ from jax_deepgemm.heuristics.device import Device
 BLOCK_K = 64  # Elements of a row of A that are 128 bytes.
 _LINE_BYTES = 128
 _BARRIER_BYTES = 16  # Two barriers for a stage, behind all stages.
+_ANOTHER_BARRIER_BYTES = 8
 _RESERVED_SMEM = 1024  # Bytes of shared memory that the system takes per CTA.
 _MIN_STAGES = 3  # With two, loading pauses while one is multiplied.
 _MAX_STAGES = 12  # 96 KB of A in flight and more bring nothing.
@@ -76,12 +77,13 @@ class Sm90HcPrenormGemmConfig:
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     stages = self.num_stages * (self.stage_bytes + _BARRIER_BYTES)
-    return -(-stages // 1024) * 1024
+    return -(-(stages + _ANOTHER_BARRIER_BYTES) // 1024) * 1024
 
   @property
   def exchange_bytes(self) -> int:
-    """Bytes of a tile's sums, which lie where the stages were."""
-    return self.block_m * (self.block_n + 1) * 4
+    """Bytes of sums that the cluster sends, where the stages were."""
+    fragments = (self.block_n // 8 + 1) * self.num_math_warpgroups * 4
+    return -(-fragments // self.num_splits) * self.num_splits * 512
 
 
 def legal_configs(
@@ -121,7 +123,8 @@ def _block_ns(n: int) -> list[int]:
 def _num_stages(config: Sm90HcPrenormGemmConfig, device: Device) -> int:
   all_of_sm = device.smem_bytes + _RESERVED_SMEM
   smem = all_of_sm // config.ctas_per_sm - _RESERVED_SMEM
-  fit = smem // 1024 * 1024 // (config.stage_bytes + _BARRIER_BYTES)
+  whole = smem // 1024 * 1024 - _ANOTHER_BARRIER_BYTES
+  fit = whole // (config.stage_bytes + _BARRIER_BYTES)
   return min(fit, _MAX_STAGES // config.stage_k_blocks)
 
 

@@ -86,25 +86,24 @@ HC_PRENORM_MUTATIONS = (
   ),
   # Sums of the cluster.
   Mutation(
-    "hc_sums_written_over_a_stage_in_use",
+    "hc_sums_sent_over_a_stage_in_use",
     _GEMM,
-    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n"
-    "      store.put",
-    "      store.put",
+    "      if constexpr (kConfig.num_splits > 1) meet();\n      Store(",
+    "      Store(",
     _CLUSTER,
   ),
   Mutation(
-    "hc_memory_gone_while_it_is_read",
+    "hc_nothing_expected",
     _GEMM,
-    "      ptx::cluster_arrive_relaxed();\n      ptx::cluster_wait();\n",
+    "        Store::expect(smem, work.rank);\n",
     "",
     _CLUSTER,
   ),
   Mutation(
-    "hc_rows_of_another_rank_stored",
+    "hc_sums_of_one_split_twice",
     _STORE,
-    "work_.rank * kRows",
-    "0 * kRows",
+    "work_.rank * Fragments::kOwn + fragment / kNumSplits",
+    "0 * Fragments::kOwn + fragment / kNumSplits",
     _CLUSTER,
   ),
 )

@@ -9,6 +9,7 @@
 #include "kernels/sm90_hc_prenorm_gemm_load.cuh"
 #include "kernels/sm90_hc_prenorm_gemm_stage.cuh"
 #include "kernels/sm90_hc_prenorm_gemm_store.cuh"
+#include "ptx/named_barrier.cuh"
 
 namespace jdg {
 
@@ -21,7 +22,7 @@ struct Sm90HcPrenormGemm {
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
   using Work = typename Traits::Work;
-  using Sums = float[Traits::kMmaN / 2];
+  using Sums = typename Traits::Sums;
   static constexpr int kNumThreads = Traits::kNumThreads;
   static constexpr int kCtasPerSm = kConfig.ctas_per_sm;
 
@@ -31,48 +32,49 @@ struct Sm90HcPrenormGemm {
     const u32 warp = __shfl_sync(0xFFFFFFFF, threadIdx.x / 32, 0);
     const bool loads = warp == Traits::kMathThreads / 32;
     const Work work(params);
-    if (threadIdx.x == Traits::kMathThreads) prepare(params, smem);
+    prepare(params, smem, work);
     __syncthreads();
     ptx::launch_next_kernel();
     ptx::wait_for_previous_kernel();
-    const Store store(params, work, smem.exchange(), threadIdx.x);
     if (loads) {
       if (threadIdx.x % 32 == 0) Load::stages(params, work, smem);
       __syncwarp();
+      if constexpr (kConfig.num_splits > 1) meet();
     } else {
       Sums sum = {};
       float squares[4] = {};
       multiply(work, smem, warp, sum, squares);
-      // The sums lie where the stages were, which all warps have read now.
-      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);
-      store.put(sum, squares);
-    }
-    if constexpr (kConfig.num_splits > 1) {
-      ptx::cluster_arrive();
-      ptx::cluster_wait();
-    } else {
-      __syncthreads();
-    }
-    if (!loads) store.store();
-    if constexpr (kConfig.num_splits > 1) {
-      // A CTA's memory is there until all have read it.
-      __syncwarp();
-      ptx::cluster_arrive_relaxed();
-      ptx::cluster_wait();
+      Store::finish(sum, squares);
+      if constexpr (kConfig.num_splits > 1) meet();
+      Store(params, work, smem, warp).store(sum, squares);
     }
   }
 
  private:
-  __device__ static __forceinline__ void prepare(const Sm90HcPrenormGemmParams& params,
-                                                 Smem& smem) {
-    ptx::prefetch_tensor_map(params.a);
-    ptx::prefetch_tensor_map(params.b);
-#pragma unroll 1
-    for (u32 i = 0; i < kConfig.num_stages; ++i) {
-      ptx::mbarrier_init(smem.barriers[i].full, 1);
-      ptx::mbarrier_init(smem.barriers[i].empty, Traits::kMathThreads / 32);
+  // Returns when all CTAs of the cluster are done with their stages, over which the others write.
+  // Nothing that was written has to be there for others, so that the arrival may be relaxed.
+  __device__ static __forceinline__ void meet() {
+    ptx::cluster_arrive_relaxed();
+    ptx::cluster_wait();
+  }
+
+  // A thread for each stage, and one of the warp that loads: what is done here delays the first
+  // byte.
+  __device__ static __forceinline__ void prepare(const Sm90HcPrenormGemmParams& params, Smem& smem,
+                                                 const Work& work) {
+    if (threadIdx.x < kConfig.num_stages) {
+      StageBarriers& barriers = smem.barriers[threadIdx.x];
+      ptx::mbarrier_init(barriers.full, 1);
+      ptx::mbarrier_init(barriers.empty, Traits::kMathThreads / 32);
+      ptx::mbarrier_init_fence();
+    } else if (threadIdx.x == Traits::kMathThreads) {
+      ptx::prefetch_tensor_map(params.a);
+      ptx::prefetch_tensor_map(params.b);
+      if constexpr (kConfig.num_splits > 1) {
+        Store::expect(smem, work.rank);
+        ptx::mbarrier_init_fence();
+      }
     }
-    ptx::mbarrier_init_fence();
   }
 
   // Adds this CTA's share of K.

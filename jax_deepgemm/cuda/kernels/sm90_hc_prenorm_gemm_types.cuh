@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/barrier_ring.cuh"
+#include "common/math.cuh"
 #include "mma/sm90_bf16.cuh"
 #include "ptx/sync.cuh"
 
@@ -83,9 +84,9 @@ struct Sm90HcPrenormGemmTraits {
   static constexpr int kNumThreads = kMathThreads + 32;
   static constexpr int kMathBarrier = 1;  // Named barrier of the math warps.
   static constexpr int kMmaN = 2 * kBlockN;
+  using Sums = float[kMmaN / 2];
 
   static_assert(kBlockN % 8 == 0, "rows of B fill whole atoms of the swizzle");
-  static_assert(kBlockM % kConfig.num_splits == 0, "rows of a tile are shared out");
 
   // B of a K block: two halves of it, lines of 32 float32. When they are split, in place: the
   // leading parts of the whole block, lines of 64 bfloat16, and then the trailing ones.
@@ -98,17 +99,23 @@ struct Sm90HcPrenormGemmTraits {
     Weights b[kConfig.stage_k_blocks];
   };
 
-  // A CTA's sums over its part of K, which its cluster reads.
+  // Of a tile; see the kernel's store.
+  struct Fragments {
+    static constexpr int kCount = (kBlockN / 8 + 1) * (kMathThreads / 32);
+    static constexpr int kOwn = ceil_div(kCount, kConfig.num_splits);
+  };
+
+  // This CTA's fragments from every split.
   struct Exchange {
-    float d[kBlockM][kBlockN];
-    float squares[kBlockM];
+    uint4 received[kConfig.num_splits * Fragments::kOwn][32];
   };
 
   struct Smem {
     Stage stages[kConfig.num_stages];
     StageBarriers barriers[kConfig.num_stages];
+    ptx::Mbarrier all_received;
 
-    // Where the stages were.
+    // Where the stages are, until all CTAs of the cluster are done with them.
     __device__ __forceinline__ Exchange& exchange() { return *reinterpret_cast<Exchange*>(this); }
   };
   static_assert(sizeof(Exchange) <= sizeof(Stage) * kConfig.num_stages);
