@@ -116,21 +116,10 @@ def _forward(
   return _differentiable(params, a, b), (a, b)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _backward(params: _Params, saved: _Pair, cotangents: _Pair) -> _Pair:
-  """Returns da = dd @ b + 2 a dsqr_sum and db = dd.T @ a, split by split.
-
-  Those are the derivatives of the reference, whose values nobody reads: under
-  jit they are not computed. da is rounded to bfloat16 once.
-  """
-
-  def reference(a: jax.Array, b: jax.Array) -> Any:
-    return hc_prenorm_reference.hc_prenorm_gemm(
-      a, b, num_splits=params.num_splits
-    )
-
-  _, derivative = jax.vjp(reference, *saved)
-  return derivative(cotangents)
+  return hc_prenorm_reference.gradients(
+    *saved, *cotangents, num_splits=params.num_splits
+  )
 
 
 _differentiable.defvjp(_forward, _backward)

@@ -28,12 +28,29 @@ class Sm90HcPrenormGemmStage {
   // Splits B in place. All of a row is read by its warp before any of it is written, and no other
   // warp has a part in it: a warp's own barrier is enough.
   __device__ __forceinline__ void split_weights(Stage& stage) const {
+    uint4 leading[kRounds][kConfig.stage_k_blocks];
+    uint4 trailing[kRounds][kConfig.stage_k_blocks];
 #pragma unroll
-    for (int block = 0; block < kConfig.stage_k_blocks; ++block) {
-      u8* weights = stage.b[block].half[0];
+    for (int round = 0; round < kRounds; ++round) {
+      if (!has_item(round)) continue;
 #pragma unroll
-      for (u32 first = 0; first < kItems; first += Traits::kMathThreads) {
-        split_item(weights + first / kRowChunks * kBf16LineBytes, first + thread_ < kItems);
+      for (int block = 0; block < kConfig.stage_k_blocks; ++block) {
+        const u8* rows = rows_of(stage, block, round);
+        const float4 x = *reinterpret_cast<const float4*>(rows + read_);
+        const float4 y = *reinterpret_cast<const float4*>(rows + (read_ ^ 16));
+        leading[round][block] = leading_parts(x, y);
+        trailing[round][block] = trailing_parts(x, y);
+      }
+    }
+    __syncwarp();
+#pragma unroll
+    for (int round = 0; round < kRounds; ++round) {
+      if (!has_item(round)) continue;
+#pragma unroll
+      for (int block = 0; block < kConfig.stage_k_blocks; ++block) {
+        u8* rows = rows_of(stage, block, round) + write_;
+        *reinterpret_cast<uint4*>(rows) = leading[round][block];
+        *reinterpret_cast<uint4*>(rows + kHalfBytes) = trailing[round][block];
       }
     }
   }
@@ -59,6 +76,7 @@ class Sm90HcPrenormGemmStage {
  private:
   static constexpr u32 kRowChunks = kBf16LineBytes / 16;  // Permuted by the 128-byte swizzle.
   static constexpr u32 kItems = Traits::kBlockN * kRowChunks;
+  static constexpr int kRounds = ceil_div(kItems, Traits::kMathThreads);
 
   __device__ static __forceinline__ u32 offset(u32 row, u32 chunk) {
     return row * kBf16LineBytes + (chunk ^ row % kRowChunks) * 16;
@@ -84,20 +102,15 @@ class Sm90HcPrenormGemmStage {
 
   static constexpr u32 kHalfBytes = Traits::kBlockN * kBf16LineBytes;
 
-  // `weights` begin with this round's rows.
-  __device__ __forceinline__ void split_item(u8* weights, bool is_there) const {
-    uint4 leading, trailing;
-    if (is_there) {
-      const float4 x = *reinterpret_cast<const float4*>(weights + read_);
-      const float4 y = *reinterpret_cast<const float4*>(weights + (read_ ^ 16));
-      leading = leading_parts(x, y);
-      trailing = trailing_parts(x, y);
-    }
-    __syncwarp();
-    if (is_there) {
-      *reinterpret_cast<uint4*>(weights + write_) = leading;
-      *reinterpret_cast<uint4*>(weights + write_ + kHalfBytes) = trailing;
-    }
+  // In the last round only whole warps may have none.
+  __device__ __forceinline__ bool has_item(int round) const {
+    return (round + 1) * Traits::kMathThreads <= kItems ||
+           round * Traits::kMathThreads + thread_ < kItems;
+  }
+
+  // Rows of B that are a round's, in a K block.
+  __device__ static __forceinline__ u8* rows_of(Stage& stage, int block, int round) {
+    return stage.b[block].half[0] + round * Traits::kMathThreads / kRowChunks * kBf16LineBytes;
   }
 
   __device__ static __forceinline__ void add_squares(u32 pair, float& sum) {
