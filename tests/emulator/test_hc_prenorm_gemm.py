@@ -13,7 +13,7 @@ CASES = [
   hc_case(137, 24, 330, num_splits=2, num_math_warpgroups=2, stage_k_blocks=1),
   hc_case(70, 5, 256, num_splits=1, num_math_warpgroups=2, stage_k_blocks=2),
   hc_case(64, 16, 129, num_splits=4, num_math_warpgroups=1, stage_k_blocks=2),
-  hc_case(9, 31, 1032, num_splits=8, num_math_warpgroups=2, stage_k_blocks=2),
+  hc_case(9, 31, 648, num_splits=8, num_math_warpgroups=2, stage_k_blocks=2),
   hc_case(3, 8, 1088, num_splits=16, num_math_warpgroups=1, stage_k_blocks=1),
   # Several tiles along N, which read A again.
   hc_case(20, 40, 200, num_splits=2, num_math_warpgroups=1, block_n=32),
