@@ -67,6 +67,9 @@ from jax_deepgemm.grouped_gemm import (
 from jax_deepgemm.grouped_gemm import (
   m_grouped_fp8_gemm_nt_ragged as m_grouped_fp8_gemm_nt_ragged,
 )
+from jax_deepgemm.hyperconnection import (
+  tf32_hc_prenorm_gemm as tf32_hc_prenorm_gemm,
+)
 from jax_deepgemm.k_grouped_gemm import (
   k_grouped_bf16_gemm_nt_contiguous as k_grouped_bf16_gemm_nt_contiguous,
 )

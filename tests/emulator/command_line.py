@@ -17,6 +17,7 @@ from tests.emulator import (
   test_casts,
   test_fp8_fp4_gemm,
   test_fp8_gemm,
+  test_hc_prenorm_gemm,
   test_k_grouped_bf16_gemm,
   test_k_grouped_fp8_gemm,
   test_m_grouped_bf16_gemm,
@@ -29,6 +30,7 @@ from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.fp4_mutations import FP4_MUTATIONS
+from tests.emulator.hc_prenorm_mutations import HC_PRENORM_MUTATIONS
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
@@ -53,6 +55,7 @@ CASES = (
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
+  *test_hc_prenorm_gemm.CASES,
 )
 ALL_MUTATIONS = (
   *MUTATIONS,
@@ -65,6 +68,7 @@ ALL_MUTATIONS = (
   *K_GROUPED_BF16_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
+  *HC_PRENORM_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}
 # Libraries of earlier calls, so that a second look takes no compiler.

@@ -6,6 +6,7 @@ from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.emulator import Emulator
 from tests.emulator.fp4_mutations import FP4_MUTATIONS
+from tests.emulator.hc_prenorm_mutations import HC_PRENORM_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
@@ -22,6 +23,7 @@ ALL = (
   *M_GROUPED_MUTATIONS,
   *M_GROUPED_BF16_MUTATIONS,
   *FP4_MUTATIONS,
+  *HC_PRENORM_MUTATIONS,
 )
 CASES = sorted({mutation.case for mutation in ALL}, key=lambda case: case.id())
 
