@@ -39,4 +39,15 @@ struct SwappedWork {
   }
 };
 
+// How many lines of D and C one group, and one row, lie behind another. Lines of all groups of a
+// row may follow each other, {1, groups}, else those of all rows of a group, {m, 1}.
+struct LineSteps {
+  u32 group;
+  u32 row;
+
+  __device__ __forceinline__ u64 line(u32 of_group, u32 of_row) const {
+    return static_cast<u64>(of_group) * group + static_cast<u64>(of_row) * row;
+  }
+};
+
 }  // namespace jdg
