@@ -155,13 +155,15 @@ def recipe(config: Sm90Bf16GemmConfig) -> Recipe:
   return recipe_of("sm90_bf16_gemm", config)
 
 
-def recipe_of(kernel: str, config: Sm90Bf16GemmConfig) -> Recipe:
+def recipe_of(
+  kernel: str, config: Sm90Bf16GemmConfig, kernel_class: str = "Sm90Bf16Gemm"
+) -> Recipe:
   """Returns the same of a kernel whose header is `kernel`_entry.cuh."""
   majors = f"{int(config.a_mn_major)}, {int(config.b_mn_major)}"
   return gemm_recipe(
     kernel,
     wgmma=f"JDG_DEFINE_WGMMA_BF16({config.block_n}, {majors})",
-    kernel_type=f"Sm90Bf16Gemm<jdg::{render_struct(config)}>",
+    kernel_type=f"{kernel_class}<jdg::{render_struct(config)}>",
     smem_bytes=config.smem_bytes,
   )
 

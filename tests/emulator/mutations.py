@@ -3,13 +3,22 @@
 import dataclasses
 
 from tests.emulator import bf16_gemm_case
+from tests.emulator.batched_k_case import BatchedKCase
 from tests.emulator.cast_case import CastCase
 from tests.emulator.fp4_gemm_case import Fp4Case
 from tests.emulator.fp8_gemm_case import Case, case
 from tests.emulator.k_grouped_case import KCase
 from tests.emulator.m_grouped_case import GroupedCase
 
-AnyCase = Case | bf16_gemm_case.Case | GroupedCase | KCase | CastCase | Fp4Case
+AnyCase = (
+  Case
+  | bf16_gemm_case.Case
+  | BatchedKCase
+  | GroupedCase
+  | KCase
+  | CastCase
+  | Fp4Case
+)
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"

@@ -109,7 +109,8 @@ class SwappedStore {
     const u32 column = work_.column + part * 16 + lane_ % 4 * 4;
     if (row >= params_.m || column >= params_.pitch) return;
     float4 y = *reinterpret_cast<const float4*>(&transposed[lane_ / 4][lane_ % 4 * 4]);
-    const u64 offset = params_.lines.line(work_.group, row) * params_.pitch + column;
+    const u64 line = params_.lines.line(work_.group, row);
+    const u64 offset = line * params_.pitch + column;
     if constexpr (Traits::kConfig.with_c) {
       const Element* c = static_cast<const Element*>(params_.c) + offset;
       const float2 left = load_pair(c);

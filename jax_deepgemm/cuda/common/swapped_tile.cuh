@@ -45,8 +45,9 @@ struct LineSteps {
   u32 group;
   u32 row;
 
-  __device__ __forceinline__ u64 line(u32 of_group, u32 of_row) const {
-    return static_cast<u64>(of_group) * group + static_cast<u64>(of_row) * row;
+  // Groups have few rows here: there are less than 2^32 lines.
+  __device__ __forceinline__ u32 line(u32 of_group, u32 of_row) const {
+    return of_group * group + of_row * row;
   }
 };
 
