@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import einsum, einsum_cases, kernel_programs
+from benchmarks import einsum, einsum_cases, einsum_sweep, kernel_programs
+from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.testing import BenchResult, Samples, calc_diff
 
 SMALL = {"b": 140, "h": 2, "r": 128, "d": 128, "m": 8, "n": 12, "k": 16}
@@ -70,3 +71,15 @@ def test_a_row_has_rates_and_the_baseline():
   assert row["tflops"] == pytest.approx(2 * 129 * 128**2 * 384 / 20e6, abs=0.01)
   assert "DeepGEMM 12 us" in einsum.line(row)
   assert np.dtype(jnp.float32) == case.out_dtype
+
+
+def test_a_sweep_lowers_the_configurations_that_it_names():
+  case = einsum_cases.long_k_cases()[0]
+  shapes = jax.eval_shape(lambda: einsum_cases.operands(case)[:2])
+  grids = set()
+  for config in einsum_sweep.likely_configs(case, H200, 5):
+    fn = jax.jit(functools.partial(einsum_sweep.run_with, config, H200))
+    lowered = kernel_programs.lowered_for(fn, *shapes, device="NVIDIA H200")
+    (launch,) = kernel_programs.launches(lowered)
+    grids.add((launch["source"], launch["grid"][0]))
+  assert len(grids) == 5
