@@ -59,9 +59,10 @@ def fp8_einsum(
   Hopper multiplies fp8 along the contiguous dimension only. The first
   expression is computed as the arrays lie, and a result of b first costs
   nothing; in the second XLA transposes b, in the third a and b, a byte for an
-  element, and where there is c in the first two, c and the result. Of plain
-  operands XLA transposes a copy to have h first. Scales are always laid out
-  again, 1 / 32 of the bytes.
+  element, and where there is c in the first two, c and the result. Plain a of
+  the first two is cast where it lies; of the third, and in backward passes, XLA
+  first makes a copy with h in front. Scales are always laid out again, 1 / 32
+  of the bytes.
 
   Args:
     expr: as above.

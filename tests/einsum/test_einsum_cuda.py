@@ -165,6 +165,15 @@ def test_gradients_of_heads_copy_nothing(monkeypatch):
     assert " copy(" not in text
 
 
+def test_plain_rows_are_cast_where_they_lie():
+  expr = "bhr,hdr->bhd"
+  for b in (700, 701):  # Scales are written MN-major if b is a multiple of 4.
+    x, y = plain(expr, b)
+    text = str(jax.make_jaxpr(lambda *x: jd.fp8_einsum(expr, *x))(x, y))
+    assert f"f8_e4m3fn[{b},8,4096]" in text
+    assert f"bf16[8,{b},4096]" not in text
+
+
 def test_values_of_quantised_heads_are_not_copied(monkeypatch):
   expr = "bhr,hdr->bhd"
   text = compiled_around_the_launch(
