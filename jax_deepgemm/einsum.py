@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from jax_deepgemm.bf16_gemm import bf16_gemm_of_layout
 from jax_deepgemm.einsum_expression import Expression, layout, parse
@@ -42,8 +43,9 @@ def einsum(
   run.
 
   Any size may be zero. Sizes that are no multiple of 8 cost what they cost in
-  `bf16_gemm_nt`, as gradients and shardings are those of it: the gradients of
-  the first expression make copies of the operands, those of the others none.
+  `bf16_gemm_nt`, as gradients and shardings are those of it. The gradients of
+  the first expression make copies of the operands, those of the others none;
+  where explicit mesh axes share out its k, and not its b, it makes copies, too.
 
   Args:
     expr: as above.
@@ -116,12 +118,29 @@ def _over_long_k(
   a: jax.Array, b: jax.Array, c: jax.Array | None, dtype: jnp.dtype
 ) -> jax.Array:
   """Returns c + sum over dimensions 0 and 2 of a and b."""
+  # What explicit mesh axes share out must stay the outer one of the two.
+  k_first = any(_is_sharded(x, 2) and not _is_sharded(x, 0) for x in (a, b))
 
   def with_one_k(x: jax.Array) -> jax.Array:
+    if _is_sharded(x, 0 if k_first else 2):
+      x = _gathered(x, 0 if k_first else 2)
     batch, rows, k = x.shape
-    return x.transpose(1, 0, 2).reshape(rows, batch * k)
+    x = x.transpose((1, 2, 0) if k_first else (1, 0, 2))
+    return x.reshape(rows, batch * k)
 
-  memory = MemoryOrder(k_run=a.shape[2])
+  memory = MemoryOrder(k_run=0 if k_first else a.shape[2])
   return bf16_gemm_of_layout(
     "nt", with_one_k(a), with_one_k(b), c, dtype, memory
   )
+
+
+def _is_sharded(x: jax.Array, axis: int) -> bool:
+  """Returns whether explicit mesh axes share out a dimension."""
+  return jax.typeof(x).sharding.spec[axis] is not None
+
+
+def _gathered(x: jax.Array, axis: int) -> jax.Array:
+  """Returns x, a dimension of which is no longer shared out."""
+  sharding = jax.typeof(x).sharding
+  entries = [None if i == axis else e for i, e in enumerate(sharding.spec)]
+  return jax.sharding.reshard(x, sharding.update(spec=P(*entries)))

@@ -150,14 +150,22 @@ def test_vmap_is_one_product_of_the_loops_values(expr):
 
 
 @pytest.mark.parametrize("axis_type", [AxisType.Explicit, AxisType.Auto])
-@pytest.mark.parametrize("expr", EXPRESSIONS)
-def test_sharded_operands_have_the_same_result(expr, axis_type):
-  sizes = SIZES | {"b": 4, "h": 4}
+@pytest.mark.parametrize(
+  ("expr", "axes"),
+  [
+    ("bhr,hdr->bhd", {"h": "x"}),
+    ("bhd,hdr->bhr", {"b": "x", "h": "y"}),
+    ("bmk,bnk->mn", {"b": "x", "m": "y"}),
+    ("bmk,bnk->mn", {"k": "x"}),
+    ("bmk,bnk->mn", {"b": "x", "k": "y"}),
+  ],
+)
+def test_sharded_operands_have_the_same_result(expr, axes, axis_type):
+  sizes = SIZES | {"b": 4, "h": 4, "m": 8}
   a, b = bf16_operands(expr, sizes)
-  mesh = jax.make_mesh((4,), ("x",), axis_types=(axis_type,))
-  letter = "b" if "m" in expr else "h"
+  mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(axis_type,) * 2)
   place = [
-    NamedSharding(mesh, P(*("x" if x == letter else None for x in letters)))
+    NamedSharding(mesh, P(*map(axes.get, letters)))
     for letters in letters_of(expr)[:2]
   ]
   with jax.set_mesh(mesh):
