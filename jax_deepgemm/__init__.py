@@ -12,12 +12,14 @@ from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_nt as cublaslt_gemm_nt
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tn as cublaslt_gemm_tn
 from jax_deepgemm.cublaslt_gemm import cublaslt_gemm_tt as cublaslt_gemm_tt
 from jax_deepgemm.dot_general import fp8_dot_general as fp8_dot_general
+from jax_deepgemm.einsum import einsum as einsum
 from jax_deepgemm.expert_parallel import DispatchedTokens as DispatchedTokens
 from jax_deepgemm.expert_parallel import ep_combine as ep_combine
 from jax_deepgemm.expert_parallel import ep_dispatch as ep_dispatch
 from jax_deepgemm.fp4 import cast_back_from_fp4 as cast_back_from_fp4
 from jax_deepgemm.fp4 import per_token_cast_to_fp4 as per_token_cast_to_fp4
 from jax_deepgemm.fp4 import transpose_packed_fp4 as transpose_packed_fp4
+from jax_deepgemm.fp8_einsum import fp8_einsum as fp8_einsum
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nn as fp8_fp4_gemm_nn
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_nt as fp8_fp4_gemm_nt
 from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tn as fp8_fp4_gemm_tn

@@ -14,6 +14,7 @@ from jax_deepgemm.gemm_arguments import checked_c, checked_matrix, checked_out
 from jax_deepgemm.options import Options, current
 from jax_deepgemm.primitives.bf16_gemm import bf16_gemm
 from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from jax_deepgemm.primitives.varying import to_common_varying
 
 
@@ -54,7 +55,7 @@ def bf16_gemm_nt(
     NotImplementedError: options(implementation="kernel") and the GPU is not
       Hopper.
   """
-  return _gemm("nt", a, b, c, out_dtype)
+  return bf16_gemm_of_layout("nt", a, b, c, out_dtype)
 
 
 def bf16_gemm_nn(
@@ -72,7 +73,7 @@ def bf16_gemm_nn(
     c: `[m, n]` in `out_dtype`, or None.
     out_dtype: as in `bf16_gemm_nt`.
   """
-  return _gemm("nn", a, b, c, out_dtype)
+  return bf16_gemm_of_layout("nn", a, b, c, out_dtype)
 
 
 def bf16_gemm_tn(
@@ -90,7 +91,7 @@ def bf16_gemm_tn(
     c: `[m, n]` in `out_dtype`, or None.
     out_dtype: as in `bf16_gemm_nt`.
   """
-  return _gemm("tn", a, b, c, out_dtype)
+  return bf16_gemm_of_layout("tn", a, b, c, out_dtype)
 
 
 def bf16_gemm_tt(
@@ -108,7 +109,7 @@ def bf16_gemm_tt(
     c: `[m, n]` in `out_dtype`, or None.
     out_dtype: as in `bf16_gemm_nt`.
   """
-  return _gemm("tt", a, b, c, out_dtype)
+  return bf16_gemm_of_layout("tt", a, b, c, out_dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,20 +120,24 @@ class _Params:
     out_dtype: dtype of the result.
     form: how the operands lie.
     options: in force at the call.
+    memory: where the operands lie and the result shall.
   """
 
   out_dtype: jnp.dtype
   form: GemmForm
   options: Options
+  memory: MemoryOrder
 
 
-def _gemm(
+def bf16_gemm_of_layout(
   layout: str,
   a: Any,
   b: Any,
   c: Any,
   out_dtype: jax.typing.DTypeLike | None,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
+  """Returns c + a @ b as `layout` says; checks what it is given."""
   form = GemmForm(1, a_k_first=layout[0] == "t", b_k_first=layout[1] == "n")
   a = checked_matrix("a", a, "m", form.a_k_first, ("bfloat16",))
   b = checked_matrix("b", b, "n", form.b_k_first, ("bfloat16",))
@@ -144,7 +149,7 @@ def _gemm(
   c = checked_c(c, (m, n), dtype)
   if 0 in (m, n, k):
     return jnp.zeros((m, n), dtype) if c is None else c
-  params = _Params(dtype, form, current())
+  params = _Params(dtype, form, current(), memory)
   mesh = explicit_mesh(a, b, c)
   if mesh is not None:
     return gemm_over_mesh(_multiply, mesh, a, b, c, params)
@@ -164,4 +169,5 @@ def _multiply(
     a_mn_major=params.form.a_k_first,
     b_mn_major=params.form.b_k_first,
     options=params.options,
+    memory=params.memory,
   )

@@ -15,6 +15,7 @@ from jax_deepgemm.gemm_arguments import checked_c, checked_out
 from jax_deepgemm.gemm_gradient import GemmParams
 from jax_deepgemm.gemm_operands import Operand, canonical_operand, values_of
 from jax_deepgemm.options import current
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from jax_deepgemm.recipes import resolve_recipes
 
 
@@ -167,6 +168,7 @@ def gemm_of_layout(
   recipe: Sequence[int] | None,
   recipe_a: Sequence[int] | None,
   recipe_b: Sequence[int] | None,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Checks, brings everything to layout nt, and chooses how to compute it."""
   recipe_a, recipe_b = resolve_recipes(recipe, recipe_a, recipe_b)
@@ -182,7 +184,8 @@ def gemm_of_layout(
   c = checked_c(c, (m, n), out_dtype)
   if 0 in (m, n, k):
     return jnp.zeros((m, n), out_dtype) if c is None else c
-  return product(a, b, c, GemmParams(out_dtype, recipe_a, recipe_b, current()))
+  params = GemmParams(out_dtype, recipe_a, recipe_b, current(), memory=memory)
+  return product(a, b, c, params)
 
 
 def product(

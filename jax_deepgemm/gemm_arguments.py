@@ -26,6 +26,25 @@ def checked_matrix(
     TypeError: x is no array of such a dtype.
     ValueError: x is no matrix.
   """
+  layout = f"[k, {rows}]" if k_first else f"[{rows}, k]"
+  return checked_array(name, x, layout, dtypes)
+
+
+def checked_array(
+  name: str, x: Any, layout: str, dtypes: Sequence[str]
+) -> jax.Array:
+  """Returns argument `name` as a JAX array.
+
+  Args:
+    name: of the argument, for messages.
+    x: what was given.
+    layout: its dimensions, such as "[m, k]".
+    dtypes: what its dtype may be.
+
+  Raises:
+    TypeError: x is no array of such a dtype.
+    ValueError: x has another rank.
+  """
   allowed = " or ".join(dtypes)
   if not isinstance(x, (jax.Array, np.ndarray)):
     raise TypeError(
@@ -36,8 +55,7 @@ def checked_matrix(
       f"{name} must be an array of {allowed}, got {x.dtype.name} of shape"
       f" {x.shape}"
     )
-  if x.ndim != 2:
-    layout = f"[k, {rows}]" if k_first else f"[{rows}, k]"
+  if x.ndim != len(layout.split(",")):
     raise ValueError(f"{name} must have shape {layout}, got {x.shape}")
   return jnp.asarray(x)
 
@@ -60,9 +78,12 @@ def checked_out(out_dtype: jax.typing.DTypeLike | None, c: Any) -> jnp.dtype:
 
 
 def checked_c(
-  c: Any, shape: tuple[int, int], out_dtype: jnp.dtype
+  c: Any,
+  shape: tuple[int, ...],
+  out_dtype: jnp.dtype,
+  layout: str = "[m, n]",
 ) -> jax.Array | None:
-  """Returns c as a JAX array, or None.
+  """Returns c as a JAX array, or None; `layout` names the sizes of `shape`.
 
   Raises:
     TypeError: c is no array of `out_dtype`.
@@ -77,5 +98,5 @@ def checked_c(
       f"c must have out_dtype {out_dtype.name}, got {c.dtype.name}"
     )
   if c.shape != shape:
-    raise ValueError(f"c must have shape [m, n] = {shape}, got {c.shape}")
+    raise ValueError(f"c must have shape {layout} = {shape}, got {c.shape}")
   return jnp.asarray(c)

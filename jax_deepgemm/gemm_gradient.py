@@ -20,6 +20,7 @@ from jax_deepgemm.primitives.fp8_fp4_gemm import FORM as FP4_FORM
 from jax_deepgemm.primitives.fp8_fp4_gemm import fp8_fp4_gemm
 from jax_deepgemm.primitives.fp8_gemm import fp8_gemm
 from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.quantize import cast_both, cast_rows, cast_transposed
 from jax_deepgemm.recipes import Granularity
@@ -40,6 +41,7 @@ class GemmParams:
     b_is_fp4: b is FP4 with packed scales, 1 x 32.
     b_mn_major: b is `[k, n]`; for plain b that is not `residuals` "mixed".
     residuals: what is kept for the backward pass.
+    memory: where the result of a batch shall lie.
   """
 
   out_dtype: jnp.dtype
@@ -49,6 +51,7 @@ class GemmParams:
   b_is_fp4: bool = False
   b_mn_major: bool = False
   residuals: Policy = "mixed"
+  memory: MemoryOrder = ROW_MAJOR
 
   @property
   def form(self) -> GemmForm:
@@ -265,4 +268,5 @@ def _multiply(
     recipe_a=params.recipe_a,
     recipe_b=params.recipe_b,
     options=params.options,
+    memory=params.memory,
   )

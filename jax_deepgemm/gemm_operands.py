@@ -17,7 +17,7 @@ _FORMS = (
   "a pair (values, scales), a ScaledArray, an object with .qvalue and .scale,"
   " or a plain bfloat16 or float32 array"
 )
-_UE8M0_PER_INT32 = 4
+PACKED_PER_INT32 = 4  # UE8M0 scales, along k.
 
 
 def canonical_operand(
@@ -149,7 +149,7 @@ def check_scales(
   expected = (ceil_div(rows, recipe[0]), ceil_div(k, recipe[1]))
   packed = ""
   if scales.dtype == jnp.int32:
-    expected = (expected[0], ceil_div(expected[1], _UE8M0_PER_INT32))
+    expected = (expected[0], ceil_div(expected[1], PACKED_PER_INT32))
     packed = " packed"
   if transposed:
     expected = expected[::-1]

@@ -19,6 +19,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import gemm_batching, gemm_partitioning
 from jax_deepgemm.primitives.bf16_gemm_lowering import LOWERING
 from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 
 bf16_gemm_p = Primitive("bf16_gemm")
 bf16_gemm_local_p = Primitive("bf16_gemm_local")
@@ -33,6 +34,7 @@ def bf16_gemm(
   a_mn_major: bool,
   b_mn_major: bool,
   options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Returns c + sum_k a[g, m, k] * b[g, n, k].
 
@@ -46,6 +48,8 @@ def bf16_gemm(
     a_mn_major: how `a` lies.
     b_mn_major: how `b` lies.
     options: in force when the public function was called.
+    memory: where operands lie once a vmap has made them groups, and the result
+      shall; the batching rule adds what it finds.
 
   Returns:
     `[g, m, n]` in `out_dtype`; any size may be zero.
@@ -56,6 +60,7 @@ def bf16_gemm(
     a_mn_major=a_mn_major,
     b_mn_major=b_mn_major,
     options=options,
+    memory=memory,
   )
 
 
@@ -135,20 +140,36 @@ def _transpose(
   dy = ct.astype(jnp.bfloat16)
   a_mn, b_mn = params["a_mn_major"], params["b_mn_major"]
   gradient = params | {"out_dtype": jnp.dtype("bfloat16")}
+  memory = params["memory"]
+  # What lies how the operands and the result of this product do.
+  a_in, b_in = memory.a_groups_inside, memory.b_groups_inside
+  d_in = memory.d_groups_inside and not c
 
-  def bind(x: Any, x_mn: bool, y: Any, y_mn: bool) -> jax.Array:
-    layout = {"a_mn_major": x_mn, "b_mn_major": y_mn}
+  def bind(
+    d_inside: bool,
+    x: Any,
+    x_mn: bool,
+    x_inside: bool,
+    y: Any,
+    y_mn: bool,
+    y_inside: bool,
+  ) -> jax.Array:
+    layout = {
+      "a_mn_major": x_mn,
+      "b_mn_major": y_mn,
+      "memory": MemoryOrder(x_inside, y_inside, d_inside),
+    }
     return primitive.bind(x, y, **(gradient | layout))
 
   # Rows of a product's operands are what it keeps: dy `[m, n]` has m in rows,
   # or n if it is taken as MN-major. b `[n, k]` has k in rows as MN-major.
   da = db = None
   if ad.is_undefined_primal(a):
-    operands = (dy, False, b, not b_mn)
-    da = bind(*(operands[2:] + operands[:2] if a_mn else operands))
+    factors = [(dy, False, d_in), (b, not b_mn, b_in)]
+    da = bind(a_in, *factors[a_mn], *factors[not a_mn])
   if ad.is_undefined_primal(b):
-    operands = (dy, True, a, not a_mn)
-    db = bind(*(operands[2:] + operands[:2] if b_mn else operands))
+    factors = [(dy, True, d_in), (a, not a_mn, a_in)]
+    db = bind(b_in, *factors[b_mn], *factors[not b_mn])
   return da, db, *(ct if ad.is_undefined_primal(x) else None for x in c)
 
 

@@ -1,5 +1,6 @@
 """The casts to e4m3fn as a primitive: types, derivatives and batching."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
 from jax.sharding import PartitionSpec
 
+from jax_deepgemm.alignment import align
 from jax_deepgemm.heuristics.sm90_cast import CastSource
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import cast_lowering, cast_reference
@@ -104,6 +106,8 @@ def _batch(
 ) -> tuple[list[jax.Array], list[int]]:
   """One launch, or one per element where one cannot do it."""
   bind = functools.partial(_bind, form=form, options=options)
+  if _is_between_rows_and_columns(form, operands, dims):
+    return _cast_as_it_lies(operands[0], form, options)
   moved = [
     x if d is None else jnp.moveaxis(x, d, 0)
     for x, d in zip(operands, dims, strict=True)
@@ -123,6 +127,33 @@ def _batch(
 
   results = jax.lax.map(one, batched)
   return results, [0] * len(results)
+
+
+def _is_between_rows_and_columns(
+  form: CastForm, operands: Sequence[jax.Array], dims: Sequence[int | None]
+) -> bool:
+  """Returns whether x is `[m, batch, n]`, with each row cast alone."""
+  is_rows = form.kind == "rows" and form.source is CastSource.PLAIN
+  return is_rows and tuple(dims) == (1,) and operands[0].ndim == 3
+
+
+def _cast_as_it_lies(
+  x: jax.Array, form: CastForm, options: Options
+) -> tuple[list[jax.Array], list[int]]:
+  """Returns what `_batch` does of x `[m, batch, n]`, which is not copied.
+
+  To the kernel these are m matrices of `batch` rows. MN-major scales are made
+  of theirs: a copy, too, but of few bytes.
+  """
+  rows = dataclasses.replace(form, mn_major=False)
+  values, scales = _bind(x, form=rows, options=options)
+  if not form.mn_major:
+    return [values, scales], [1, 1]
+  m = x.shape[0]
+  scales = jnp.pad(
+    scales.transpose(1, 2, 0), ((0, 0), (0, 0), (0, align(m, 4) - m))
+  )
+  return [values, scales], [1, 0]
 
 
 def _needs_a_loop(form: CastForm, is_batched: Sequence[bool]) -> bool:

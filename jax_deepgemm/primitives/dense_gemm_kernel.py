@@ -11,6 +11,12 @@ import jax
 from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.gemm_launch import d_pitch, result_dtype
+from jax_deepgemm.primitives.memory_order import (
+  ROW_MAJOR,
+  MemoryOrder,
+  as_it_lies,
+  steps,
+)
 from jax_deepgemm.primitives.padding import pad_last
 
 
@@ -47,7 +53,10 @@ def d_index(problem: _Problem, num_operands: int) -> int:
 
 
 def d_map(
-  problem: _Problem, num_operands: int, columns: int
+  problem: _Problem,
+  num_operands: int,
+  columns: int,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> launch.TensorMap:
   """Returns the map of D, boxes `columns` wide."""
   return result_map(
@@ -55,7 +64,22 @@ def d_map(
     (problem.num_groups, problem.m, d_pitch(problem)),
     float32_out=problem.float32_out,
     columns=columns,
+    groups_inside=d_groups_inside(problem, memory),
   )
+
+
+def d_groups_inside(problem: _Problem, memory: MemoryOrder) -> bool:
+  """Returns whether D is (m, g, pitch), and not (g, m, pitch)."""
+  return memory.d_groups_inside and not problem.with_c
+
+
+def d_steps(
+  problem: _Problem, memory: MemoryOrder
+) -> tuple[launch.Scalar, launch.Scalar]:
+  """Returns by how many lines of D groups, and rows, lie apart."""
+  inside = d_groups_inside(problem, memory)
+  row, group = steps(problem.num_groups, problem.m, 1, inside)
+  return launch.Scalar(group), launch.Scalar(row)
 
 
 def launched(
@@ -63,12 +87,24 @@ def launched(
   operands: Sequence[jax.Array],
   c: jax.Array | None,
   problem: _Problem,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
-  """Returns D, `[g, m, n]`; it shares the memory of C if there is one."""
+  """Returns D, `[g, m, n]`; it shares the memory of C if there is one.
+
+  Args:
+    call: the launch.
+    operands: as they lie.
+    c: `[g, m, n]` or None.
+    problem: what is computed.
+    memory: where D shall lie.
+  """
   pitch = d_pitch(problem)
   dtype = result_dtype(problem.float32_out)
-  result = jax.ShapeDtypeStruct((problem.num_groups, problem.m, pitch), dtype)
+  inside = d_groups_inside(problem, memory)
+  lines = (problem.num_groups, problem.m)
+  result = jax.ShapeDtypeStruct((*lines[:: -1 if inside else 1], pitch), dtype)
   aliases = {} if c is None else {len(operands): 0}
   c_operand = [] if c is None else [pad_last(c, pitch)]
   (d,) = launch.call((call,), [*operands, *c_operand], [result], aliases)
+  d = as_it_lies(d, inside)
   return d if pitch == problem.n else d[:, :, : problem.n]

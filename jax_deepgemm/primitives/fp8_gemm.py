@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives.fp8_gemm_lowering import LOWERING
 from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from jax_deepgemm.primitives.scaled_gemm import make_primitives
 
 
@@ -22,6 +23,7 @@ def fp8_gemm(
   recipe_a: tuple[int, int],
   recipe_b: tuple[int, int],
   options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Returns c + sum_k (a * sfa)[g, m, k] * (b * sfb)[g, n, k].
 
@@ -37,6 +39,7 @@ def fp8_gemm(
     recipe_a: (gran_m, gran_k) of `sfa`.
     recipe_b: (gran_n, gran_k) of `sfb`.
     options: in force when the public function was called.
+    memory: as in `bf16_gemm.bf16_gemm`.
 
   Returns:
     `[g, m, n]` in `out_dtype`; any size may be zero.
@@ -47,6 +50,7 @@ def fp8_gemm(
     recipe_a=recipe_a,
     recipe_b=recipe_b,
     options=options,
+    memory=memory,
   )
 
 

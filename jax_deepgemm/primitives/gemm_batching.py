@@ -1,5 +1,6 @@
 """vmap of a GEMM: always one launch, whatever is batched."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from jax_deepgemm.primitives.gemm_form import GemmForm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from jax_deepgemm.primitives.varying import to_common_varying
 
 Dim = int | None
@@ -106,7 +108,9 @@ def batch(
   ]
   if None not in positions and not group:
     # The batch is the group dimension that was absent.
-    return bind(placed, **params), 0
+    return _grouped(bind, placed, dims[0], dims[split], params)
+  if "memory" in params:
+    params["memory"] = ROW_MAJOR  # Of operands before they are merged.
   merged = [
     x if position is None else _merge(x, position)
     for x, position in zip(placed, positions, strict=False)
@@ -115,6 +119,28 @@ def batch(
   shape = [*group, m, n]
   shape.insert(result_dim, size)
   return bind(merged, **params).reshape(shape), result_dim
+
+
+def _grouped(
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  dim_a: Dim,
+  dim_b: Dim,
+  params: dict[str, Any],
+) -> tuple[jax.Array, int]:
+  """Returns the products of groups, and where their dimension is.
+
+  Groups were moved to the front, but lie where they were in memory.
+  """
+  wished: MemoryOrder | None = params.get("memory")
+  if wished is None:
+    return bind(operands, **params), 0
+  memory = dataclasses.replace(
+    wished, a_groups_inside=dim_a == 1, b_groups_inside=dim_b == 1
+  )
+  result = bind(operands, **(params | {"memory": memory}))
+  dim = int(wished.d_groups_inside)
+  return jnp.moveaxis(result, 0, dim), dim
 
 
 def _only_c(

@@ -91,5 +91,6 @@ class Lowering:
   def _lower_reference(
     self, ctx: mlir.LoweringRuleContext, *operands: mlir.ir.Value, **params: Any
   ) -> Any:
+    params.pop("memory", None)  # Where operands lie is no part of a value.
     function = functools.partial(self.reference, **params)
     return lower_grouped(function)(ctx, *operands)

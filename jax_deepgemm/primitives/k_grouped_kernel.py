@@ -134,7 +134,7 @@ def launched(
   if config.num_parts == 1:
     return d
   total = _sum_of_parts(d, config.num_parts)
-  total = total if c is None else c + total
+  total = total if c is None else c.astype(total.dtype) + total
   return total.astype(result_dtype(problem.float32_out))
 
 

@@ -33,6 +33,11 @@ from jax_deepgemm.primitives.gemm_launch import (
   persistent_clusters,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
+from jax_deepgemm.primitives.memory_order import (
+  ROW_MAJOR,
+  MemoryOrder,
+  as_it_lies,
+)
 from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 
@@ -50,6 +55,7 @@ def run(
   b_mn_major: bool,
   options: Options,
   device: Device,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Returns D = C + A B^T per group, in `out_dtype`.
 
@@ -66,6 +72,7 @@ def run(
     b_mn_major: how `b` lies.
     options: how to launch.
     device: what to launch on.
+    memory: where operands lie, and D shall.
   """
   num_groups, m, k = _sizes(a, a_mn_major)
   n = _sizes(b, b_mn_major)[1]
@@ -80,7 +87,10 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  operands = [pad_last(a, PITCH), pad_last(b, PITCH)]
+  operands = [
+    pad_last(as_it_lies(a, memory.a_groups_inside), PITCH),
+    pad_last(as_it_lies(b, memory.b_groups_inside), PITCH),
+  ]
   config = choose(
     problem,
     device,
@@ -92,10 +102,10 @@ def run(
   )
   print_config(problem, config)
   if isinstance(config, Sm90Bf16GemmSwappedConfig):
-    call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options)
+    call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options, memory)
   else:
-    call = kernel_call(problem, config, device, options)
-  return dense_gemm_kernel.launched(call, operands, c, problem)
+    call = kernel_call(problem, config, device, options, memory)
+  return dense_gemm_kernel.launched(call, operands, c, problem, memory)
 
 
 def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:
@@ -109,6 +119,7 @@ def kernel_call(
   config: Sm90Bf16GemmConfig,
   device: Device,
   options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   tiles_m, tiles_n = num_tiles(problem, config)
@@ -132,7 +143,7 @@ def kernel_call(
     num_clusters=num_clusters,
     smem_bytes=config.smem_bytes,
     params=(
-      *_tensor_maps(problem, config),
+      *_tensor_maps(problem, config, memory),
       dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       *(launch.Scalar(number) for number in numbers),
     ),
@@ -144,24 +155,31 @@ def recipe(config: Sm90Bf16GemmConfig) -> Recipe:
   return recipe_of("sm90_bf16_gemm", config)
 
 
-def recipe_of(kernel: str, config: Sm90Bf16GemmConfig) -> Recipe:
+def recipe_of(
+  kernel: str, config: Sm90Bf16GemmConfig, kernel_class: str = "Sm90Bf16Gemm"
+) -> Recipe:
   """Returns the same of a kernel whose header is `kernel`_entry.cuh."""
   majors = f"{int(config.a_mn_major)}, {int(config.b_mn_major)}"
   return gemm_recipe(
     kernel,
     wgmma=f"JDG_DEFINE_WGMMA_BF16({config.block_n}, {majors})",
-    kernel_type=f"Sm90Bf16Gemm<jdg::{render_struct(config)}>",
+    kernel_type=f"{kernel_class}<jdg::{render_struct(config)}>",
     smem_bytes=config.smem_bytes,
   )
 
 
 def _tensor_maps(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig
+  problem: Bf16GemmProblem, config: Sm90Bf16GemmConfig, memory: MemoryOrder
 ) -> tuple[launch.TensorMap, ...]:
   """Maps as the kernel's entry lists them."""
 
   def operand(
-    index: int, rows: int, box_rows: int, mn_major: bool, blocks: int
+    index: int,
+    rows: int,
+    box_rows: int,
+    mn_major: bool,
+    inside: bool,
+    blocks: int,
   ) -> launch.TensorMap:
     return operand_map(
       index,
@@ -170,16 +188,25 @@ def _tensor_maps(
       box_rows=box_rows,
       box_k_blocks=blocks,
       splits_k=blocks > 1,
+      groups_inside=inside,
     )
+
+  a = (_A, problem.m, config.a_rows, problem.a_mn_major, memory.a_groups_inside)
+  b = (
+    _B,
+    problem.n,
+    config.block_n,
+    problem.b_mn_major,
+    memory.b_groups_inside,
+  )
 
   return (
     *(
       operand(*fields, blocks)
       for blocks in (config.stage_k_blocks, 1)
-      for fields in (
-        (_A, problem.m, config.a_rows, problem.a_mn_major),
-        (_B, problem.n, config.block_n, problem.b_mn_major),
-      )
+      for fields in (a, b)
     ),
-    dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, config.store_box_columns),
+    dense_gemm_kernel.d_map(
+      problem, _NUM_OPERANDS, config.store_box_columns, memory
+    ),
   )

@@ -17,13 +17,17 @@ from jax_deepgemm.primitives.gemm_launch import (
   gemm_call,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
 _A, _B, _NUM_OPERANDS = range(3)
 
 
 def kernel_call(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, options: Options
+  problem: Bf16GemmProblem,
+  config: Sm90Bf16GemmSwappedConfig,
+  options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over the operands of `run`.
 
@@ -44,13 +48,14 @@ def kernel_call(
     num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
     params=(
-      _a_map(problem, config, blocks),
-      _b_map(problem, config, blocks),
-      _a_map(problem, config, 1),
-      _b_map(problem, config, 1),
+      _a_map(problem, config, blocks, memory.a_groups_inside),
+      _b_map(problem, config, blocks, memory.b_groups_inside),
+      _a_map(problem, config, 1, memory.a_groups_inside),
+      _b_map(problem, config, 1, memory.b_groups_inside),
       dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       launch.Buffer(dense_gemm_kernel.d_index(problem, _NUM_OPERANDS)),
       *(launch.Scalar(number) for number in numbers),
+      *dense_gemm_kernel.d_steps(problem, memory),
     ),
   )
 
@@ -69,7 +74,10 @@ def recipe(config: Sm90Bf16GemmSwappedConfig) -> Recipe:
 
 
 def _a_map(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, blocks: int
+  problem: Bf16GemmProblem,
+  config: Sm90Bf16GemmSwappedConfig,
+  blocks: int,
+  inside: bool,
 ) -> launch.TensorMap:
   return operand_map(
     _A,
@@ -78,11 +86,15 @@ def _a_map(
     box_rows=config.block_m,
     box_k_blocks=blocks,
     splits_k=blocks > 1,
+    groups_inside=inside,
   )
 
 
 def _b_map(
-  problem: Bf16GemmProblem, config: Sm90Bf16GemmSwappedConfig, blocks: int
+  problem: Bf16GemmProblem,
+  config: Sm90Bf16GemmSwappedConfig,
+  blocks: int,
+  inside: bool,
 ) -> launch.TensorMap:
   found = operand_map(
     _B,
@@ -91,6 +103,7 @@ def _b_map(
     box_rows=config.block_n,
     box_k_blocks=blocks,
     splits_k=blocks > 1,
+    groups_inside=inside,
   )
   if not problem.b_mn_major:
     return found

@@ -35,6 +35,11 @@ from jax_deepgemm.primitives.gemm_launch import (
   persistent_clusters,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
+from jax_deepgemm.primitives.memory_order import (
+  ROW_MAJOR,
+  MemoryOrder,
+  as_it_lies,
+)
 from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 
@@ -54,6 +59,7 @@ def run(
   recipe_b: tuple[int, int],
   options: Options,
   device: Device,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Returns D = C + dequantize(A) dequantize(B)^T per group, in `out_dtype`.
 
@@ -72,6 +78,7 @@ def run(
     recipe_b: the same of B.
     options: how to launch.
     device: what to launch on.
+    memory: where operands lie, and D shall; scales always lie row-major.
 
   Raises:
     NotImplementedError: the kernel has no such recipe.
@@ -97,9 +104,9 @@ def run(
     with_c=c is not None,
   )
   operands = [
-    pad_last(a, 16),
+    pad_last(as_it_lies(a, memory.a_groups_inside), 16),
     get_mn_major_tma_aligned_tensor(sfa),
-    pad_last(b, 16),
+    pad_last(as_it_lies(b, memory.b_groups_inside), 16),
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   config = choose(
@@ -113,10 +120,10 @@ def run(
   )
   print_config(problem, config)
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
-    call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options)
+    call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options, memory)
   else:
-    call = kernel_call(problem, config, device, options)
-  return dense_gemm_kernel.launched(call, operands, c, problem)
+    call = kernel_call(problem, config, device, options, memory)
+  return dense_gemm_kernel.launched(call, operands, c, problem, memory)
 
 
 def kernel_call(
@@ -124,6 +131,7 @@ def kernel_call(
   config: Sm90Fp8GemmConfig,
   device: Device,
   options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
   tiles_m, tiles_n = num_tiles(problem, config)
@@ -137,7 +145,7 @@ def kernel_call(
     num_clusters=num_clusters,
     smem_bytes=config.smem_bytes,
     params=(
-      *_tensor_maps(problem, config),
+      *_tensor_maps(problem, config, memory),
       *_scalars(problem, config, tiles_m, tiles_n, num_clusters),
     ),
   )
@@ -154,29 +162,39 @@ def recipe(config: Sm90Fp8GemmConfig) -> Recipe:
 
 
 def _tensor_maps(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, memory: MemoryOrder
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B, the scales and D, as `Sm90Fp8GemmParams` lists them."""
 
   def d_map(columns: int) -> launch.TensorMap:
-    return dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, columns)
+    return dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, columns, memory)
+
+  def a_map(blocks: int) -> launch.TensorMap:
+    inside = memory.a_groups_inside
+    rows = config.a_rows
+    return _operand_map(_A, problem, problem.m, rows, blocks, inside)
+
+  def b_map(columns: int, blocks: int) -> launch.TensorMap:
+    inside = memory.b_groups_inside
+    return _operand_map(_B, problem, problem.n, columns, blocks, inside)
 
   scales_a = _scale_map(_SFA, problem, config, problem.m, config.block_m)
   scales_b = scales_a  # Not used.
   if problem.sfb_per_row:
     scales_b = _scale_map(_SFB, problem, config, problem.n, config.block_n)
-  b_main = _operand_map(_B, problem, config, problem.n, config.main_columns)
+  blocks = config.stage_k_blocks
+  b_main = b_map(config.main_columns, blocks)
   d_main = d_rest = d_map(config.store_box_columns)
   b_rest = b_main  # Not used, as that of D.
   if config.rest_columns:
-    b_rest = _operand_map(_B, problem, config, problem.n, config.rest_columns)
+    b_rest = b_map(config.rest_columns, blocks)
     d_rest = d_map(config.rest_box_columns)
   return (
-    _operand_map(_A, problem, config, problem.m, config.a_rows),
+    a_map(blocks),
     b_main,
     b_rest,
-    _operand_map(_A, problem, config, problem.m, config.a_rows, blocks=1),
-    _operand_map(_B, problem, config, problem.n, config.main_columns, blocks=1),
+    a_map(1),
+    b_map(config.main_columns, 1),
     scales_a,
     scales_b,
     d_main,
@@ -187,18 +205,18 @@ def _tensor_maps(
 def _operand_map(
   index: int,
   problem: Fp8GemmProblem,
-  config: Sm90Fp8GemmConfig,
   rows: int,
   box_rows: int,
-  blocks: int | None = None,
+  blocks: int,
+  groups_inside: bool,
 ) -> launch.TensorMap:
-  blocks = blocks or config.stage_k_blocks
   return operand_map(
     index,
     (problem.num_groups, rows, problem.k),
     box_rows=box_rows,
     box_k_blocks=blocks,
     splits_k=blocks > 1,
+    groups_inside=groups_inside,
   )
 
 

@@ -19,13 +19,17 @@ from jax_deepgemm.primitives.gemm_launch import (
   gemm_call,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
 _A, _SFA, _B, _SFB, _NUM_OPERANDS = range(5)
 
 
 def kernel_call(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmSwappedConfig, options: Options
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmSwappedConfig,
+  options: Options,
+  memory: MemoryOrder = ROW_MAJOR,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over the operands of `run`.
 
@@ -37,7 +41,11 @@ def kernel_call(
     options,
     num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
-    params=(*_tensor_maps(problem, config), *_scalars(problem, config)),
+    params=(
+      *_tensor_maps(problem, config, memory),
+      *_scalars(problem, config),
+      *dense_gemm_kernel.d_steps(problem, memory),
+    ),
   )
 
 
@@ -53,13 +61,15 @@ def recipe(config: Sm90Fp8GemmSwappedConfig) -> Recipe:
 
 
 def _tensor_maps(
-  problem: Fp8GemmProblem, config: Sm90Fp8GemmSwappedConfig
+  problem: Fp8GemmProblem,
+  config: Sm90Fp8GemmSwappedConfig,
+  memory: MemoryOrder,
 ) -> tuple[launch.TensorMap, ...]:
   """Maps of A, B and the scales, as `Sm90Fp8GemmSwappedParams` lists them."""
   blocks = config.stage_k_blocks
 
   def operand(
-    index: int, rows: int, box_rows: int, blocks: int = blocks
+    index: int, rows: int, box_rows: int, inside: bool, blocks: int = blocks
   ) -> launch.TensorMap:
     return operand_map(
       index,
@@ -67,6 +77,7 @@ def _tensor_maps(
       box_rows=box_rows,
       box_k_blocks=blocks,
       splits_k=blocks > 1,
+      groups_inside=inside,
     )
 
   def scales(index: int, rows: int, box_rows: int) -> launch.TensorMap:
@@ -77,11 +88,13 @@ def _tensor_maps(
   sfb = sfa  # Not used.
   if config.sfb_per_row:
     sfb = scales(_SFB, problem.n, config.block_n)
+  a = (_A, problem.m, config.block_m, memory.a_groups_inside)
+  b = (_B, problem.n, config.block_n, memory.b_groups_inside)
   return (
-    operand(_A, problem.m, config.block_m),
-    operand(_B, problem.n, config.block_n),
-    operand(_A, problem.m, config.block_m, blocks=1),
-    operand(_B, problem.n, config.block_n, blocks=1),
+    operand(*a),
+    operand(*b),
+    operand(*a, blocks=1),
+    operand(*b, blocks=1),
     sfa,
     sfb,
   )

@@ -19,6 +19,7 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_bf16_gemm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from tests.gpu import bf16_data
 
 # float32 sums in some order.
@@ -35,6 +36,7 @@ class Case:
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
     swapped: the kernel with swapped operands computes it.
+    memory: where operands and result lie.
   """
 
   problem: Bf16GemmProblem
@@ -42,6 +44,7 @@ class Case:
   num_sms: int = 2
   num_stages: int = 3
   swapped: bool = False
+  memory: MemoryOrder = ROW_MAJOR
 
   def config(self) -> Sm90Bf16GemmConfig | Sm90Bf16GemmSwappedConfig:
     legal = legal_swapped_configs if self.swapped else legal_configs
@@ -57,6 +60,7 @@ class Case:
     p = self.problem
     flags = [name for name in ("float32_out", "with_c") if getattr(p, name)]
     flags += ["swapped"] * self.swapped
+    flags += ["inside"] * (self.memory != ROW_MAJOR)
     wanted = [f"{name}={value}" for name, value in self.wanted]
     size = f"bf16-{layout(p)}-{p.m}x{p.n}x{p.k}"
     return "-".join([size, *wanted, *flags])
@@ -84,6 +88,7 @@ def case(
   num_sms=2,
   num_stages=3,
   swapped=False,
+  memory=ROW_MAJOR,
   **fields,
 ):
   """Returns a case of layout `name`, "nt" for example."""
@@ -91,7 +96,8 @@ def case(
   problem = Bf16GemmProblem(
     m, n, k, groups, name[0] == "t", name[1] == "n", **flags
   )
-  return Case(problem, tuple(fields.items()), num_sms, num_stages, swapped)
+  wanted = tuple(fields.items())
+  return Case(problem, wanted, num_sms, num_stages, swapped, memory)
 
 
 def layout(problem):
@@ -138,6 +144,7 @@ def run(case, emulator, seed, arrays=None):
       b_mn_major=problem.b_mn_major,
       options=Options(num_sms=case.num_sms),
       device=H200,
+      memory=case.memory,
     )
   finally:
     sm90_bf16_gemm.choose, launch.call = choose, call

@@ -2,6 +2,7 @@
 
 import functools
 
+from jax_deepgemm.primitives.memory_order import MemoryOrder
 from tests.emulator.bf16_gemm_case import case
 
 swapped = functools.partial(case, swapped=True, num_stages=2)
@@ -34,4 +35,16 @@ BF16_SWAPPED_CASES = [
   swapped("nn", 9, 203, 192, float32_out=True, evict_first=False),
   swapped("nt", 8, 131, 128, num_splits=2, float32_out=True, with_c=True),
   swapped("tn", 4, 70, 136, groups=3, num_splits=2, with_c=True),
+  # Groups between rows and columns; with C the result cannot have them there.
+  swapped("nn", 4, 70, 136, groups=3, memory=MemoryOrder(True, False, True)),
+  swapped(
+    "nt",
+    9,
+    40,
+    128,
+    groups=2,
+    num_splits=2,
+    with_c=True,
+    memory=MemoryOrder(True, True, True),
+  ),
 ]

@@ -3,6 +3,7 @@
 Those in what it shares with FP8 are in swapped_mutations.py.
 """
 
+from jax_deepgemm.primitives.memory_order import MemoryOrder
 from tests.emulator.bf16_swapped_cases import swapped
 from tests.emulator.mutations import Mutation
 
@@ -19,7 +20,19 @@ _TALL_BOXES = swapped(
 _WIDE_LINES = swapped("tt", 70, 64, 256, stage_k_blocks=2, num_splits=1)
 _FEW_FRAGMENTS = swapped("nt", 3, 64, 512, stage_k_blocks=1, num_splits=8)
 
+_INSIDE = swapped(
+  "nn", 4, 70, 72, groups=3, memory=MemoryOrder(True, d_groups_inside=True)
+)
+
 BF16_SWAPPED_MUTATIONS = (
+  # Lines of the result.
+  Mutation(
+    "bf16_swapped_rows_are_neighbours",
+    "common/swapped_tile.cuh",
+    "of_row * row",
+    "of_row",
+    _INSIDE,
+  ),
   # Pipeline.
   Mutation(
     "bf16_swapped_producer_does_not_wait",

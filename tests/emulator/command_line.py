@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tests.emulator import (
+  test_batched_k_bf16_gemm,
   test_bf16_gemm,
   test_casts,
   test_fp8_fp4_gemm,
@@ -24,6 +25,7 @@ from tests.emulator import (
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
 )
+from tests.emulator.batched_k_mutations import BATCHED_K_MUTATIONS
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
 from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
@@ -51,6 +53,7 @@ CASES = (
   *test_m_grouped_bf16_gemm.CASES,
   *test_k_grouped_fp8_gemm.CASES,
   *test_k_grouped_bf16_gemm.CASES,
+  *test_batched_k_bf16_gemm.CASES,
   *test_fp8_fp4_gemm.CASES,
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_casts.CASES,
@@ -66,6 +69,7 @@ ALL_MUTATIONS = (
   *M_GROUPED_BF16_MUTATIONS,
   *K_GROUPED_MUTATIONS,
   *K_GROUPED_BF16_MUTATIONS,
+  *BATCHED_K_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,

@@ -19,6 +19,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, sm90_fp8_gemm
+from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
 from tests.gpu.gemm_data import dequantize, product, scaled_operands
 
 # float32 sums of a K block, and of the blocks, in some order.
@@ -35,6 +36,7 @@ class Case:
     num_sms: CTAs at most; fewer than tiles, so that they walk.
     num_stages: fewer than a GPU has, so that the ring goes round.
     swapped: the kernel with swapped operands computes it.
+    memory: where operands and result lie.
   """
 
   problem: Fp8GemmProblem
@@ -42,6 +44,7 @@ class Case:
   num_sms: int = 2
   num_stages: int = 3
   swapped: bool = False
+  memory: MemoryOrder = ROW_MAJOR
 
   def config(self) -> Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig:
     legal = legal_swapped_configs if self.swapped else legal_configs
@@ -62,6 +65,7 @@ class Case:
     ]
     wanted = [f"{name}={value}" for name, value in self.wanted]
     flags += ["swapped"] * self.swapped
+    flags += ["inside"] * (self.memory != ROW_MAJOR)
     return "-".join([f"{p.m}x{p.n}x{p.k}", *wanted, *flags])
 
   def run(self, emulator, seed):
@@ -78,12 +82,22 @@ class Case:
 
 
 def case(
-  m, n, k, *, groups=1, num_sms=2, num_stages=3, swapped=False, **fields
+  m,
+  n,
+  k,
+  *,
+  groups=1,
+  num_sms=2,
+  num_stages=3,
+  swapped=False,
+  memory=ROW_MAJOR,
+  **fields,
 ):
   names = {field.name for field in dataclasses.fields(Fp8GemmProblem)}
   flags = {name: fields.pop(name) for name in names & fields.keys()}
   problem = Fp8GemmProblem(m, n, k, groups, **flags)
-  return Case(problem, tuple(fields.items()), num_sms, num_stages, swapped)
+  wanted = tuple(fields.items())
+  return Case(problem, wanted, num_sms, num_stages, swapped, memory)
 
 
 @functools.cache
@@ -124,6 +138,7 @@ def run(case, emulator, seed, arrays=None):
       recipe_b=(1 if problem.sfb_per_row else 128, 128),
       options=Options(num_sms=case.num_sms),
       device=H200,
+      memory=case.memory,
     )
   finally:
     sm90_fp8_gemm.choose, launch.call = choose, call

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tests.emulator import bf16_gemm_case
+from tests.emulator.batched_k_case import BatchedKCase
 from tests.emulator.cast_case import CastCase
 from tests.emulator.fp4_gemm_case import Fp4Case
 from tests.emulator.fp8_gemm_case import Case, case
@@ -11,7 +12,14 @@ from tests.emulator.k_grouped_case import KCase
 from tests.emulator.m_grouped_case import GroupedCase
 
 AnyCase = (
-  Case | bf16_gemm_case.Case | GroupedCase | KCase | CastCase | Fp4Case | HcCase
+  Case
+  | bf16_gemm_case.Case
+  | BatchedKCase
+  | GroupedCase
+  | KCase
+  | CastCase
+  | Fp4Case
+  | HcCase
 )
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"

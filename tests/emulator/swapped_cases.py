@@ -2,6 +2,7 @@
 
 import functools
 
+from jax_deepgemm.primitives.memory_order import MemoryOrder
 from tests.emulator.fp8_gemm_case import case
 
 swapped = functools.partial(case, swapped=True, num_stages=2)
@@ -35,4 +36,6 @@ SWAPPED_CASES = [
   swapped(7, 70, 512, stage_k_blocks=2, num_splits=2, sfb_per_row=True),
   swapped(24, 133, 300, num_splits=2, sfb_per_row=True, num_math_warpgroups=2),
   swapped(4, 70, 272, groups=3, num_splits=2, with_c=True),
+  # Groups between rows and columns, of operands and of the result.
+  swapped(4, 70, 272, groups=3, memory=MemoryOrder(True, True, True)),
 ]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jax_deepgemm.primitives.memory_order import MemoryOrder
 from tests.emulator.bf16_gemm_case import (
   Case,
   case,
@@ -71,6 +72,21 @@ CASES = [
   ),
   case("nt", 66, 40, 144, groups=3, block_n=32, with_c=True),
   case("tn", 66, 40, 144, groups=3, block_n=64, float32_out=True),
+  # Groups between rows and columns, of operands and of the result.
+  case(
+    "nt",
+    66,
+    40,
+    200,
+    groups=3,
+    block_n=32,
+    stage_k_blocks=2,
+    memory=MemoryOrder(True, False, True),
+  ),
+  case(
+    "nn", 66, 70, 80, groups=3, block_n=64, memory=MemoryOrder(True, True, True)
+  ),
+  case("tn", 66, 70, 80, groups=2, block_n=64, memory=MemoryOrder(True, True)),
 ]
 
 

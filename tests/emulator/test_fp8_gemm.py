@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jax_deepgemm.primitives.memory_order import MemoryOrder
 from tests.emulator.emulator import Emulator
 from tests.emulator.fp8_gemm_case import Case, case, roles, run, wrong_elements
 
@@ -49,6 +50,8 @@ CASES = [
   case(70, 150, 300, block_n=64, sfb_per_row=True, float32_out=True),
   case(200, 90, 256, block_n=32, sfb_per_row=True, cluster_m=2, with_c=True),
   case(66, 40, 144, groups=3, block_n=32, with_c=True),
+  # Groups between rows and columns, of operands and of the result.
+  case(66, 40, 144, groups=3, memory=MemoryOrder(True, False, True)),
 ]
 
 

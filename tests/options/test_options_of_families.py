@@ -1,6 +1,7 @@
 """Which options each family of kernels honours, in what it lowers to."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,16 @@ _DENSE = {
   ),
   "bf16 tn": Family(
     dg.bf16_gemm_tn, (array(1024, 4096), array(1024, 2048)), "sm90_bf16_gemm"
+  ),
+  "einsum": Family(
+    functools.partial(dg.einsum, "bhr,hdr->bhd"),
+    (array(4096, 8, 512), array(8, 256, 512)),
+    "sm90_bf16_gemm",
+  ),
+  "einsum of a long k": Family(
+    functools.partial(dg.einsum, "bmk,bnk->mn"),
+    (array(4096, 200, 128), array(4096, 256, 128)),
+    "sm90_batched_k_bf16_gemm",
   ),
   "head gaps": Family(
     lambda a, b: dg.fp8_gemm_nt_skip_head_mid(a, b, (128, 64, 128)),

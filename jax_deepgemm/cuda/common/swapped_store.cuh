@@ -10,7 +10,7 @@
 
 namespace jdg {
 
-// `Traits` are a kernel's. Its `Params` have c, d, m and pitch; its `Smem` has
+// `Traits` are a kernel's. Its `Params` have c, d, m, pitch and lines; its `Smem` has
 //   uint4 received[Fragments::kSlots][32], float transposed[kNumMathWarps][8][20], all_received:
 // fragments of this CTA from every split, a fragment of each warp (20 spreads it over the banks),
 // and the barrier that counts what has arrived. None is a stage's memory: the CTAs of a cluster do
@@ -109,7 +109,8 @@ class SwappedStore {
     const u32 column = work_.column + part * 16 + lane_ % 4 * 4;
     if (row >= params_.m || column >= params_.pitch) return;
     float4 y = *reinterpret_cast<const float4*>(&transposed[lane_ / 4][lane_ % 4 * 4]);
-    const u64 offset = (static_cast<u64>(work_.group) * params_.m + row) * params_.pitch + column;
+    const u64 line = params_.lines.line(work_.group, row);
+    const u64 offset = line * params_.pitch + column;
     if constexpr (Traits::kConfig.with_c) {
       const Element* c = static_cast<const Element*>(params_.c) + offset;
       const float2 left = load_pair(c);

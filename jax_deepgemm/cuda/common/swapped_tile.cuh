@@ -39,4 +39,16 @@ struct SwappedWork {
   }
 };
 
+// How many lines of D and C one group, and one row, lie behind another. Lines of all groups of a
+// row may follow each other, {1, groups}, else those of all rows of a group, {m, 1}.
+struct LineSteps {
+  u32 group;
+  u32 row;
+
+  // Groups have few rows here: there are less than 2^32 lines.
+  __device__ __forceinline__ u32 line(u32 of_group, u32 of_row) const {
+    return of_group * group + of_row * row;
+  }
+};
+
 }  // namespace jdg

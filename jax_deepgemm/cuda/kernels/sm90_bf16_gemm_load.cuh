@@ -41,12 +41,15 @@ struct Sm90Bf16GemmLoad {
         // The CTAs of a cluster take turns in loading what all of them need for all of them.
         const bool my_turn = k_block / kConfig.stage_k_blocks % kConfig.cluster_size() == rank;
         const bool loads_a = kConfig.cluster_n == 1 || my_turn;
+        KPlace in_a = {row_group, k_block};
+        KPlace in_b = {Work::operand_group(tile.group), k_block};
+        if constexpr (Work::kBatchesK) in_a = in_b = Work::place(params, tile, k_block);
         if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
           ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
           if (loads_a) {
             operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
-                stage.a[0], params.a, params.cut, params.cut.a, full, row, first_k, k_block,
-                row_group);
+                stage.a[0], params.a, params.cut, params.cut.a, full, row, first_k, in_a.k_block,
+                in_a.group);
           }
         } else {
           constexpr u32 kBytes = kConfig.stage_k_blocks * Traits::kSlabBytes;
@@ -56,8 +59,8 @@ struct Sm90Bf16GemmLoad {
         }
         if (kConfig.cluster_m == 1 || my_turn) {
           operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
-              stage.b[0], params.b, params.cut, params.cut.b, full, column, first_k, k_block,
-              Work::operand_group(tile.group));
+              stage.b[0], params.b, params.cut, params.cut.b, full, column, first_k, in_b.k_block,
+              in_b.group);
         }
         ring.advance();
       }

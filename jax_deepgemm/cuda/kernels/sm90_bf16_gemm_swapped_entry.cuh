@@ -12,6 +12,16 @@
                              const __grid_constant__ jdg::ptx::TensorMap a_cut,                \
                              const __grid_constant__ jdg::ptx::TensorMap b_cut, const void* c, \
                              void* d, jdg::u32 m, jdg::u32 pitch, jdg::u32 num_k_blocks,       \
-                             jdg::u32 num_n, jdg::u32 cut_k_block) {                           \
-    Kernel::run({&a, &b, c, d, m, pitch, num_k_blocks, num_n, {&a_cut, &b_cut, cut_k_block}}); \
+                             jdg::u32 num_n, jdg::u32 cut_k_block, jdg::u32 group_lines,       \
+                             jdg::u32 row_lines) {                                             \
+    Kernel::run({&a,                                                                           \
+                 &b,                                                                           \
+                 c,                                                                            \
+                 d,                                                                            \
+                 m,                                                                            \
+                 pitch,                                                                        \
+                 num_k_blocks,                                                                 \
+                 num_n,                                                                        \
+                 {&a_cut, &b_cut, cut_k_block},                                                \
+                 {group_lines, row_lines}});                                                   \
   }

@@ -30,13 +30,14 @@ struct Sm90Bf16GemmSwappedParams {
   const ptx::TensorMap* a;  // {K, M, group}, or {64, M, whole blocks, group} if stage_k_blocks >
                             // 1, or {M, K, group} if a_mn_major.
   const ptx::TensorMap* b;  // As `a`, with N for M.
-  const void* c;            // [group, m, pitch]; if with_c.
-  void* d;                  // [group, m, pitch].
+  const void* c;            // [group, m, pitch] or as `lines` says; if with_c.
+  void* d;                  // As `c`.
   u32 m;
   u32 pitch;  // Elements of a row of C and D, a multiple of 4.
   u32 num_k_blocks;
   u32 num_n;  // Tiles along N.
   KCut cut;   // If stage_k_blocks > 1.
+  LineSteps lines;
 };
 
 // What follows from a configuration.

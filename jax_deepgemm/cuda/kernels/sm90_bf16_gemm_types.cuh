@@ -52,6 +52,12 @@ struct Sm90Bf16GemmParams {
   KCut cut;  // If stage_k_blocks > 1, and K may end within a block.
 };
 
+// Where a block of K lies: in which of an operand's matrices, and which block it is there.
+struct KPlace {
+  u32 group;
+  u32 k_block;
+};
+
 // The work of a dense product, as DenseWork in sm90_fp8_gemm_types.cuh. Tiles go by value: given
 // references, ptxas makes another program of the dense kernel, one that was not measured.
 struct DenseBf16Work {
@@ -63,6 +69,8 @@ struct DenseBf16Work {
   static constexpr bool kAddsInMemory = false;
   // Where a tile's K ends, lines of its last stage are to be cleared: what they hold is another's.
   static constexpr bool kCutsK = false;
+  // K goes through several of an operand's matrices, and Work::place() says where it is.
+  static constexpr bool kBatchesK = false;
 
   __device__ static __forceinline__ void prepare(const Params&, Table&) {}
 

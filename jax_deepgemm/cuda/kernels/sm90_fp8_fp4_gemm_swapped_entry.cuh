@@ -27,5 +27,6 @@
                  num_k_blocks,                                                                   \
                  num_fp4_groups,                                                                 \
                  num_n,                                                                          \
-                 {&a_cut, &b_cut, cut_k_block}});                                                \
+                 {&a_cut, &b_cut, cut_k_block},                                                  \
+                 {m, 1}});                                                                       \
   }

@@ -46,6 +46,7 @@ struct Sm90Fp8Fp4GemmSwappedParams {
   u32 num_fp4_groups;  // Groups of 32 along K.
   u32 num_n;           // Tiles along N.
   KCut cut;            // If stage_k_blocks > 1.
+  LineSteps lines;
 };
 
 // What follows from a configuration.

@@ -15,7 +15,8 @@
                             const __grid_constant__ jdg::ptx::TensorMap sfb,                \
                             const jdg::u32* sfb_blocks, const void* c, void* d, jdg::u32 m, \
                             jdg::u32 pitch, jdg::u32 num_k_blocks, jdg::u32 sfb_rows,       \
-                            jdg::u32 num_n, jdg::u32 cut_k_block) {                         \
+                            jdg::u32 num_n, jdg::u32 cut_k_block, jdg::u32 group_lines,     \
+                            jdg::u32 row_lines) {                                           \
     Kernel::run({&a,                                                                        \
                  &b,                                                                        \
                  &sfa,                                                                      \
@@ -28,5 +29,6 @@
                  num_k_blocks,                                                              \
                  sfb_rows,                                                                  \
                  num_n,                                                                     \
-                 {&a_cut, &b_cut, cut_k_block}});                                           \
+                 {&a_cut, &b_cut, cut_k_block},                                             \
+                 {group_lines, row_lines}});                                                \
   }

@@ -35,14 +35,15 @@ struct Sm90Fp8GemmSwappedParams {
   const ptx::TensorMap* sfa;  // {align(M, 4), K / 128, group}.
   const ptx::TensorMap* sfb;  // {align(N, 4), K / 128, group}; if sfb_per_row.
   const u32* sfb_blocks;  // Bits of float32 [group, sfb_rows, num_k_blocks]; unless sfb_per_row.
-  const void* c;          // [group, m, pitch]; if with_c.
-  void* d;                // [group, m, pitch].
+  const void* c;          // [group, m, pitch] or as `lines` says; if with_c.
+  void* d;                // As `c`.
   u32 m;
   u32 pitch;  // Elements of a row of C and D, a multiple of 4.
   u32 num_k_blocks;
   u32 sfb_rows;
   u32 num_n;  // Tiles along N.
   KCut cut;   // If stage_k_blocks > 1.
+  LineSteps lines;
 };
 
 // What follows from a configuration.
