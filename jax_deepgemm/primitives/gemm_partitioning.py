@@ -58,12 +58,12 @@ def lower(
     c = arrays[form.c] if len(arrays) > form.c else None
     return contract_shards(product, c, k_axes, params["out_dtype"])
 
-  if _is_partitioned_by_xla(ctx):
+  if is_partitioned_by_xla(ctx):
     function = _partitioned(function, len(operands), form)
   return lower_grouped(function)(ctx, *operands)
 
 
-def _is_partitioned_by_xla(ctx: mlir.LoweringRuleContext) -> bool:
+def is_partitioned_by_xla(ctx: mlir.LoweringRuleContext) -> bool:
   """Returns whether XLA will partition the program over several devices.
 
   Not in a program for export: a partition callback is a pointer into this
