@@ -14,10 +14,16 @@ _MOST_BLOCK_Q = 32
 # What the kernel counts in 32 bits.
 _MOST_TILES = 2**32 - 1
 _MOST_COLUMNS = 2**31 - 1
-# Columns of a product and math warpgroups: what fits the registers of a thread,
-# sums and weights of two banks.
-_TILES = ((128, 2), (64, 3), (64, 4))
-_ROUND_TILES = (2, 4)
+# Columns of a product, math warpgroups, tiles of a round, and the fewest heads:
+# what fits the registers of a thread, sums and weights of two banks. With fewer
+# heads there are more sums.
+_TILES = (
+  (128, 2, 2, 8),
+  (128, 2, 4, 16),
+  (64, 3, 2, 8),
+  (64, 3, 4, 8),
+  (64, 4, 2, 32),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,21 +104,25 @@ def legal_mqa_configs(
 
   None if the problem has more tiles than the kernel can count.
   """
-  for bank_n, warpgroups in _TILES:
-    for round_tiles in _ROUND_TILES:
-      config = Sm90Fp8MqaLogitsConfig(
-        num_heads=problem.num_heads,
-        head_dim=problem.head_dim,
-        bank_n=bank_n,
-        num_math_warpgroups=warpgroups,
-        num_stages=_MOST_STAGES,
-        round_tiles=round_tiles,
-        float32_out=problem.float32_out,
-      )
-      while config.smem_bytes > device.smem_bytes:
-        config = dataclasses.replace(config, num_stages=config.num_stages - 1)
-      if config.block_q <= _MOST_BLOCK_Q and _can_count(problem, config):
-        yield config
+  for bank_n, warpgroups, round_tiles, fewest_heads in _TILES:
+    config = Sm90Fp8MqaLogitsConfig(
+      num_heads=problem.num_heads,
+      head_dim=problem.head_dim,
+      bank_n=bank_n,
+      num_math_warpgroups=warpgroups,
+      num_stages=_MOST_STAGES,
+      round_tiles=round_tiles,
+      float32_out=problem.float32_out,
+    )
+    while config.smem_bytes > device.smem_bytes:
+      config = dataclasses.replace(config, num_stages=config.num_stages - 1)
+    is_legal = (
+      problem.num_heads >= fewest_heads
+      and config.block_q <= _MOST_BLOCK_Q
+      and _can_count(problem, config)
+    )
+    if is_legal:
+      yield config
 
 
 def choose(problem: MqaLogitsProblem, device: Device) -> Sm90Fp8MqaLogitsConfig:

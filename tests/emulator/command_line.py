@@ -22,6 +22,7 @@ from tests.emulator import (
   test_m_grouped_bf16_gemm,
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
+  test_mqa_logits,
 )
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
@@ -34,6 +35,7 @@ from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
+from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
 from tests.emulator.swapped_cases import SWAPPED_CASES
@@ -51,6 +53,7 @@ CASES = (
   *test_k_grouped_bf16_gemm.CASES,
   *test_fp8_fp4_gemm.CASES,
   *test_m_grouped_fp8_fp4_gemm.CASES,
+  *test_mqa_logits.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
 )
@@ -63,6 +66,7 @@ ALL_MUTATIONS = (
   *M_GROUPED_BF16_MUTATIONS,
   *K_GROUPED_MUTATIONS,
   *K_GROUPED_BF16_MUTATIONS,
+  *MQA_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
 )

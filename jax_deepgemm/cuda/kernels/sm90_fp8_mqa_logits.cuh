@@ -43,7 +43,7 @@ struct Sm90Fp8MqaLogits {
       if constexpr (kConfig.num_math_warpgroups == 4) ptx::acquire_registers<112>();
       multiply(params, smem, num_tiles, warp, lane);
     } else {
-      ptx::release_registers<40>();
+      ptx::release_registers<kConfig.num_math_warpgroups == 4 ? 32 : 40>();
       if (warp == Traits::kNumMathWarps) {
         Load::run(params, smem, num_tiles, lane);
       } else {

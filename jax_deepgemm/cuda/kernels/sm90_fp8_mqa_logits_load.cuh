@@ -25,6 +25,7 @@ struct Sm90Fp8MqaLogitsLoad {
   // Loads the `remaining` tiles of this CTA. A lane looks at every 32nd block of queries.
   __device__ static __forceinline__ void run(const Params& params, Smem& smem, u32 remaining,
                                              u32 lane) {
+    if (remaining == 0) return;
     QueryRing queries(smem.queries);
     KeyRing ring(smem.stages);
     u32 block = smem.start.block;

@@ -16,19 +16,21 @@ struct Sm90Fp8MqaLogitsSchedule {
   using Smem = typename Traits::Smem;
   static constexpr u32 kBlockQ = Traits::kBlockQ;
   static constexpr u32 kBlockKv = Traits::kBlockKv;
-  static constexpr int kBlocksAtOnce = kBlockQ < 16 ? 16 / kBlockQ : 1;
+  // Ranges that are read at once.
+  static constexpr int kRowsAtOnce = kBlockQ < 8 ? kBlockQ : 8;
+  static constexpr int kBlocksAtOnce = 8 / kRowsAtOnce;
 
   struct Tiles {
     u32 first;
     u32 count;
   };
 
-  // The tiles of a block of queries; none of one that is not there. Without a branch, so that all
-  // ranges are read at once.
+  // The tiles of a block of queries; none of one that is not there. Without a branch, so that
+  // several ranges are read at once.
   __device__ static __forceinline__ Tiles tiles_of(const Params& params, u32 block) {
     u32 begin = ~0u;
     u32 end = 0;
-#pragma unroll
+#pragma unroll kRowsAtOnce
     for (u32 i = 0; i < kBlockQ; ++i) {
       // Past the end the last row again, which is in a block that is there.
       const KeyRange keys = key_range(params, min(block * kBlockQ + i, params.num_rows - 1));
