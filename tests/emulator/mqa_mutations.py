@@ -86,7 +86,13 @@ MQA_MUTATIONS = (
     "stage.scales[worker.row / 2]",
     _RAGGED,
   ),
-  Mutation("mqa_registers_not_fenced", _MMA, "  ptx::wgmma_fence();\n", "", _RAGGED),
+  Mutation(
+    "mqa_registers_not_fenced",
+    _MMA,
+    "  ptx::wgmma_fence();\n",
+    "",
+    _RAGGED,
+  ),
   Mutation(
     "mqa_swizzle_of_other_vectors",
     _MMA,
@@ -97,9 +103,16 @@ MQA_MUTATIONS = (
   Mutation(
     "mqa_negative_sums_kept",
     _SUMS,
-    "x[2 * half] + fabsf(x[2 * half])",
-    "x[2 * half] + x[2 * half]",
+    "x + fabsf(x)",
+    "x + x",
     _RAGGED,
+  ),
+  Mutation(
+    "mqa_weights_of_maxima_not_doubled",
+    _SUMS,
+    "is_maximum(2 * group) ? 2 * pair.x : pair.x",
+    "pair.x",
+    mqa_case(5, 45, 32, 32, [(3, 30), (7, 9)], max_columns=2),
   ),
   Mutation(
     "mqa_weights_of_the_first_bank",

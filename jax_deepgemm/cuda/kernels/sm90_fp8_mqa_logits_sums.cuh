@@ -3,6 +3,7 @@
 
 #include "kernels/sm90_fp8_mqa_logits_types.cuh"
 #include "ptx/copy.cuh"
+#include "ptx/maximum.cuh"
 #include "ptx/warp.cuh"
 
 namespace jdg {
@@ -29,17 +30,15 @@ struct Sm90Fp8MqaLogitsSums {
 #pragma unroll
     for (int group = 0; group < Traits::kBankN / 8; ++group) {
       const float2 pair = *reinterpret_cast<const float2*>(first + group * 8);
-      weights[2 * group] = pair.x;
-      weights[2 * group + 1] = pair.y;
+      weights[2 * group] = is_maximum(2 * group) ? 2 * pair.x : pair.x;
+      weights[2 * group + 1] = is_maximum(2 * group + 1) ? 2 * pair.y : pair.y;
     }
   }
 
   // The row of a lane's key among its warp's 16.
   __device__ static __forceinline__ u32 key_row(u32 lane) { return lane / 4 + lane % 4 / 2 * 8; }
 
-  // Sums weight * (x + |x|) over a thread's columns of each query, for both of its keys. That is
-  // twice the relu: both of its instructions run at the full rate, which a maximum does not, and a
-  // NaN stays one.
+  // Sums twice weight * relu(x) over a thread's columns of each query, for both of its keys.
   __device__ static __forceinline__ void add_up(const float (&acc)[kAccumulators],
                                                 const Weights& weights, Partial& sums) {
 #pragma unroll
@@ -50,9 +49,9 @@ struct Sm90Fp8MqaLogitsSums {
         const float* x = &acc[column / 2 * 4 + column % 2];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const float twice = x[2 * half] + fabsf(x[2 * half]);
+          const float positive = relu(x[2 * half], column);
           float& sum = sums[half][query];
-          sum = i == 0 ? twice * weights[column] : __fmaf_rn(twice, weights[column], sum);
+          sum = i == 0 ? positive * weights[column] : __fmaf_rn(positive, weights[column], sum);
         }
       }
     }
@@ -75,6 +74,17 @@ struct Sm90Fp8MqaLogitsSums {
   }
 
  private:
+  // Whether a column takes a maximum, with twice its weight, or x + |x|, which is twice the
+  // maximum. Both are exact, keep a NaN, and are one instruction: of the pipe that takes two cycles
+  // for one, or of the pipe that the sums need as well.
+  __host__ __device__ static constexpr bool is_maximum(int column) {
+    return column % 4 < kConfig.max_columns;
+  }
+
+  __device__ static __forceinline__ float relu(float x, int column) {
+    return is_maximum(column) ? ptx::max_or_nan(x, 0) : x + fabsf(x);
+  }
+
   // The sums over the quad that a lane stores.
   __device__ static __forceinline__ void exchange(const Partial& sums, float (&own)[kOwn],
                                                   u32 lane) {

@@ -14,6 +14,7 @@ struct Sm90Fp8MqaLogitsConfig {
   int num_math_warpgroups;  // Each has 64 keys of a tile.
   int num_stages;           // Tiles of keys that are on their way.
   int round_tiles;          // Tiles between two waits for all products.
+  int max_columns;          // Of every 4, whose relu is a maximum.
   bool float32_out;         // Logits are float32, else bfloat16.
 
   constexpr int block_q() const { return 2 * bank_n / num_heads; }
