@@ -66,7 +66,7 @@ struct Sm90Fp8MqaLogitsSums {
     const u32 first = kQueries > 1 ? lane % 2 * kOwn : 0;
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const RowTarget row = rows[first + i];
+      const RowTarget row = target(rows[first + i]);
       if (stores && key - row.keys.start < row.keys.count) {
         put(logits + (row.base + key), own[i] * scale);
       }
@@ -83,6 +83,17 @@ struct Sm90Fp8MqaLogitsSums {
 
   __device__ static __forceinline__ float relu(float x, int column) {
     return is_maximum(column) ? ptx::max_or_nan(x, 0) : x + fabsf(x);
+  }
+
+  // Reads a target; in one load where there are registers for it, or else what is needed of it last
+  // is loaded when it is known to be needed.
+  __device__ static __forceinline__ RowTarget target(const RowTarget& row) {
+    if constexpr (kOwn == 1 && kConfig.num_math_warpgroups == 2) {
+      const uint4 bits = *reinterpret_cast<const uint4*>(&row);
+      return {static_cast<u64>(bits.y) << 32 | bits.x, {bits.z, bits.w}};
+    } else {
+      return row;
+    }
   }
 
   // The sums over the quad that a lane stores.
