@@ -108,8 +108,24 @@ def test_sharded_keys_are_gathered(axis_type):
   np.testing.assert_array_equal(found[:, :36], expected()[:, :36])
 
 
-def test_gradients_of_shared_keys_are_summed_over_devices():
+def test_a_sharded_batch_stays_sharded():
   mesh = mesh_of(AxisType.Explicit)
+  q, keys, scales, *others = ARRAYS
+  sharding = NamedSharding(mesh, P("x"))
+  q, *others = (
+    jax.device_put(x.reshape(4, 2, *x.shape[1:]), sharding)
+    for x in (q, *others)
+  )
+  f = jax.vmap(logits, (0, None, None, 0, 0, 0))
+  with jax.set_mesh(mesh):
+    found = jax.jit(f)(q, keys, scales, *others)
+  assert found.sharding.spec[0] == "x"
+  np.testing.assert_array_equal(np.asarray(found).reshape(8, -1), expected())
+
+
+@pytest.mark.parametrize("axis_type", [AxisType.Explicit, AxisType.Auto])
+def test_gradients_of_shared_keys_are_summed_over_devices(axis_type):
+  mesh = mesh_of(axis_type)
   key = jax.random.key(0)
   q = jax.random.normal(key, (8, 8, 32))
   kv = jax.random.normal(jax.random.key(1), (37, 32))
