@@ -247,7 +247,7 @@ def line(row: dict[str, Any]) -> str:
   text += f"{', compressed' * case.compressed}{', cp' * case.cp}:"
   text += f" {row['us_median']:8.2f} us, {row['tflops']:7.2f} TFLOP/s,"
   text += f" floor {row['floor_us']:7.2f} us"
-  names = ("bank_n", "num_math_warpgroups", "round_tiles", "max_columns")
+  names = ("bank_n", "num_math_warpgroups", "max_columns")
   text += f" ({'/'.join(str(config[name]) for name in names)})"
   if "ratio" in row:
     text += f"; DeepGEMM {row['deepgemm_us']:.0f} us, ratio {row['ratio']:.3f}"

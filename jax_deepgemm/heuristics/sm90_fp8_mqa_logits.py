@@ -15,17 +15,10 @@ _MOST_BLOCK_Q = 32
 # What the kernel counts in 32 bits.
 _MOST_TILES = 2**32 - 1
 _MOST_COLUMNS = 2**31 - 1
-# Columns of a product, math warpgroups, tiles of a round, and the fewest heads:
-# what fits the registers of a thread, sums and weights of two banks. With fewer
-# heads there are more sums.
-_TILES = (
-  (128, 2, 2, 8),
-  (128, 2, 4, 16),
-  (64, 3, 2, 8),
-  (64, 3, 4, 8),
-  (64, 4, 2, 32),
-)
-
+# Columns of a product, math warpgroups, and the fewest heads: what fits the
+# registers of a thread, sums and weights of two banks. With fewer heads there
+# are more sums.
+_TILES = ((128, 2, 8), (64, 3, 8), (64, 4, 32))
 # Of every 4 columns, those whose relu is a maximum, which is slower by itself
 # but leaves the pipe of the sums alone.
 _MAX_COLUMNS = (0, 1, 2, 4)
@@ -63,7 +56,6 @@ class Sm90Fp8MqaLogitsConfig:
   bank_n: int
   num_math_warpgroups: int
   num_stages: int
-  round_tiles: int
   max_columns: int
   float32_out: bool
 
@@ -111,14 +103,13 @@ def legal_mqa_configs(
   None if the problem has more tiles than the kernel can count.
   """
   tiles = itertools.product(_MAX_COLUMNS, _TILES)
-  for max_columns, (bank_n, warpgroups, round_tiles, fewest_heads) in tiles:
+  for max_columns, (bank_n, warpgroups, fewest_heads) in tiles:
     config = Sm90Fp8MqaLogitsConfig(
       num_heads=problem.num_heads,
       head_dim=problem.head_dim,
       bank_n=bank_n,
       num_math_warpgroups=warpgroups,
       num_stages=_MOST_STAGES,
-      round_tiles=round_tiles,
       max_columns=max_columns,
       float32_out=problem.float32_out,
     )

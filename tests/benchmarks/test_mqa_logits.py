@@ -62,8 +62,7 @@ def test_a_sweep_lowers_each_of_its_configurations():
 
 def test_a_row_counts_keys_in_ranges():
   case = mqa_logits.cases(all_of_them=False)[0]
-  launch = {"bank_n": 128, "num_math_warpgroups": 2}
-  launch |= {"round_tiles": 2, "max_columns": 0}
+  launch = {"bank_n": 128, "num_math_warpgroups": 2, "max_columns": 0}
   row = mqa_logits.row_of(case, Samples((100.0,)), launch)
   wanted = 2 * int(case.ends.sum()) * case.h * case.d / 100e6
   assert row["tflops"] == pytest.approx(wanted, abs=0.01)

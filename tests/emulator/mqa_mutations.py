@@ -40,7 +40,7 @@ MQA_MUTATIONS = (
   Mutation(
     "mqa_keys_not_awaited",
     _KERNEL,
-    "        wait(ahead.stage().full, ahead.parity());\n",
+    "    wait(stage.full, ring.parity());\n",
     "",
     _RAGGED,
   ),
@@ -59,24 +59,26 @@ MQA_MUTATIONS = (
     _RAGGED,
   ),
   Mutation(
-    "mqa_stage_released_after_one_bank",
+    "mqa_stage_released_before_the_last_product",
     _KERNEL,
-    "      if (bank == 1) {\n        release",
-    "      if (bank == 0) {\n        release",
+    "    wait_heads_mma<kMore ? 1 : 0>(second);\n"
+    "    release(stage.empty, worker.lane);\n",
+    "    release(stage.empty, worker.lane);\n"
+    "    wait_heads_mma<kMore ? 1 : 0>(second);\n",
     _RAGGED,
   ),
   Mutation(
     "mqa_product_read_too_early",
     _KERNEL,
-    "wait_heads_mma<0>(acc[bank])",
-    "wait_heads_mma<1>(acc[bank])",
+    "wait_heads_mma<kMore ? 1 : 0>",
+    "wait_heads_mma<1>",
     _RAGGED,
   ),
   Mutation(
     "mqa_both_banks_of_the_first_queries",
     _KERNEL,
-    "block.q_address + product % 2 * Traits::kBankN",
-    "block.q_address + product % 1 * Traits::kBankN",
+    "block.q_address + bank * Traits::kBankN",
+    "block.q_address + bank / 2 * Traits::kBankN",
     _RAGGED,
   ),
   Mutation(

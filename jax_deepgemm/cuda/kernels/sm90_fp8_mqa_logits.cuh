@@ -99,65 +99,78 @@ struct Sm90Fp8MqaLogits {
       Sums::load_weights(block.weights[0], query, 0, lane);
       Sums::load_weights(block.weights[1], query, 1, lane);
       const u32 num_tiles = __shfl_sync(0xFFFFFFFF, query.num_tiles, 0);
-      u32 tile = 0;
-#pragma unroll 1
-      for (; tile + kConfig.round_tiles <= num_tiles; tile += kConfig.round_tiles) {
-        multiply_tiles<kConfig.round_tiles>(worker, block, ring);
-      }
-#pragma unroll 1
-      for (; tile < num_tiles; ++tile) multiply_tiles<1>(worker, block, ring);
+      multiply_tiles(worker, block, ring, num_tiles);
       release(query.empty, lane);
       queries.advance();
       remaining -= num_tiles;
     }
   }
 
-  // Multiplies the next kTiles tiles. No product is under way at the end: over the end of a loop
-  // ptxas would wait for it at once.
-  template <int kTiles>
+  using Accumulators = float[Sums::kAccumulators];
+
+  // A tile's keys of a warpgroup, and the scale of the thread's.
+  struct Keys {
+    u32 address;
+    float scale;  // Halved for twofold sums.
+  };
+
+  // The keys of the ring's next tile, once they are there.
+  __device__ static __forceinline__ Keys keys_of(const Worker& worker, const KeyRing& ring) {
+    KeyStage& stage = ring.stage();
+    wait(stage.full, ring.parity());
+    return {ptx::smem_address(stage.keys) + worker.warpgroup_row * Traits::kHeadDim,
+            0.5f * stage.scales[worker.row]};
+  }
+
+  __device__ static __forceinline__ void start(Accumulators& acc, const Keys& keys,
+                                               const Block& block, int bank) {
+    start_heads_mma<Traits::kBankN, Traits::kHeadDim>(
+        acc, keys.address, block.q_address + bank * Traits::kBankN * Traits::kHeadDim);
+  }
+
   __device__ static __forceinline__ void multiply_tiles(const Worker& worker, Block& block,
-                                                        KeyRing& ring) {
-    constexpr int kProducts = 2 * kTiles;
-    float acc[2][Sums::kAccumulators];
-    float scales[2];
-    u32 keys_address;
-    KeyRing ahead = ring;
-    const auto start = [&](int product) {
-      if (product % 2 == 0) {
-        const KeyStage& stage = ahead.stage();
-        wait(ahead.stage().full, ahead.parity());
-        keys_address = ptx::smem_address(stage.keys) + worker.warpgroup_row * Traits::kHeadDim;
-        // Halved for the twofold sums.
-        scales[product / 2 % 2] = 0.5f * stage.scales[worker.row];
-        ahead.advance();
-      }
-      start_heads_mma<Traits::kBankN, Traits::kHeadDim>(
-          acc[product % 2], keys_address,
-          block.q_address + product % 2 * Traits::kBankN * Traits::kHeadDim);
-    };
-    start(0);
-    start(1);
-#pragma unroll
-    for (int product = 0; product < kProducts; ++product) {
-      const int bank = product % 2;
-      if (product + 1 < kProducts) {
-        wait_heads_mma<1>(acc[bank]);
-      } else {
-        wait_heads_mma<0>(acc[bank]);
-      }
-      if (bank == 1) {
-        release(ring.stage().empty, worker.lane);
-        ring.advance();
-      }
-      typename Sums::Partial sums;
-      Sums::add_up(acc[bank], block.weights[bank], sums);
-      const float scale = scales[product / 2 % 2];
-      // The accumulators are free: the tensor cores need not wait for what is left to do.
-      if (product + 2 < kProducts) start(product + 2);
-      Sums::store(sums, &block.query.rows[bank * Traits::kBankQueries], scale, block.key,
-                  worker.logits, worker.lane);
-      if (bank == 1) block.key += Traits::kBlockKv;
+                                                        KeyRing& ring, u32 num_tiles) {
+    Accumulators first, second;
+    Keys keys = keys_of(worker, ring);
+    start(first, keys, block, 0);
+#pragma unroll 1
+    for (u32 i = 1; i < num_tiles; ++i) {
+      multiply_tile<true>(worker, block, ring, first, second, keys);
     }
+    multiply_tile<false>(worker, block, ring, first, second, keys);
+  }
+
+  // Finishes a tile whose first bank was started, and starts that of the next if there is one
+  // (kMore): a bank is summed while the tensor cores fill the other.
+  template <bool kMore>
+  __device__ static __forceinline__ void multiply_tile(const Worker& worker, Block& block,
+                                                       KeyRing& ring, Accumulators& first,
+                                                       Accumulators& second, Keys& keys) {
+    start(second, keys, block, 1);
+    KeyStage& stage = ring.stage();
+    const float scale = keys.scale;
+    ring.advance();
+    typename Sums::Partial sums;
+    wait_heads_mma<1>(first);
+    Sums::add_up(first, block.weights[0], sums);
+    // The accumulators are free: the tensor cores need not wait for what is left to do.
+    if constexpr (kMore) {
+      keys = keys_of(worker, ring);
+      start(first, keys, block, 0);
+    }
+    store(sums, worker, block, 0, scale);
+    wait_heads_mma<kMore ? 1 : 0>(second);
+    release(stage.empty, worker.lane);
+    Sums::add_up(second, block.weights[1], sums);
+    store(sums, worker, block, 1, scale);
+    block.key += Traits::kBlockKv;
+  }
+
+  __device__ static __forceinline__ void store(const typename Sums::Partial& sums,
+                                               const Worker& worker, const Block& block, int bank,
+                                               float scale) {
+    Sums::store(sums, &block.query.rows[bank * Traits::kBankQueries], scale, block.key,
+                worker.logits, worker.lane);
   }
 
   __device__ static __forceinline__ void release(ptx::Mbarrier& empty, u32 lane) {

@@ -13,7 +13,6 @@ struct Sm90Fp8MqaLogitsConfig {
   int bank_n;               // Pairs of query and head of a product: wgmma's N.
   int num_math_warpgroups;  // Each has 64 keys of a tile.
   int num_stages;           // Tiles of keys that are on their way.
-  int round_tiles;          // Tiles between two waits for all products.
   int max_columns;          // Of every 4, whose relu is a maximum.
   bool float32_out;         // Logits are float32, else bfloat16.
 
