@@ -108,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   mode.add_argument("--sustained", action="store_true")
   mode.add_argument("--sweep", action="store_true")
   parser.add_argument("--only-d", type=int, metavar="D")
+  parser.add_argument("--only-h", type=int, metavar="H")
+  parser.add_argument("--most-cases", type=int, metavar="N")
   arguments = parser.parse_args(argv)
   command.need_hopper()
   name, timer = _mode(arguments)
@@ -116,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   fields = provenance.collect(_METHOD.format(flush=flush), arguments.commit)
   fields["num_tests"] = arguments.num_tests
   rows = []
-  for case in cases(all_of_them=arguments.all):
-    if arguments.only_d not in (None, case.d):
-      continue
+  for case in _selected(arguments):
     for row in timer(case, arguments.num_tests):
       rows.append(row)
       print(line(row), flush=True)
@@ -129,6 +129,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"geometric mean of DeepGEMM's time over ours: {mean:.3f}")
   print(f"written to {path}")
   return 0
+
+
+def _selected(arguments: argparse.Namespace) -> list[MqaCase]:
+  found = [
+    case
+    for case in cases(all_of_them=arguments.all)
+    if arguments.only_d in (None, case.d) and arguments.only_h in (None, case.h)
+  ]
+  return found[: arguments.most_cases]
 
 
 def _mode(arguments: argparse.Namespace) -> tuple[str, Any]:

@@ -11,11 +11,6 @@ from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
 from benchmarks import kernel_programs
-from jax_deepgemm.heuristics.device import H200
-from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import (
-  MqaLogitsProblem,
-  choose,
-)
 from tests import mqa_data
 from tests.primitives.collectives import run
 
@@ -192,9 +187,3 @@ def test_plain_operands_are_cast_by_kernels():
   found = launches(dg.fp8_mqa_logits, q, kv, *ARRAYS[3:])
   names = [launch["kernel"] for launch in found]
   assert names == ["sm90_cast_rows", "sm90_cast_rows", "sm90_fp8_mqa_logits"]
-
-
-def test_more_tiles_than_can_be_counted_are_refused():
-  problem = MqaLogitsProblem(2**24, 2**27, 64, 128, 2**27)
-  with pytest.raises(NotImplementedError, match="fewer than 2\\*\\*31 keys"):
-    choose(problem, H200)
