@@ -17,6 +17,7 @@ from jax.interpreters import ad, batching, mlir, xla
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   gemm_partitioning,
+  mqa_batching,
   mqa_lowering,
   mqa_partitioning,
 )
@@ -26,8 +27,6 @@ from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 fp8_mqa_logits_p = Primitive("fp8_mqa_logits")
 fp8_mqa_logits_local_p = Primitive("fp8_mqa_logits_local")
 
-# Which operands have rows: q, weights, starts and ends; not keys and scales.
-_HAS_ROWS = (True, False, False, True, True, True)
 _OPERANDS = ("q", "kv", "kv", "weights")
 
 
@@ -114,57 +113,13 @@ def _jvp(
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
-def _batch(
-  operands: Sequence[jax.Array],
-  dims: Sequence[int | None],
-  **params: Any,
-) -> tuple[jax.Array, int]:
-  """One launch if all elements have the same keys, else one for each."""
-  moved = [
-    x if d is None else jnp.moveaxis(x, d, 0)
-    for x, d in zip(operands, dims, strict=True)
-  ]
-  is_batched = [d is not None for d in dims]
-  if is_batched[1] or is_batched[2]:
-    return _one_after_the_other(moved, is_batched, **params), 0
-  size = next(x.shape[0] for x, b in zip(moved, is_batched, strict=True) if b)
-  num_rows = moved[0].shape[int(is_batched[0])]
-
-  def flat(x: jax.Array, batched: bool) -> jax.Array:
-    x = x if batched else jnp.broadcast_to(x, (size, *x.shape))
-    return x.reshape(size * num_rows, *x.shape[2:])
-
-  together = [
-    flat(x, b) if has_rows else x
-    for x, b, has_rows in zip(moved, is_batched, _HAS_ROWS, strict=True)
-  ]
-  result = _bind(*together, **params)
-  return result.reshape(size, num_rows, -1), 0
-
-
-def _one_after_the_other(
-  operands: Sequence[jax.Array], is_batched: Sequence[bool], **params: Any
-) -> jax.Array:
-  batched = [x for x, b in zip(operands, is_batched, strict=True) if b]
-
-  def compute(elements: list[jax.Array]) -> jax.Array:
-    element = iter(elements)
-    return _bind(
-      *(
-        next(element) if b else x
-        for x, b in zip(operands, is_batched, strict=True)
-      ),
-      **params,
-    )
-
-  return jax.lax.map(compute, batched)
-
-
 for _primitive in (fp8_mqa_logits_p, fp8_mqa_logits_local_p):
   _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
   _primitive.def_abstract_eval(_abstract_eval)
   ad.primitive_jvps[_primitive] = functools.partial(_jvp, _primitive)
-  batching.primitive_batchers[_primitive] = _batch
+  batching.primitive_batchers[_primitive] = functools.partial(
+    mqa_batching.batch_shards, _bind
+  )
 
 mlir.register_lowering(fp8_mqa_logits_local_p, mqa_lowering.lower_default)
 mlir.register_lowering(
