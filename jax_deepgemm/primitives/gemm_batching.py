@@ -28,7 +28,7 @@ def batch_shards(
   Only a batch that is sharded over explicit mesh axes needs this: there the
   sharding is part of the types, and a fold would have to give it up.
   """
-  axes = _explicit_axes(operands, dims)
+  axes = explicit_axes(operands, dims)
   if not axes:
     return batch(form, bind, operands, dims, **params)
 
@@ -50,7 +50,7 @@ def batch_shards(
   return mapped(*operands), 0
 
 
-def _explicit_axes(
+def explicit_axes(
   operands: Sequence[jax.Array], dims: Sequence[Dim]
 ) -> tuple[str, ...]:
   """Returns the explicit mesh axes that the batch is sharded over."""

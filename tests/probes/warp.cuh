@@ -1,10 +1,11 @@
-// Votes, shuffles and elections of one warp per case.
+// Votes, shuffles and elections of one warp per case, and a maximum.
+#include "ptx/maximum.cuh"
 #include "ptx/sync.cuh"
 #include "ptx/warp.cuh"
 
 namespace jdg {
 
-constexpr u32 kWarpAnswers = 8;
+constexpr u32 kWarpAnswers = 9;
 
 // Exactly one lane, and the same again.
 __device__ __forceinline__ u32 elects_one() {
@@ -31,4 +32,5 @@ extern "C" __global__ void __launch_bounds__(32, 1)
   mine_out[5] = ptx::shuffle_down(input.x, input.w);
   mine_out[6] = elects_one();
   mine_out[7] = __shfl_sync(0xFFFFFFFF, input.x, input.w);
+  mine_out[8] = __float_as_uint(ptx::max_or_nan(__uint_as_float(input.x), 1.0f));
 }

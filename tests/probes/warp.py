@@ -1,4 +1,4 @@
-"""Votes and shuffles of random values."""
+"""Votes, shuffles and a maximum of random values."""
 
 import numpy as np
 
@@ -15,6 +15,7 @@ def warp_probe(seed: int) -> Probe:
   inputs, answers = [], []
   for warp in range(_WARPS):
     value = generator.integers(0, 2**32, 32)
+    value[3] = 0x7FC00000 + warp  # A NaN.
     votes = generator.random(32) < (0, 1, 0.03, 0.97, 0.5, 0.5)[warp % 6]
     source = generator.integers(0, 32, 32)
     step = int(generator.integers(0, 32))
@@ -29,6 +30,7 @@ def warp_probe(seed: int) -> Probe:
       value[further],
       np.ones(32),
       np.full(32, value[step]),
+      _maximum(value),
     ]
     inputs.append(np.stack([value, votes, source, np.full(32, step)], -1))
     answers.append(np.stack(answer, -1))
@@ -43,3 +45,10 @@ def warp_probe(seed: int) -> Probe:
   )
   operands = (np.stack(inputs).astype(np.uint32),)
   return Probe(kernel, operands, (np.stack(answers).astype(np.uint32),))
+
+
+def _maximum(bits: np.ndarray) -> np.ndarray:
+  """Returns the bits of max(x, 1); any NaN is the same one."""
+  x = bits.astype(np.uint32).view(np.float32)
+  greater = np.where(x > 1, x, np.float32(1)).view(np.uint32)
+  return np.where(np.isnan(x), np.uint32(0x7FFFFFFF), greater)

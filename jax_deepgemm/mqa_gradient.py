@@ -1,0 +1,228 @@
+"""MQA logits with gradients: plain operands are quantised, straight through.
+
+The gradients are those of the unquantised formula: with x = q[i, h] . k[j] and
+g the cotangent within the ranges, times the scale of key j if it has one,
+
+  dweights[i, h] = sum_j g[i, j] relu(x)
+  dq[i, h]       = sum_j g[i, j] weights[i, h] (x > 0) k[j]
+  dk[j]          = sum_ih g[i, j] weights[i, h] (x > 0) q[i, h].
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_deepgemm import residuals, straight_through
+from jax_deepgemm.gemm_operands import Operand
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import mqa_rows
+from jax_deepgemm.primitives.mqa_form import MqaForm
+from jax_deepgemm.primitives.mqa_logits import fp8_mqa_logits
+from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
+from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.quantize import cast_rows
+from jax_deepgemm.scaled_array import ScaledArray
+
+_BLOCK = 128  # At least as many elements as a vector has: one scale for each.
+
+
+def logits(
+  form: MqaForm,
+  options: Options,
+  q: jax.Array,
+  kv: Operand,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+) -> jax.Array:
+  """Returns the logits of checked operands, differentiable in plain ones.
+
+  Raises:
+    TypeError: while differentiating: a quantised operand was to have a
+      gradient.
+  """
+  operands = to_common_varying((q, kv, weights, starts, ends))
+  return _jitted_straight_through(form, options, _Dtypes.of(q, kv), *operands)
+
+
+class _Dtypes(NamedTuple):
+  """dtypes of the gradients of q and kv, None for quantised."""
+
+  q: jnp.dtype | None
+  kv: jnp.dtype | None
+
+  @classmethod
+  def of(cls, q: jax.Array, kv: Operand) -> "_Dtypes":
+    is_quantised = q.dtype == jnp.float8_e4m3fn
+    return cls(
+      None if is_quantised else jnp.dtype(q.dtype),
+      straight_through.plain_dtype(kv),
+    )
+
+
+class _Residuals(NamedTuple):
+  """What is kept for the backward pass, and which gradients it shall make."""
+
+  q: jax.Array
+  kv: Operand
+  weights: jax.Array
+  starts: jax.Array
+  ends: jax.Array
+  wants_q: jax.Array
+  wants_kv: jax.Array
+  wants_weights: jax.Array
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _straight_through(
+  form: MqaForm,
+  options: Options,
+  dtypes: _Dtypes,
+  q: jax.Array,
+  kv: Operand,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+) -> jax.Array:
+  del dtypes
+  return _quantised_logits(form, options, q, kv, weights, starts, ends)
+
+
+def _quantised_logits(
+  form: MqaForm,
+  options: Options,
+  q: jax.Array,
+  kv: Operand,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+) -> jax.Array:
+  if q.dtype != jnp.float8_e4m3fn:
+    shape = q.shape
+    q, scales = cast_rows(q.reshape(-1, shape[2]), _BLOCK, False, options)
+    q, weights = q.reshape(shape), weights * scales.reshape(shape[:2])
+  if not isinstance(kv, ScaledArray):
+    values, scales = cast_rows(kv, _BLOCK, False, options)
+    kv = ScaledArray(values, scales[:, 0])
+  return fp8_mqa_logits(
+    q, *kv, weights, starts, ends, form=form, options=options
+  )
+
+
+def _forward(
+  form: MqaForm,
+  options: Options,
+  dtypes: _Dtypes,
+  q: Any,
+  kv: Any,
+  weights: Any,
+  starts: Any,
+  ends: Any,
+) -> tuple[jax.Array, _Residuals]:
+  """Returns the logits, and what the perturbed operands' gradients need."""
+  q, wants_q = straight_through.primal("q", q)
+  if wants_q and dtypes.q is None:
+    raise TypeError(quantized_gradient_message("q"))
+  kv, wants_kv = straight_through.primal("kv", kv)
+  wants_weights = weights.perturbed
+  operands = (q, kv, weights.value, starts.value, ends.value)
+  result = _quantised_logits(form, options, *operands)
+  kept_kv = kv if dtypes.kv else straight_through.as_bits(kv)
+  kept_q = q if dtypes.q else jax.lax.bitcast_convert_type(q, jnp.uint8)
+  wishes = map(residuals.wish, (wants_q, wants_kv, wants_weights))
+  return result, _Residuals(kept_q, kept_kv, *operands[2:], *wishes)
+
+
+class _Gradients(NamedTuple):
+  """Gradients of a chunk of rows; of the keys, the sum up to there."""
+
+  q: jax.Array | None
+  weights: jax.Array | None
+
+
+def _backward(
+  form: MqaForm,
+  options: Options,
+  dtypes: _Dtypes,
+  kept: _Residuals,
+  dy: jax.Array,
+) -> tuple[jax.Array | None, ...]:
+  """Returns the cotangents of q, kv, weights and the ranges."""
+  del options
+  wants_q, wants_kv, wants_weights = map(residuals.is_wanted, kept[-3:])
+  q, (keys, key_scales) = _unquantised(kept, dtypes)
+  num_rows, num_heads, head_dim = q.shape
+  num_keys = keys.shape[0]
+  if 0 in (num_rows, num_keys, dy.shape[1]):
+    return _zeros(kept, dtypes)
+  starts, ends = form.ranges(kept.starts, kept.ends, num_keys)
+
+  def chunk(dk: jax.Array, rows: Any) -> tuple[jax.Array, _Gradients]:
+    dy, q, weights, starts, ends = rows
+    dy = mqa_rows.taken_back(dy, starts, ends, num_keys, form) * key_scales
+    x = mqa_rows.scores(q, keys)
+    dw = dq = None
+    if wants_weights:
+      dw = _einsum("sk,shk->sh", dy, jnp.maximum(x, np.float32(0)))
+    if wants_q or wants_kv:
+      dx = weights[:, :, None] * dy[:, None, :]
+      dx = jnp.where(x > 0, dx, np.float32(0))
+      dq = _einsum("shk,kd->shd", dx, keys) if wants_q else None
+    if wants_kv:
+      dk = dk + _einsum("shk,shd->kd", dx, q)
+    return dk, _Gradients(dq, dw)
+
+  rows = mqa_rows.rows_at_once(num_rows, num_heads, num_keys)
+  arrays = (dy, q, kept.weights, starts, ends)
+  chunks = mqa_rows.in_chunks(arrays, rows)
+  dk, _ = to_common_varying(
+    (jnp.zeros((num_keys, head_dim), jnp.float32), (arrays, keys))
+  )
+  dk, gradients = jax.lax.scan(chunk, dk, chunks)
+  dq, dw = gradients
+  return (
+    mqa_rows.joined(dq, num_rows).astype(dtypes.q) if wants_q else None,
+    dk.astype(dtypes.kv) if wants_kv else None,
+    mqa_rows.joined(dw, num_rows) if wants_weights else None,
+    None,
+    None,
+  )
+
+
+def _unquantised(
+  kept: _Residuals, dtypes: _Dtypes
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  """Returns q, and keys and their scales, 1 for plain ones, in float32."""
+  q, kv = kept.q, kept.kv
+  if dtypes.q is None:
+    q = jax.lax.bitcast_convert_type(q, jnp.float8_e4m3fn)
+  if dtypes.kv is None:
+    keys, scales = straight_through.as_codes(kv)
+  else:
+    keys, scales = kv, jnp.ones(kv.shape[:1], jnp.float32)
+  return q.astype(jnp.float32), (keys.astype(jnp.float32), scales)
+
+
+def _zeros(kept: _Residuals, dtypes: _Dtypes) -> tuple[jax.Array | None, ...]:
+  """Returns the cotangents where there is no logit."""
+  return (
+    jnp.zeros_like(kept.q) if dtypes.q else None,
+    jnp.zeros_like(kept.kv) if dtypes.kv else None,
+    jnp.zeros_like(kept.weights),
+    None,
+    None,
+  )
+
+
+def _einsum(formula: str, *arrays: jax.Array) -> jax.Array:
+  return jnp.einsum(formula, *arrays, precision=jax.lax.Precision.HIGHEST)
+
+
+_straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
+# shard_map without jit around it takes no custom_vjp with symbolic zeros.
+_jitted_straight_through = jax.jit(
+  _straight_through, static_argnums=(0, 1, 2), inline=True
+)

@@ -1,0 +1,123 @@
+"""Logits of multi-query attention that choose keys: the indexer's scores."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AbstractMesh
+from jax.sharding import PartitionSpec as P
+
+from jax_deepgemm import mqa_arguments, mqa_gradient
+from jax_deepgemm.explicit_sharding import (
+  explicit_mesh,
+  placed,
+  vmapped_axes,
+)
+from jax_deepgemm.gemm_operands import Operand
+from jax_deepgemm.options import current
+
+
+def fp8_mqa_logits(
+  q: jax.Array,
+  kv: Any,
+  weights: jax.Array,
+  cu_seq_len_k_start: jax.Array,
+  cu_seq_len_k_end: jax.Array,
+  clean_logits: bool = True,
+  max_seqlen_k: int = 0,
+  logits_dtype: jax.typing.DTypeLike = jnp.float32,
+) -> jax.Array:
+  """Returns `scale[j] * sum_h weights[i, h] * relu(q[i, h] . k[j])`.
+
+  That is the logit of row i and key j, if j is in row i's range,
+
+    cu_seq_len_k_start[i] <= j < cu_seq_len_k_end[i].
+
+  All other elements are -inf, or zero without clean_logits; one kernel writes
+  the whole result. Ranges are read on the device: they are cut to the keys
+  that there are, and may be empty. Sums over heads are float32, in one order:
+  a row's logits do not depend on other rows.
+
+  q has no scales: as they are positive, they go into weights. A plain q or kv
+  is quantised here, one scale per vector. Gradients flow to plain arrays, those
+  of the unquantised formula, computed in jax.numpy in chunks of rows, and to
+  weights. `vmap` over rows with common keys makes one launch. Rows may be
+  sharded, keys are gathered.
+
+  Args:
+    q: float8_e4m3fn `[s, h, d]`, h one of 8, 16, 32 and 64, d one of 32, 64 and
+      128; or plain bfloat16 or float32.
+    kv: pair of float8_e4m3fn `[k, d]` and float32 scales `[k]`, a
+      `ScaledArray`, or a plain `[k, d]`.
+    weights: float32 `[s, h]`, of any sign.
+    cu_seq_len_k_start: int32 `[s]`, first key of each row.
+    cu_seq_len_k_end: int32 `[s]`, one past the last key.
+    clean_logits: what lies outside of the ranges is -inf, not zero.
+    max_seqlen_k: if not 0, row i begins with key cu_seq_len_k_start[i] and has
+      this many columns; keys beyond them are left out.
+    logits_dtype: float32 or bfloat16.
+
+  Returns:
+    `[s, k]`, or `[s, max_seqlen_k]`, in `logits_dtype`.
+
+  Raises:
+    TypeError: a dtype or form is wrong, or a gradient of a quantised operand is
+      asked for.
+    ValueError: a shape or size is wrong.
+    NotImplementedError: options(implementation="kernel") and the GPU is not
+      Hopper.
+  """
+  form = mqa_arguments.checked_form(clean_logits, max_seqlen_k, logits_dtype)
+  q = mqa_arguments.checked_q(q)
+  kv = mqa_arguments.checked_kv(kv, q.shape[2])
+  weights = mqa_arguments.checked_weights(weights, q.shape[:2])
+  ranges = [
+    mqa_arguments.checked_range(name, x, q.shape[0])
+    for name, x in (
+      ("cu_seq_len_k_start", cu_seq_len_k_start),
+      ("cu_seq_len_k_end", cu_seq_len_k_end),
+    )
+  ]
+  logits = functools.partial(mqa_gradient.logits, form, current())
+  operands = (q, kv, weights, *ranges)
+  mesh = explicit_mesh(*operands)
+  if mesh is None:
+    return logits(*operands)
+  return _over_mesh(logits, mesh, *operands)
+
+
+def _over_mesh(
+  logits: Any,
+  mesh: AbstractMesh,
+  q: jax.Array,
+  kv: Operand,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+) -> jax.Array:
+  """Returns the logits, each device computing those of its rows of q."""
+  rows = (*jax.typeof(q).sharding.spec, None)[0]
+  specs = (P(rows), P(), P(rows), P(rows), P(rows))
+  operands = [
+    placed(x, mesh, P(*spec, *(None,) * (_rank(x) - len(spec))))
+    for x, spec in zip((q, kv, weights, starts, ends), specs, strict=True)
+  ]
+  if rows is None and vmapped_axes():
+    # Only the batch of a vmap is sharded: the batching rule maps over it.
+    return logits(*operands)
+  mapped = jax.shard_map(
+    logits,
+    mesh=mesh,
+    in_specs=specs,
+    out_specs=P(rows),
+    axis_names=frozenset(mesh.explicit_axes) - vmapped_axes(),
+  )
+  return mapped(*operands)
+
+
+def _rank(operand: Operand) -> int:
+  """Returns the dimensions of all arrays of an operand, or 0 if they differ."""
+  ranks = {np.ndim(x) for x in jax.tree.leaves(operand)}
+  return ranks.pop() if len(ranks) == 1 else 0

@@ -1,0 +1,99 @@
+"""vmap of MQA logits: one launch if all elements have the same keys."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from jax_deepgemm.primitives.gemm_batching import explicit_axes
+from jax_deepgemm.primitives.varying import to_common_varying
+
+Bind = Callable[..., jax.Array]
+
+# Which operands have rows: q, weights, starts and ends; not keys and scales.
+_HAS_ROWS = (True, False, False, True, True, True)
+
+
+def batch_shards(
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  dims: Sequence[int | None],
+  **params: Any,
+) -> tuple[jax.Array, int]:
+  """Returns what `_batch` does, each device computing its part of the batch.
+
+  A batch that is sharded over explicit mesh axes is so by its type, which rows
+  of all its elements together would lose.
+
+  Args:
+    bind: binds the primitive.
+    operands: of the primitive, with one more dimension where batched.
+    dims: the batch dimension of each operand, or None.
+    **params: of the primitive.
+  """
+  moved = [
+    x if d is None else jnp.moveaxis(x, d, 0)
+    for x, d in zip(operands, dims, strict=True)
+  ]
+  is_batched = [d is not None for d in dims]
+  first = [None if d is None else 0 for d in dims]
+  axes = explicit_axes(moved, first)
+  if not axes:
+    return _batch(bind, moved, is_batched, params), 0
+
+  def shard(*arrays: jax.Array) -> jax.Array:
+    return _batch(bind, to_common_varying(arrays), is_batched, params)
+
+  meshes = (jax.typeof(x).sharding.mesh for x in moved)
+  mesh = next(mesh for mesh in meshes if mesh.explicit_axes)
+  mapped = jax.shard_map(
+    shard,
+    mesh=mesh,
+    in_specs=tuple(PartitionSpec(axes if b else None) for b in is_batched),
+    out_specs=PartitionSpec(axes),
+    axis_names=frozenset(mesh.explicit_axes),
+  )
+  return mapped(*moved), 0
+
+
+def _batch(
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  is_batched: Sequence[bool],
+  params: dict[str, Any],
+) -> jax.Array:
+  """Returns the logits of a batch; its dimension is the first everywhere."""
+  if is_batched[1] or is_batched[2]:
+    return _one_after_the_other(bind, operands, is_batched, params)
+  pairs = list(zip(operands, is_batched, strict=True))
+  size = next(x.shape[0] for x, batched in pairs if batched)
+  num_rows = operands[0].shape[int(is_batched[0])]
+
+  def flat(x: jax.Array, batched: bool) -> jax.Array:
+    x = x if batched else jnp.broadcast_to(x, (size, *x.shape))
+    return x.reshape(size * num_rows, *x.shape[2:])
+
+  together = [
+    flat(x, batched) if has_rows else x
+    for (x, batched), has_rows in zip(pairs, _HAS_ROWS, strict=True)
+  ]
+  result = bind(*together, **params)
+  return result.reshape(size, num_rows, result.shape[1])
+
+
+def _one_after_the_other(
+  bind: Bind,
+  operands: Sequence[jax.Array],
+  is_batched: Sequence[bool],
+  params: dict[str, Any],
+) -> jax.Array:
+  pairs = list(zip(operands, is_batched, strict=True))
+
+  def compute(elements: list[jax.Array]) -> jax.Array:
+    element = iter(elements)
+    arrays = (next(element) if batched else x for x, batched in pairs)
+    return bind(*arrays, **params)
+
+  return jax.lax.map(compute, [x for x, batched in pairs if batched])
