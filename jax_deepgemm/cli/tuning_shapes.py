@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jax_deepgemm.alignment import ceil_div
+from jax_deepgemm.alignment import align, ceil_div
 from jax_deepgemm.cli import tuning_families
 from jax_deepgemm.cli.errors import CommandLineError
 from jax_deepgemm.cli.tuning import Task
@@ -18,7 +18,11 @@ from jax_deepgemm.heuristics.m_grouped_fp8_gemm_problem import (
 )
 from jax_deepgemm.heuristics.m_grouped_problem import MAX_GROUPS
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
-from jax_deepgemm.heuristics.sm90_fp8_gemm import BLOCK_K, Fp8GemmProblem
+from jax_deepgemm.heuristics.sm90_fp8_gemm import (
+  BLOCK_K,
+  Fp8GemmProblem,
+  k_multiple_of,
+)
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
   KGroupedFp8GemmProblem,
 )
@@ -40,7 +44,7 @@ def fp8(
   problem = Fp8GemmProblem(
     m,
     n,
-    k,
+    align(k, k_multiple_of(m, n, k)),
     sfb_per_row=sfb_per_row,
     float32_out=float32_out,
     with_c=with_c,

@@ -14,6 +14,8 @@ _STORE_ROW_BYTES = 128
 
 # Those above 128 must leave a divisor of 128 (cuda/common/tile_columns.cuh).
 _BLOCK_NS = (8, 16, 32, 64, 96, 128, 136, 144, 160, 192)
+# A copy of B takes n k / 2.1e12 seconds, and saves 0.9 m n k / 0.7e15 of them.
+_ROWS_WORTH_A_COPY = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +162,18 @@ class Sm90Fp8GemmConfig:
 
 
 _Config = TypeVar("_Config", bound=Sm90Fp8GemmConfig)
+
+
+def k_multiple_of(m: int, n: int, k: int) -> int:
+  """Returns the multiple that K is padded to, 16 for no more than it must be.
+
+  TMA loads rows that begin at odd multiples of 16 bytes at half the speed:
+  4096 x 4096 x 7152 took 325 us on an H200, with 7168 it is 172. Operands that
+  are copied anyway get rows that begin at multiples of 32; so do those of many
+  rows, whose copies cost less than they save.
+  """
+  must_copy = k % 16 != 0
+  return 32 if must_copy or min(m, n) >= _ROWS_WORTH_A_COPY else 16
 
 
 def num_tiles(

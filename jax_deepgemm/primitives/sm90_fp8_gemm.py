@@ -3,13 +3,14 @@
 import jax
 import numpy as np
 
-from jax_deepgemm.alignment import ceil_div
+from jax_deepgemm.alignment import align, ceil_div
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import choose, raster_width
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   BLOCK_K,
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
+  k_multiple_of,
   num_tiles,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
@@ -63,9 +64,9 @@ def run(
 ) -> jax.Array:
   """Returns D = C + dequantize(A) dequantize(B)^T per group, in `out_dtype`.
 
-  TMA needs rows that are multiples of 16 bytes, so K is padded to a multiple
-  of 16 and N of C and D to 8 (bfloat16) or 4 (float32) where they are not: a
-  copy of the operand, and of the result.
+  TMA needs rows that are multiples of 16 bytes, so K is padded where it is not
+  (see `k_multiple_of`), and N of C and D to 8 (bfloat16) or 4 (float32): a copy
+  of the operand, and of the result.
 
   Args:
     a: float8_e4m3fn `[g, m, k]`.
@@ -94,19 +95,20 @@ def run(
   num_groups, m, k = a.shape
   n = b.shape[1]
   out_dtype = np.dtype(out_dtype)
+  k_multiple = k_multiple_of(m, n, k)
   problem = Fp8GemmProblem(
     m=m,
     n=n,
-    k=k,
+    k=align(k, k_multiple),
     num_groups=num_groups,
     sfb_per_row=recipe_b[0] == 1,
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
   operands = [
-    pad_last(as_it_lies(a, memory.a_groups_inside), 16),
+    pad_last(as_it_lies(a, memory.a_groups_inside), k_multiple),
     get_mn_major_tma_aligned_tensor(sfa),
-    pad_last(as_it_lies(b, memory.b_groups_inside), 16),
+    pad_last(as_it_lies(b, memory.b_groups_inside), k_multiple),
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   config = choose(

@@ -54,7 +54,9 @@ def test_steps_of_few_rows_are_those_of_the_kernel_for_them():
   [(fp8_gemm, tuned, _FP8), (bf16_gemm, tuned_bf16, _BF16)],
   ids=["fp8", "bf16"],
 )
-@pytest.mark.parametrize(("m", "like"), [(4095, 4096), (4033, 4096), (5, 1)])
+@pytest.mark.parametrize(
+  ("m", "like"), [(4095, 4096), (4033, 4096), (5, 1), (65, 128)]
+)
 def test_a_row_more_or_less_is_no_other_tile(module, table, problem, m, like):
   key = table.lookup(dataclasses.replace(problem, m=like), H200)
   assert key is not None

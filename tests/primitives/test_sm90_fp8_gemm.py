@@ -47,17 +47,28 @@ def _maps(launch):
 
 
 def test_maps_describe_the_operands_of_an_odd_shape():
-  maps = _maps(_launch(100, 200, 1000))
+  maps = _maps(_launch(100, 200, 1008))
   # 7 whole blocks of K, and a map that ends where K does.
   assert maps["a"]["dims"] == [128, 100, 7, 1]
   assert maps["a"]["strides"] == [1008, 128, 100800]  # Rows of 16 bytes.
   assert maps["b"]["dims"] == [128, 200, 7, 1]
-  assert maps["a_block"]["dims"] == [1000, 100, 1]
+  assert maps["a_block"]["dims"] == [1008, 100, 1]
   assert maps["a_block"]["strides"] == [1008, 100800]
   assert maps["a_block"]["box"] == [128, maps["a"]["box"][1], 1]
-  assert maps["b_block"]["dims"] == [1000, 200, 1]
+  assert maps["b_block"]["dims"] == [1008, 200, 1]
   assert maps["sfa"]["dims"] == [100, 8, 1]
   assert maps["d"]["dims"] == [200, 100, 1]
+
+
+@pytest.mark.parametrize(
+  "shape",
+  [(100, 200, 1000), (600, 512, 1008)],  # Not for TMA, and worth a copy.
+  ids=str,
+)
+def test_copied_operands_have_rows_of_32_bytes(shape):
+  maps = _maps(_launch(*shape))
+  assert maps["a"]["strides"][0] == maps["b"]["strides"][0] == 1024
+  assert maps["sfa"]["dims"] == [shape[0], 8, 1]
 
 
 def test_a_result_of_odd_width_has_padded_rows():

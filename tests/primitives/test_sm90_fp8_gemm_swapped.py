@@ -92,11 +92,11 @@ def test_weights_are_prefetched_where_kernels_overlap():
 
 
 def test_maps_and_numbers_describe_an_odd_shape(swapped):
-  params = _params(swapped(3, 202, 1000, fields={"num_splits": 2}))
-  assert params["a"]["dims"] == [1000, 3, 1]
+  params = _params(swapped(3, 202, 1008, fields={"num_splits": 2}))
+  assert params["a"]["dims"] == [1008, 3, 1]
   assert params["a"]["strides"] == [1008, 3024]  # Rows of 16 bytes.
   assert params["a"]["box"] == [128, 8, 1]
-  assert params["b"]["dims"] == [1000, 202, 1]
+  assert params["b"]["dims"] == [1008, 202, 1]
   assert params["b"]["box"] == [128, 64, 1]
   assert params["sfa"]["dims"] == [4, 8, 1]
   numbers = [params[name]["value"] for name in _NUMBERS]
