@@ -10,7 +10,11 @@ from jax_deepgemm.heuristics import swapped_cost, tuned_fp4
 from jax_deepgemm.heuristics.choice import candidates, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm import tile_raster_width
-from jax_deepgemm.heuristics.fp8_gemm_cost import CLOCK, estimate_seconds
+from jax_deepgemm.heuristics.fp8_gemm_cost import (
+  CLOCK,
+  estimate_seconds,
+  num_waves,
+)
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import (
   Fp8Fp4GemmProblem,
   Sm90Fp8Fp4GemmConfig,
@@ -120,9 +124,7 @@ def _decoding_seconds(
   problem: Fp8Fp4GemmProblem, config: Sm90Fp8Fp4GemmConfig, device: Device
 ) -> float:
   """Returns what a multiprocessor takes to decode its tiles' rows of B."""
-  tiles_m, tiles_n = num_tiles(problem.fp8, config)
-  clusters = device.num_sms // config.cluster_size
-  waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
+  waves = num_waves(problem.fp8, config, device)
   block = _BLOCK_CYCLES + _CODES_CYCLES * config.block_n / 128
   return waves * problem.num_k_blocks * block / CLOCK
 

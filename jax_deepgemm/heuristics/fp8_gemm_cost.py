@@ -42,14 +42,21 @@ def estimate_seconds(
     device: what computes it.
     weight_bytes: bytes in memory of an element of B.
   """
-  tiles_m, tiles_n = num_tiles(problem, config)
-  clusters = device.num_sms // config.cluster_size
-  waves = -(-tiles_m * tiles_n * problem.num_groups // clusters)
+  waves = num_waves(problem, config, device)
   compute = waves * tile_cycles(problem, config) / CLOCK
   bandwidth = _BANDWIDTH_SHARE * device.memory_bandwidth
   memory = _bytes(problem, weight_bytes) / bandwidth
   shorter, longer = sorted((compute, memory))
   return longer + _OVERLAP_LOSS * shorter + _LAUNCH_SECONDS
+
+
+def num_waves(
+  problem: Fp8GemmProblem, config: Sm90Fp8GemmConfig, device: Device
+) -> int:
+  """Returns the tiles that the busiest multiprocessor computes."""
+  tiles_m, tiles_n = num_tiles(problem, config)
+  clusters = device.num_sms // config.cluster_size
+  return -(-tiles_m * tiles_n * problem.num_groups // clusters)
 
 
 def tile_cycles(

@@ -6,13 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
+from jax_deepgemm.primitives.batch_sharding import (
+  Dim,
+  explicit_axes,
+  over_shards,
+)
 from jax_deepgemm.primitives.gemm_form import GemmForm
 from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
-from jax_deepgemm.primitives.varying import to_common_varying
 
-Dim = int | None
 Bind = Callable[..., jax.Array]
 
 
@@ -33,32 +35,10 @@ def batch_shards(
     return batch(form, bind, operands, dims, **params)
 
   def shard(*arrays: jax.Array) -> jax.Array:
-    result, dim = batch(form, bind, to_common_varying(arrays), dims, **params)
+    result, dim = batch(form, bind, arrays, dims, **params)
     return jnp.moveaxis(result, dim, 0)
 
-  mesh = jax.typeof(operands[0]).sharding.mesh
-  mapped = jax.shard_map(
-    shard,
-    mesh=mesh,
-    in_specs=tuple(
-      PartitionSpec() if d is None else PartitionSpec(*(None,) * d, axes)
-      for d in dims
-    ),
-    out_specs=PartitionSpec(axes),
-    axis_names=frozenset(mesh.explicit_axes),
-  )
-  return mapped(*operands), 0
-
-
-def explicit_axes(
-  operands: Sequence[jax.Array], dims: Sequence[Dim]
-) -> tuple[str, ...]:
-  """Returns the explicit mesh axes that the batch is sharded over."""
-  for x, d in zip(operands, dims, strict=True):
-    entry = None if d is None else jax.typeof(x).sharding.spec[d]
-    if entry is not None:
-      return (entry,) if isinstance(entry, str) else tuple(entry)
-  return ()
+  return over_shards(shard, axes, operands, dims), 0
 
 
 def batch(

@@ -5,9 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
-from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., list[jax.Array]]
 
@@ -23,38 +22,15 @@ def batch(
   A batch that is sharded over explicit mesh axes is mapped over: a fold would
   have to give up the sharding, which is part of the types.
   """
-  axes = _explicit_axes(operands, dims)
+  axes = explicit_axes(operands, dims)
   if not axes:
     return _batch(bind, operands, dims, **params)
 
   def shard(*arrays: jax.Array) -> list[jax.Array]:
-    arrays = to_common_varying(arrays)
     results, places = _batch(bind, arrays, dims, **params)
     return [jnp.moveaxis(x, i, 0) for x, i in zip(results, places, strict=True)]
 
-  mesh = jax.typeof(operands[0]).sharding.mesh
-  mapped = jax.shard_map(
-    shard,
-    mesh=mesh,
-    in_specs=tuple(
-      PartitionSpec() if d is None else PartitionSpec(*(None,) * d, axes)
-      for d in dims
-    ),
-    out_specs=PartitionSpec(axes),
-    axis_names=frozenset(mesh.explicit_axes),
-  )
-  return mapped(*operands), [0, 0]
-
-
-def _explicit_axes(
-  operands: Sequence[jax.Array], dims: Sequence[int | None]
-) -> Any:
-  """Returns the explicit mesh axes that the batch is sharded over."""
-  for x, d in zip(operands, dims, strict=True):
-    entry = None if d is None else jax.typeof(x).sharding.spec[d]
-    if entry is not None:
-      return entry
-  return ()
+  return over_shards(shard, axes, operands, dims), [0, 0]
 
 
 def _batch(

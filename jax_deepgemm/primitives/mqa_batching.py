@@ -5,10 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
-from jax_deepgemm.primitives.gemm_batching import explicit_axes
-from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., jax.Array]
 
@@ -44,18 +42,9 @@ def batch_shards(
     return _batch(bind, moved, is_batched, params), 0
 
   def shard(*arrays: jax.Array) -> jax.Array:
-    return _batch(bind, to_common_varying(arrays), is_batched, params)
+    return _batch(bind, arrays, is_batched, params)
 
-  meshes = (jax.typeof(x).sharding.mesh for x in moved)
-  mesh = next(mesh for mesh in meshes if mesh.explicit_axes)
-  mapped = jax.shard_map(
-    shard,
-    mesh=mesh,
-    in_specs=tuple(PartitionSpec(axes if b else None) for b in is_batched),
-    out_specs=PartitionSpec(axes),
-    axis_names=frozenset(mesh.explicit_axes),
-  )
-  return mapped(*moved), 0
+  return over_shards(shard, axes, moved, first), 0
 
 
 def _batch(
