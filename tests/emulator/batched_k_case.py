@@ -13,8 +13,9 @@ from jax_deepgemm.heuristics.sm90_batched_k_bf16_gemm import (
   legal_batched_k_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_batched_k_bf16_gemm
+from jax_deepgemm.primitives import sm90_batched_k_bf16_gemm
 from tests.emulator import bf16_gemm_case
+from tests.emulator.emulated import emulated
 from tests.gpu import bf16_data
 
 
@@ -61,10 +62,7 @@ class BatchedKCase:
     )
     kernel = sm90_batched_k_bf16_gemm
     config = self.config()
-    choose, call = kernel.choose, launch.call
-    kernel.choose = lambda *args, **kwargs: config
-    launch.call = emulator.launcher(seed)
-    try:
+    with emulated(kernel, lambda *args, **kwargs: config, emulator, seed):
       result = kernel.run(
         a,
         b,
@@ -74,8 +72,6 @@ class BatchedKCase:
         options=Options(num_sms=self.num_sms),
         device=H200,
       )
-    finally:
-      kernel.choose, launch.call = choose, call
     return np.asarray(result)
 
   def expected(self):

@@ -18,8 +18,9 @@ from jax_deepgemm.heuristics.sm90_bf16_gemm_swapped import (
   legal_swapped_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_bf16_gemm
+from jax_deepgemm.primitives import sm90_bf16_gemm
 from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
+from tests.emulator.emulated import emulated
 from tests.gpu import bf16_data
 
 # float32 sums in some order.
@@ -133,10 +134,7 @@ def run(case, emulator, seed, arrays=None):
     arrays = operands(problem)
   arrays = [None if x is None else jnp.asarray(x) for x in arrays]
   config = case.config()
-  choose, call = sm90_bf16_gemm.choose, launch.call
-  sm90_bf16_gemm.choose = lambda *args, **kwargs: config
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(sm90_bf16_gemm, lambda *args, **kwargs: config, emulator, seed):
     result = sm90_bf16_gemm.run(
       *arrays,
       out_dtype=out_dtype(problem),
@@ -146,8 +144,6 @@ def run(case, emulator, seed, arrays=None):
       device=H200,
       memory=case.memory,
     )
-  finally:
-    sm90_bf16_gemm.choose, launch.call = choose, call
   return np.asarray(result)
 
 

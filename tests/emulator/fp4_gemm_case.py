@@ -17,7 +17,8 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   legal_swapped_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_fp8_fp4_gemm
+from jax_deepgemm.primitives import sm90_fp8_fp4_gemm
+from tests.emulator.emulated import emulated
 from tests.emulator.fp8_gemm_case import SUM_ERROR, out_dtype
 from tests.gpu.fp4_data import NARROW, fp4_operands, fp4_product
 
@@ -107,18 +108,15 @@ def run(case, emulator, seed, arrays=None):
   arrays = case.operands() if arrays is None else arrays
   arrays = [None if x is None else jnp.asarray(x) for x in arrays]
   config = case.config()
-  choose, call = sm90_fp8_fp4_gemm.choose, launch.call
-  sm90_fp8_fp4_gemm.choose = lambda *args, **kwargs: config
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(
+    sm90_fp8_fp4_gemm, lambda *args, **kwargs: config, emulator, seed
+  ):
     result = sm90_fp8_fp4_gemm.run(
       *arrays,
       out_dtype=out_dtype(case.problem),
       options=Options(num_sms=case.num_sms),
       device=H200,
     )
-  finally:
-    sm90_fp8_fp4_gemm.choose, launch.call = choose, call
   return np.asarray(result)
 
 

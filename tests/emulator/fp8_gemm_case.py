@@ -18,8 +18,9 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_fp8_gemm
+from jax_deepgemm.primitives import sm90_fp8_gemm
 from jax_deepgemm.primitives.memory_order import ROW_MAJOR, MemoryOrder
+from tests.emulator.emulated import emulated
 from tests.gpu.gemm_data import dequantize, product, scaled_operands
 
 # float32 sums of a K block, and of the blocks, in some order.
@@ -127,10 +128,7 @@ def run(case, emulator, seed, arrays=None):
     arrays = operands(problem)
   arrays = [None if x is None else jnp.asarray(x) for x in arrays]
   config = case.config()
-  choose, call = sm90_fp8_gemm.choose, launch.call
-  sm90_fp8_gemm.choose = lambda *args, **kwargs: config
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(sm90_fp8_gemm, lambda *args, **kwargs: config, emulator, seed):
     result = sm90_fp8_gemm.run(
       *arrays,
       out_dtype=out_dtype(problem),
@@ -140,8 +138,6 @@ def run(case, emulator, seed, arrays=None):
       device=H200,
       memory=case.memory,
     )
-  finally:
-    sm90_fp8_gemm.choose, launch.call = choose, call
   return np.asarray(result)
 
 

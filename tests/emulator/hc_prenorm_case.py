@@ -13,7 +13,8 @@ from jax_deepgemm.heuristics.sm90_hc_prenorm_gemm import (
   legal_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_hc_prenorm_gemm
+from jax_deepgemm.primitives import sm90_hc_prenorm_gemm
+from tests.emulator.emulated import emulated
 from tests.hyperconnection import hc_oracle
 
 
@@ -50,18 +51,15 @@ class HcCase:
     """Returns `[partials, g, m, n + 1]`: D, and sums of squares behind it."""
     arrays = operands(self.problem) if arrays is None else arrays
     config = self.config()
-    choose, call = sm90_hc_prenorm_gemm.choose, launch.call
-    sm90_hc_prenorm_gemm.choose = lambda *args, **kwargs: config
-    launch.call = emulator.launcher(seed)
-    try:
+    with emulated(
+      sm90_hc_prenorm_gemm, lambda *args, **kwargs: config, emulator, seed
+    ):
       results = sm90_hc_prenorm_gemm.run(
         *(jnp.asarray(x) for x in arrays),
         num_splits=self.problem.num_partials,
         options=Options(),
         device=H200,
       )
-    finally:
-      sm90_hc_prenorm_gemm.choose, launch.call = choose, call
     return hc_oracle.joined(*results)
 
   def expected(self):

@@ -13,7 +13,8 @@ from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
   legal_k_grouped_configs,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_k_grouped_fp8_gemm
+from jax_deepgemm.primitives import sm90_k_grouped_fp8_gemm
+from tests.emulator.emulated import emulated
 from tests.emulator.fp8_gemm_case import roles
 from tests.k_grouped_data import (
   blocks_of,
@@ -121,18 +122,13 @@ def run(case, emulator, seed):
   arrays = [None if x is None else jnp.asarray(x) for x in operands(case)]
   kernel = sm90_k_grouped_fp8_gemm
   config = case.config()
-  choose, call = kernel.choose, launch.call
-  kernel.choose = lambda *args, **kwargs: config
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(kernel, lambda *args, **kwargs: config, emulator, seed):
     result = kernel.run(
       *arrays,
       out_dtype=case.out_dtype,
       options=Options(num_sms=case.num_sms),
       device=H200,
     )
-  finally:
-    kernel.choose, launch.call = choose, call
   return np.asarray(result)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_m_grouped_fp8_gemm
+from jax_deepgemm.primitives import sm90_m_grouped_fp8_gemm
 from tests.emulator import fp8_gemm_case
+from tests.emulator.emulated import emulated
 from tests.gpu.m_grouped_data import RowGroups, operands, out_dtype, product
 
 _operands = functools.cache(operands)
@@ -112,10 +113,7 @@ def run(case, emulator, seed):
   """Returns D as the emulator computes it."""
   groups = case.groups
   module = case.module
-  choose, call = module.choose_grouped, launch.call
-  module.choose_grouped = case.pick
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(module, case.pick, emulator, seed, chooser="choose_grouped"):
     result = module.run(
       *(jnp.asarray(x) for x in case.operands()),
       jnp.asarray(case.numbers()),
@@ -128,8 +126,6 @@ def run(case, emulator, seed):
       options=Options(num_sms=case.num_sms),
       device=H200,
     )
-  finally:
-    module.choose_grouped, launch.call = choose, call
   return np.asarray(result).reshape(groups.num_rows, case.n)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import legal_mqa_configs
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, sm90_fp8_mqa_logits
+from jax_deepgemm.primitives import sm90_fp8_mqa_logits
 from jax_deepgemm.primitives.mqa_form import MqaForm
 from tests import mqa_data
+from tests.emulator.emulated import emulated
 
 _BITS = 20  # Of float32 sums of a few hundred terms.
 
@@ -103,18 +104,13 @@ def mqa_case(num_rows, num_keys, num_heads, head_dim, ranges, **fields):
 def run(case, emulator, seed):
   """Returns the logits as the emulator computes them."""
   kernel = sm90_fp8_mqa_logits
-  choose, call = kernel.choose, launch.call
-  kernel.choose = case.config
-  launch.call = emulator.launcher(seed)
-  try:
+  with emulated(kernel, case.config, emulator, seed):
     result = kernel.run(
       *map(jnp.asarray, case.operands()),
       form=case.form,
       options=Options(num_sms=case.num_sms),
       device=H200,
     )
-  finally:
-    kernel.choose, launch.call = choose, call
   return np.asarray(result)
 
 
