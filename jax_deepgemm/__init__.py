@@ -98,6 +98,7 @@ from jax_deepgemm.layout import (
 )
 from jax_deepgemm.moe_mlp import moe_mlp as moe_mlp
 from jax_deepgemm.mqa_logits import fp8_mqa_logits as fp8_mqa_logits
+from jax_deepgemm.mqa_topk import mqa_topk as mqa_topk
 from jax_deepgemm.options import Options as Options
 from jax_deepgemm.options import options as options
 from jax_deepgemm.primitives import launcher as _launcher

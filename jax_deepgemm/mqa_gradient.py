@@ -45,17 +45,17 @@ def logits(
       gradient.
   """
   operands = to_common_varying((q, kv, weights, starts, ends))
-  return _jitted_straight_through(form, options, _Dtypes.of(q, kv), *operands)
+  return _jitted_straight_through(form, options, Dtypes.of(q, kv), *operands)
 
 
-class _Dtypes(NamedTuple):
+class Dtypes(NamedTuple):
   """dtypes of the gradients of q and kv, None for quantised."""
 
   q: jnp.dtype | None
   kv: jnp.dtype | None
 
   @classmethod
-  def of(cls, q: jax.Array, kv: Operand) -> "_Dtypes":
+  def of(cls, q: jax.Array, kv: Operand) -> "Dtypes":
     is_quantised = q.dtype == jnp.float8_e4m3fn
     return cls(
       None if is_quantised else jnp.dtype(q.dtype),
@@ -80,7 +80,7 @@ class _Residuals(NamedTuple):
 def _straight_through(
   form: MqaForm,
   options: Options,
-  dtypes: _Dtypes,
+  dtypes: Dtypes,
   q: jax.Array,
   kv: Operand,
   weights: jax.Array,
@@ -100,6 +100,14 @@ def _quantised_logits(
   starts: jax.Array,
   ends: jax.Array,
 ) -> jax.Array:
+  operands = quantised(options, q, kv, weights)
+  return fp8_mqa_logits(*operands, starts, ends, form=form, options=options)
+
+
+def quantised(
+  options: Options, q: jax.Array, kv: Operand, weights: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """Returns q, keys, their scales and weights times the scales of q, if any."""
   if q.dtype != jnp.float8_e4m3fn:
     shape = q.shape
     q, scales = cast_rows(q.reshape(-1, shape[2]), _BLOCK, False, options)
@@ -107,15 +115,13 @@ def _quantised_logits(
   if not isinstance(kv, ScaledArray):
     values, scales = cast_rows(kv, _BLOCK, False, options)
     kv = ScaledArray(values, scales[:, 0])
-  return fp8_mqa_logits(
-    q, *kv, weights, starts, ends, form=form, options=options
-  )
+  return q, *kv, weights
 
 
 def _forward(
   form: MqaForm,
   options: Options,
-  dtypes: _Dtypes,
+  dtypes: Dtypes,
   q: Any,
   kv: Any,
   weights: Any,
@@ -130,10 +136,19 @@ def _forward(
   wants_weights = weights.perturbed
   operands = (q, kv, weights.value, starts.value, ends.value)
   result = _quantised_logits(form, options, *operands)
-  kept_kv = kv if dtypes.kv else straight_through.as_bits(kv)
-  kept_q = q if dtypes.q else jax.lax.bitcast_convert_type(q, jnp.uint8)
+  kept = as_bits(q, kv, dtypes)
   wishes = map(residuals.wish, (wants_q, wants_kv, wants_weights))
-  return result, _Residuals(kept_q, kept_kv, *operands[2:], *wishes)
+  return result, _Residuals(*kept, *operands[2:], *wishes)
+
+
+def as_bits(
+  q: jax.Array, kv: Operand, dtypes: Dtypes
+) -> tuple[jax.Array, Operand]:
+  """Returns q and kv to keep: bits of quantised ones, which stay what they are."""
+  return (
+    q if dtypes.q else jax.lax.bitcast_convert_type(q, jnp.uint8),
+    kv if dtypes.kv else straight_through.as_bits(kv),
+  )
 
 
 class _Gradients(NamedTuple):
@@ -146,14 +161,14 @@ class _Gradients(NamedTuple):
 def _backward(
   form: MqaForm,
   options: Options,
-  dtypes: _Dtypes,
+  dtypes: Dtypes,
   kept: _Residuals,
   dy: jax.Array,
 ) -> tuple[jax.Array | None, ...]:
   """Returns the cotangents of q, kv, weights and the ranges."""
   del options
   wants_q, wants_kv, wants_weights = map(residuals.is_wanted, kept[-3:])
-  q, (keys, key_scales) = _unquantised(kept, dtypes)
+  q, (keys, key_scales) = unquantised(kept, dtypes)
   num_rows, num_heads, head_dim = q.shape
   num_keys = keys.shape[0]
   if 0 in (num_rows, num_keys, dy.shape[1]):
@@ -192,10 +207,15 @@ def _backward(
   )
 
 
-def _unquantised(
-  kept: _Residuals, dtypes: _Dtypes
+def unquantised(
+  kept: Any, dtypes: Dtypes
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-  """Returns q, and keys and their scales, 1 for plain ones, in float32."""
+  """Returns q, and keys and their scales, 1 for plain ones, in float32.
+
+  Args:
+    kept: has q and kv, quantised ones as bits.
+    dtypes: of their gradients.
+  """
   q, kv = kept.q, kept.kv
   if dtypes.q is None:
     q = jax.lax.bitcast_convert_type(q, jnp.float8_e4m3fn)
@@ -206,7 +226,7 @@ def _unquantised(
   return q.astype(jnp.float32), (keys.astype(jnp.float32), scales)
 
 
-def _zeros(kept: _Residuals, dtypes: _Dtypes) -> tuple[jax.Array | None, ...]:
+def _zeros(kept: _Residuals, dtypes: Dtypes) -> tuple[jax.Array | None, ...]:
   """Returns the cotangents where there is no logit."""
   return (
     jnp.zeros_like(kept.q) if dtypes.q else None,

@@ -85,10 +85,10 @@ def fp8_mqa_logits(
   mesh = explicit_mesh(*operands)
   if mesh is None:
     return logits(*operands)
-  return _over_mesh(logits, mesh, *operands)
+  return over_mesh(logits, mesh, *operands)
 
 
-def _over_mesh(
+def over_mesh(
   logits: Any,
   mesh: AbstractMesh,
   q: jax.Array,
@@ -96,8 +96,8 @@ def _over_mesh(
   weights: jax.Array,
   starts: jax.Array,
   ends: jax.Array,
-) -> jax.Array:
-  """Returns the logits, each device computing those of its rows of q."""
+) -> Any:
+  """Returns `logits` of the operands, each device computing its rows of q."""
   rows = (*jax.typeof(q).sharding.spec, None)[0]
   specs = (P(rows), P(), P(rows), P(rows), P(rows))
   operands = [

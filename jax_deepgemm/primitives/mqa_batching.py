@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
-Bind = Callable[..., jax.Array]
+Bind = Callable[..., Any]  # Returns an array or a list of them.
 
 # Which operands have rows: q, weights, starts and ends; not keys and scales.
 _HAS_ROWS = (True, False, False, True, True, True)
@@ -19,7 +19,7 @@ def batch_shards(
   operands: Sequence[jax.Array],
   dims: Sequence[int | None],
   **params: Any,
-) -> tuple[jax.Array, int]:
+) -> tuple[Any, Any]:
   """Returns what `_batch` does, each device computing its part of the batch.
 
   A batch that is sharded over explicit mesh axes is so by its type, which rows
@@ -38,13 +38,15 @@ def batch_shards(
   is_batched = [d is not None for d in dims]
   first = [None if d is None else 0 for d in dims]
   axes = explicit_axes(moved, first)
-  if not axes:
-    return _batch(bind, moved, is_batched, params), 0
 
-  def shard(*arrays: jax.Array) -> jax.Array:
+  def shard(*arrays: jax.Array) -> Any:
     return _batch(bind, arrays, is_batched, params)
 
-  return over_shards(shard, axes, moved, first), 0
+  if axes:
+    results = over_shards(shard, axes, moved, first)
+  else:
+    results = shard(*moved)
+  return results, jax.tree.map(lambda _: 0, results)
 
 
 def _batch(
@@ -52,8 +54,8 @@ def _batch(
   operands: Sequence[jax.Array],
   is_batched: Sequence[bool],
   params: dict[str, Any],
-) -> jax.Array:
-  """Returns the logits of a batch; its dimension is the first everywhere."""
+) -> Any:
+  """Returns the results of a batch; its dimension is the first everywhere."""
   if is_batched[1] or is_batched[2]:
     return _one_after_the_other(bind, operands, is_batched, params)
   pairs = list(zip(operands, is_batched, strict=True))
@@ -68,8 +70,10 @@ def _batch(
     flat(x, batched) if has_rows else x
     for (x, batched), has_rows in zip(pairs, _HAS_ROWS, strict=True)
   ]
-  result = bind(*together, **params)
-  return result.reshape(size, num_rows, result.shape[1])
+  return jax.tree.map(
+    lambda result: result.reshape(size, num_rows, *result.shape[1:]),
+    bind(*together, **params),
+  )
 
 
 def _one_after_the_other(
@@ -77,10 +81,10 @@ def _one_after_the_other(
   operands: Sequence[jax.Array],
   is_batched: Sequence[bool],
   params: dict[str, Any],
-) -> jax.Array:
+) -> Any:
   pairs = list(zip(operands, is_batched, strict=True))
 
-  def compute(elements: list[jax.Array]) -> jax.Array:
+  def compute(elements: list[jax.Array]) -> Any:
     element = iter(elements)
     arrays = (next(element) if batched else x for x, batched in pairs)
     return bind(*arrays, **params)

@@ -18,9 +18,11 @@ _REPLICATED = ("h", "d", "k", "w")
 
 
 def lower(
-  bind_local: Callable[..., jax.Array],
+  bind_local: Callable[..., Any],
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
+  rule: str = _RULE,
+  multiple_results: bool = False,
   **params: Any,
 ) -> Any:
   """Lowers to `bind_local`, for XLA to partition if there are more devices.
@@ -29,6 +31,8 @@ def lower(
     bind_local: binds the primitive that one device runs.
     ctx: of the lowering.
     *operands: of the primitive.
+    rule: Shardy's.
+    multiple_results: whether `bind_local` returns a list.
     **params: of the primitive.
   """
 
@@ -39,7 +43,7 @@ def lower(
     weights: jax.Array,
     starts: jax.Array,
     ends: jax.Array,
-  ) -> jax.Array:
+  ) -> Any:
     arrays = (q, keys, key_scales, weights, starts, ends)
     return bind_local(*arrays, **params)
 
@@ -48,22 +52,24 @@ def lower(
     chosen = custom_partitioning(function)
     chosen.def_partition(
       partition=functools.partial(_partition, function),
-      sharding_rule=_RULE,
+      sharding_rule=rule,
       need_replication_factors=_REPLICATED,
     )
-  return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
+  lower_chosen = mlir.lower_fun(chosen, multiple_results=multiple_results)
+  return lower_chosen(ctx, *operands)
 
 
 def _partition(
-  function: Callable[..., jax.Array],
+  function: Callable[..., Any],
   mesh: Mesh,
   operands: Sequence[jax.ShapeDtypeStruct],
-  result: jax.ShapeDtypeStruct,
+  results: Any,
 ) -> tuple[Any, ...]:
-  rows = _rows(mesh, operands[0], result)
+  rows = _rows(mesh, operands[0], *jax.tree.leaves(results))
   specs = ((rows, None, None), (), (), (rows, None), (rows,), (rows,))
   shardings = tuple(NamedSharding(mesh, PartitionSpec(*spec)) for spec in specs)
-  return mesh, function, NamedSharding(mesh, PartitionSpec(rows)), shardings
+  by_rows = NamedSharding(mesh, PartitionSpec(rows))
+  return mesh, function, jax.tree.map(lambda _: by_rows, results), shardings
 
 
 def _rows(mesh: Mesh, *arrays: Any) -> tuple[str, ...] | None:

@@ -1,0 +1,130 @@
+"""The largest MQA logits as a primitive: types, batching, partitioning.
+
+As with the logits, two primitives of one meaning: XLA may still partition one,
+the other is one device's share.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir, xla
+
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import (
+  gemm_partitioning,
+  mqa_batching,
+  mqa_partitioning,
+  mqa_topk_lowering,
+)
+from jax_deepgemm.primitives.topk_form import TopkForm
+
+mqa_topk_p = Primitive("mqa_topk")
+mqa_topk_local_p = Primitive("mqa_topk_local")
+
+_RULE = "s h d, k d, k, s h, s, s -> s w, s w"
+
+
+def mqa_topk(
+  q: jax.Array,
+  keys: jax.Array,
+  key_scales: jax.Array,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+  *,
+  k: int,
+  max_seqlen_k: int,
+  options: Options,
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the k largest logits of each row in order, and their keys.
+
+  Args:
+    q: `[s, h, d]` float8_e4m3fn.
+    keys: `[k, d]` float8_e4m3fn.
+    key_scales: `[k]` float32.
+    weights: `[s, h]` float32.
+    starts: `[s]` int32, first key of each row; any value.
+    ends: `[s]` int32, one past the last.
+    k: of any size.
+    max_seqlen_k: the most keys of a row, or 0.
+    options: in force when the public function was called.
+
+  Returns:
+    `[s, k]` float32 and int32, -inf and -1 where a row has no more keys.
+  """
+  width = TopkForm(k, max_seqlen_k).width(keys.shape[0])
+  form = TopkForm(min(k, width), max_seqlen_k)
+  operands = (q, keys, key_scales, weights, starts, ends)
+  values, indices = _bind(*operands, form=form, options=options)
+  missing = [(0, 0), (0, k - form.k)]
+  return (
+    jnp.pad(values, missing, constant_values=np.float32(-np.inf)),
+    jnp.pad(indices, missing, constant_values=np.int32(-1)),
+  )
+
+
+def _bind(*operands: jax.Array, **params: Any) -> list[jax.Array]:
+  """Binds the primitive that suits the mesh around it."""
+  is_manual = jax.sharding.get_abstract_mesh().are_all_axes_manual
+  primitive = mqa_topk_local_p if is_manual else mqa_topk_p
+  return _bind_unless_empty(primitive, *operands, **params)
+
+
+def _bind_unless_empty(
+  primitive: Primitive, *operands: jax.Array, form: TopkForm, options: Options
+) -> list[jax.Array]:
+  """Binds, except where there is no key or no row: no kernel for that."""
+  q, keys, *_ = operands
+  if 0 in (q.shape[0], keys.shape[0]):
+    shape = (q.shape[0], form.k)
+    return [
+      jnp.full(shape, -jnp.inf, jnp.float32),
+      jnp.full(shape, -1, jnp.int32),
+    ]
+  return primitive.bind(*operands, form=form, options=options)
+
+
+def _abstract_eval(
+  q: ShapedArray, *others: ShapedArray, form: TopkForm, options: Options
+) -> list[ShapedArray]:
+  del others, options
+  # From an operand, so that inside shard_map the results vary as it does.
+  spec = jax.sharding.PartitionSpec(q.sharding.spec[0], None)
+  return [
+    q.update(
+      shape=(q.shape[0], form.k),
+      dtype=np.dtype(dtype),
+      weak_type=False,
+      sharding=q.sharding.update(spec=spec),
+    )
+    for dtype in (np.float32, np.int32)
+  ]
+
+
+for _primitive in (mqa_topk_p, mqa_topk_local_p):
+  _primitive.multiple_results = True
+  _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
+  _primitive.def_abstract_eval(_abstract_eval)
+  batching.primitive_batchers[_primitive] = functools.partial(
+    mqa_batching.batch_shards, _bind
+  )
+
+mlir.register_lowering(mqa_topk_local_p, mqa_topk_lowering.lower_default)
+mlir.register_lowering(
+  mqa_topk_local_p, mqa_topk_lowering.lower_cuda, platform="cuda"
+)
+mlir.register_lowering(
+  mqa_topk_p,
+  functools.partial(
+    mqa_partitioning.lower,
+    functools.partial(_bind_unless_empty, mqa_topk_local_p),
+    rule=_RULE,
+    multiple_results=True,
+  ),
+)
+gemm_partitioning.require_devices(mqa_topk_p)
