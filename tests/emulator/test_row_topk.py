@@ -1,10 +1,11 @@
 """The selection of largest values is right under a harsher memory model."""
 
-import numpy as np
 import pytest
 
 from tests.emulator.emulator import Emulator
+from tests.emulator.mutated import mutated, verdict
 from tests.emulator.row_topk_case import RowTopkCase
+from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
 
 NUM_SEEDS = 2
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -31,3 +32,12 @@ def test_every_schedule_gives_the_same_right_result(toolchain, case):
   for seed in range(NUM_SEEDS):
     result = case.run(emulator, seed)
     assert case.wrong_elements(result).size == 0
+
+
+@pytest.mark.parametrize("mutation", ROW_TOPK_MUTATIONS, ids=lambda m: m.name)
+def test_a_mutation_is_found(toolchain, tmp_path, mutation):
+  right = Emulator(toolchain, roles=mutation.case.roles)
+  assert verdict(mutation.case, right, 0) is None
+  headers = mutated(mutation, tmp_path / "cuda")
+  wrong = Emulator(toolchain, headers, mutation.case.roles)
+  assert any(verdict(mutation.case, wrong, s) for s in range(8))

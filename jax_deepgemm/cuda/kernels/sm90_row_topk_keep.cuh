@@ -18,12 +18,12 @@ struct Sm90RowTopkKeep {
   static constexpr u32 kNumBins = Traits::kNumBins;
 
   // Moves the `k` largest of `count` > k candidates to the front, in any order, and returns the
-  // least of them or one between it and the next. All threads call it, after a barrier.
+  // least of them or a number between it and the next. All threads call it, after a barrier, and
+  // meet at another one before they read candidates or call it again; behind the `k` they may write.
   __device__ static __forceinline__ Candidate largest(Smem& smem, u32 count, u32 k) {
     if (threadIdx.x == 0) smem.kept = 0;
     const Candidate least = bound(smem, count, k);
     move_up(smem, count, least);
-    __syncthreads();
     return least;
   }
 
@@ -44,8 +44,8 @@ struct Sm90RowTopkKeep {
       const Found found = find(smem, k);
       first += static_cast<u64>(found.bin) << shift;
       k -= found.above;
-      // Candidates differ, so that one of a bin without a span is all of it.
-      if (found.count == k) return first;
+      // Candidates differ: a bin without a span has one.
+      if (found.count == k || shift == 0) return first;
       excess = (1ull << shift) - 1;
     }
   }

@@ -11,8 +11,8 @@ struct Sm90RowTopkSort {
   using Smem = typename Traits::Smem;
   static constexpr u32 kNumThreads = Traits::kNumThreads;
 
-  // Sorts `count` candidates; the next power of two of them fit. All threads call it, after a
-  // barrier, and find the result.
+  // Sorts `count` candidates; the next power of two of them fit. All threads call it, when nobody
+  // reads what is behind them any more, and find the result.
   __device__ static __forceinline__ void descending(Smem& smem, u32 count) {
     const u32 size = count <= 1 ? 1 : 1u << (32 - __clz(count - 1));
     for (u32 i = count + threadIdx.x; i < size; i += kNumThreads) smem.candidates[i] = 0;
