@@ -56,6 +56,7 @@ class Dtypes(NamedTuple):
 
   @classmethod
   def of(cls, q: jax.Array, kv: Operand) -> "Dtypes":
+    """Returns those of the gradients of checked q and kv."""
     is_quantised = q.dtype == jnp.float8_e4m3fn
     return cls(
       None if is_quantised else jnp.dtype(q.dtype),
@@ -144,7 +145,7 @@ def _forward(
 def as_bits(
   q: jax.Array, kv: Operand, dtypes: Dtypes
 ) -> tuple[jax.Array, Operand]:
-  """Returns q and kv to keep: bits of quantised ones, which stay what they are."""
+  """Returns q and kv to keep: of quantised ones the bits."""
   return (
     q if dtypes.q else jax.lax.bitcast_convert_type(q, jnp.uint8),
     kv if dtypes.kv else straight_through.as_bits(kv),

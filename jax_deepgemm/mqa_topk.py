@@ -1,4 +1,4 @@
-"""Keys with the largest logits: what an indexer chooses for sparse attention."""
+"""Keys with the largest logits: the indexer's choice for attention."""
 
 import functools
 from typing import Any
@@ -77,9 +77,7 @@ def mqa_topk(
       ("cu_seq_len_k_end", cu_seq_len_k_end),
     )
   ]
-  topk = functools.partial(
-    mqa_topk_gradient.topk, k, max_seqlen_k, current()
-  )
+  topk = functools.partial(mqa_topk_gradient.topk, k, max_seqlen_k, current())
   operands = (q, kv, weights, *ranges)
   mesh = explicit_mesh(*operands)
   if mesh is None:

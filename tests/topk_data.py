@@ -54,7 +54,11 @@ def largest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_ranges(
-  values: np.ndarray, starts: np.ndarray, ends: np.ndarray, num_keys: int, k: int
+  values: np.ndarray,
+  starts: np.ndarray,
+  ends: np.ndarray,
+  num_keys: int,
+  k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns values and keys of all rows, `[rows, k]`.
 
@@ -66,7 +70,9 @@ def of_ranges(
     k: how many are wanted.
   """
   results = []
-  for row, first, last in zip(values, starts.tolist(), ends.tolist(), strict=True):
+  for row, first, last in zip(
+    values, starts.tolist(), ends.tolist(), strict=True
+  ):
     first = min(max(first, 0), num_keys)
     count = min(max(min(last, num_keys) - first, 0), values.shape[1])
     found, columns = largest(row[:count], k)

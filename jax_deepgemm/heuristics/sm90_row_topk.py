@@ -10,12 +10,13 @@ from jax_deepgemm.heuristics.device import Device
 _NUM_COUNTERS = 3
 _NUM_THREADS = (512, 256, 1024)
 _NUM_VECTORS = (2, 1, 4)
-_NUM_BINS = 2048
+_BIN_BITS = 11
 # Two blocks of the first share a multiprocessor.
 _CAPACITIES = (12288, 8192, 16384, 24576)
 # Candidates beside those kept and those of a step, between two of the costly
 # selections.
 _LEAST_ROOM = 2048
+_MOST_STEP = 8192  # 16 values for each of 1024 threads take too many registers.
 _MOST_COLUMNS = 2**31 - 1
 _BLOCKS_PER_SM = 2
 
@@ -44,7 +45,7 @@ class Sm90RowTopkConfig:
   num_threads: int
   num_vectors: int
   capacity: int
-  num_bins: int
+  bin_bits: int
   listed: bool
 
   @property
@@ -57,14 +58,15 @@ class Sm90RowTopkConfig:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     warps = self.num_threads // 32
     found = 3
-    words = self.num_bins + warps + _NUM_COUNTERS + 1 + found
+    words = (1 << self.bin_bits) + warps + _NUM_COUNTERS + 1 + found
     return -(-(8 * self.capacity + 16 * warps + 4 * words) // 16) * 16
 
   def holds(self, k: int) -> bool:
     """Returns whether there is room to keep and to sort k candidates."""
     sorted_at_once = 1 << (k - 1).bit_length()
     return (
-      k + self.step + _LEAST_ROOM <= self.capacity
+      self.step <= _MOST_STEP
+      and k + self.step + _LEAST_ROOM <= self.capacity
       and sorted_at_once <= self.capacity
     )
 
@@ -84,7 +86,7 @@ def legal_row_topk_configs(
       num_threads=num_threads,
       num_vectors=num_vectors,
       capacity=capacity,
-      num_bins=_NUM_BINS,
+      bin_bits=_BIN_BITS,
       listed=problem.listed,
     )
     if config.smem_bytes <= device.smem_bytes and config.holds(problem.k):

@@ -42,10 +42,7 @@ def batch_shards(
   def shard(*arrays: jax.Array) -> Any:
     return _batch(bind, arrays, is_batched, params)
 
-  if axes:
-    results = over_shards(shard, axes, moved, first)
-  else:
-    results = shard(*moved)
+  results = over_shards(shard, axes, moved, first) if axes else shard(*moved)
   return results, jax.tree.map(lambda _: 0, results)
 
 

@@ -55,9 +55,7 @@ def run(
   print_config(problem, config)
   parts = num_parts(problem, device)
   calls = [
-    _call(
-      problem, config, parts, num_keys, _NUM_OPERANDS, options=options
-    )
+    _call(problem, config, parts, num_keys, _NUM_OPERANDS, options=options)
   ]
   shapes = [(num_rows, parts * k)]
   if parts > 1:

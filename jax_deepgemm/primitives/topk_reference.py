@@ -66,9 +66,9 @@ def largest(
 
 def _order(values: jax.Array) -> jax.Array:
   """Returns integers that are ordered as the values are; not the lowest."""
-  # Not as a sum with zero, which XLA leaves out.
-  values = jnp.where(values == 0, np.float32(0), values)
   bits = jax.lax.bitcast_convert_type(values, jnp.int32)
+  # The bits of -0. A CPU may compare denormal numbers as zeros.
+  bits = jnp.where(bits == _INT32.min, np.int32(0), bits)
   return jnp.where(
     jnp.isnan(values), np.int32(_INT32.max), _with_order_of_sign(bits)
   )

@@ -33,7 +33,7 @@ class RowTopkCase:
   num_threads: int = 64
   num_vectors: int = 1
   capacity: int = 512
-  num_bins: int = 64
+  bin_bits: int = 6
 
   def id(self) -> str:
     sizes = f"{self.num_rows}x{self.width}x{self.k}"
@@ -46,7 +46,9 @@ class RowTopkCase:
     values = topk_data.rows(self.kind, self.num_rows, self.width).copy()
     picked = [self.ranges[i % len(self.ranges)] for i in range(self.num_rows)]
     starts, ends = np.array(picked, np.int32).T
-    for row, start, end in zip(values, starts.tolist(), ends.tolist(), strict=True):
+    for row, start, end in zip(
+      values, starts.tolist(), ends.tolist(), strict=True
+    ):
       start = min(max(start, 0), self.num_keys)
       # What no range has is larger than all that one has.
       row[max(min(end, self.num_keys) - start, 0) :] = np.nan
@@ -58,7 +60,7 @@ class RowTopkCase:
       self.num_threads,
       self.num_vectors,
       self.capacity,
-      self.num_bins,
+      self.bin_bits,
       problem.listed,
     )
     assert problem.k + config.step <= config.capacity

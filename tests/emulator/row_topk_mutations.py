@@ -36,8 +36,8 @@ ROW_TOPK_MUTATIONS = (
   Mutation(
     "topk_counter_cleared_in_use",
     _KERNEL,
-    "smem.added[after(counter)] = 0",
-    "smem.added[counter] = 0",
+    "counter == Traits::kNumCounters - 1",
+    "counter == Traits::kNumCounters - 2",
     _RISING,
   ),
   Mutation(

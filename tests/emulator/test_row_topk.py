@@ -12,7 +12,9 @@ _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
 CASES = [
   # Several selections; ranges that begin and end anywhere, or are empty.
-  RowTopkCase("normal", 4, 1501, 100, ((3, 1400), (9, 9), (700, 5), (1, 90)), 1500),
+  RowTopkCase(
+    "normal", 4, 1501, 100, ((3, 1400), (9, 9), (700, 5), (1, 90)), 1500
+  ),
   # Each step brings larger values, or none does.
   RowTopkCase("rising", 1, 1600, 70, ((0, 1600),), 1600),
   RowTopkCase("falling", 1, 1600, 129, ((0, 1600),), 1600, num_vectors=1),
@@ -20,9 +22,13 @@ CASES = [
   RowTopkCase("tied", 2, 1203, 90, ((5, 1300), (0, 64)), 1300),
   RowTopkCase("equal", 1, 1300, 33, ((0, 1300),), 1300),
   RowTopkCase("close", 2, 1300, 1, ((0, 1300),), 1300),
-  RowTopkCase("special", 3, 1102, 200, ((_LOWEST, _HIGHEST), (1050, _HIGHEST)), 1102),
+  RowTopkCase(
+    "special", 3, 1102, 200, ((_LOWEST, _HIGHEST), (1050, _HIGHEST)), 1102
+  ),
   # Rows that are cut, with fewer keys than are wanted, or than parts.
-  RowTopkCase("special", 3, 1205, 60, ((0, 1205), (7, 40), (1, 3)), 1205, parts=4),
+  RowTopkCase(
+    "special", 3, 1205, 60, ((0, 1205), (7, 40), (1, 3)), 1205, parts=4
+  ),
 ]
 
 

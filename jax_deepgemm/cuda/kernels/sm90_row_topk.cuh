@@ -1,7 +1,7 @@
 // The k largest values of a row with their keys, in order.
 //
-// A CTA reads its row once. Values that exceed the k-th largest so far are appended to candidates in
-// shared memory; when there may be no room for those of another step, the k largest are kept.
+// A CTA reads its row once. Values that exceed the k-th largest so far are appended to candidates
+// in shared memory; when there may be no room for those of another step, the k largest are kept.
 #pragma once
 
 #include "kernels/sm90_row_topk_keep.cuh"
@@ -143,9 +143,8 @@ struct Sm90RowTopk {
         if (is_candidate[i]) is_candidate[i] = row.keys[column] >= 0;
       }
     }
-    append(smem.candidates + count, smem.added[counter], is_candidate, [&](int i) {
-      return candidate_of(values.x[i], values.columns[i / 4] + i % 4);
-    });
+    append(smem.candidates + count, smem.added[counter], is_candidate,
+           [&](int i) { return candidate_of(values.x[i], values.columns[i / 4] + i % 4); });
   }
 
   __device__ static __forceinline__ void store(const Params& params, const Smem& smem,

@@ -6,8 +6,8 @@
 
 namespace jdg {
 
-// For each of a thread's `chosen` writes `make(i)` to an element of its own behind `first`, and adds
-// their number to `count`. All lanes of a warp call it; a warp takes its elements at once.
+// For each of a thread's `chosen` writes `make(i)` to an element of its own behind `first`, and
+// adds their number to `count`. All lanes of a warp call it; a warp takes its elements at once.
 template <int kCount, typename Make>
 __device__ __forceinline__ void append(u64* first, u32& count, const bool (&chosen)[kCount],
                                        const Make& make) {

@@ -10,6 +10,6 @@
       sm90_row_topk(const float* values, const int* keys, const int* starts, const int* ends,    \
                     float* largest_values, int* largest_keys, jdg::u32 num_keys, jdg::u32 width, \
                     jdg::u32 k, jdg::u32 parts) {                                                \
-    Kernel::run({values, keys, starts, ends, largest_values, largest_keys, num_keys, width, k,   \
-                 parts});                                                                        \
+    Kernel::run(                                                                                 \
+        {values, keys, starts, ends, largest_values, largest_keys, num_keys, width, k, parts});  \
   }

@@ -19,7 +19,8 @@ struct Sm90RowTopkKeep {
 
   // Moves the `k` largest of `count` > k candidates to the front, in any order, and returns the
   // least of them or a number between it and the next. All threads call it, after a barrier, and
-  // meet at another one before they read candidates or call it again; behind the `k` they may write.
+  // meet at another one before they read candidates or call it again; behind the `k` they may
+  // write.
   __device__ static __forceinline__ Candidate largest(Smem& smem, u32 count, u32 k) {
     if (threadIdx.x == 0) smem.kept = 0;
     const Candidate least = bound(smem, count, k);
@@ -28,7 +29,7 @@ struct Sm90RowTopkKeep {
   }
 
  private:
-  static constexpr u32 kBinBits = 31 - __builtin_clz(kNumBins);
+  static constexpr u32 kBinBits = kConfig.bin_bits;
   static constexpr u32 kOwnBins = kNumBins / kNumThreads;
   static constexpr u32 kMovedAtOnce = 4;
 

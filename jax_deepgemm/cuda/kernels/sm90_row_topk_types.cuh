@@ -10,7 +10,7 @@ struct Sm90RowTopkConfig {
   int num_threads;
   int num_vectors;  // Of 4 values, that a thread looks at before all wait for each other.
   int capacity;     // Candidates in shared memory.
-  int num_bins;     // Of the histogram that finds the k-th candidate.
+  int bin_bits;     // Of the histogram that finds the k-th candidate; it has 2^bin_bits bins.
   bool listed;      // Columns are entries of a list of keys, else the keys of a range.
 };
 
@@ -51,14 +51,13 @@ struct Sm90RowTopkTraits {
   static constexpr u32 kNumThreads = kConfig.num_threads;
   static constexpr u32 kNumWarps = kNumThreads / 32;
   static constexpr u32 kCapacity = kConfig.capacity;
-  static constexpr u32 kNumBins = kConfig.num_bins;
+  static constexpr u32 kNumBins = 1u << kConfig.bin_bits;
   static constexpr u32 kValuesAtOnce = kConfig.num_vectors * 4;  // Of a thread.
   static constexpr u32 kStep = kNumThreads * kValuesAtOnce;
   // A step's candidates are counted in turn here: one is added to, one is read, one is cleared.
   static constexpr u32 kNumCounters = 3;
 
   static_assert(kNumThreads % 32 == 0 && kNumBins % kNumThreads == 0);
-  static_assert((kNumBins & (kNumBins - 1)) == 0, "bins are numbered by bits of candidates");
   static_assert(kCapacity > kStep, "there is room for a step beside what is kept");
 
   // The bin in which the last wanted candidate is.
