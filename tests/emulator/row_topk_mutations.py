@@ -50,15 +50,15 @@ ROW_TOPK_MUTATIONS = (
   Mutation(
     "topk_row_without_end",
     _KERNEL,
-    "column < row.count && !(",
-    "!(",
+    "(kInside || column < row.count)",
+    "true",
     _FEW,
   ),
   Mutation(
     "topk_vector_beyond_the_row",
     _KERNEL,
-    "column < row.count && row.count - column >= 4",
-    "column < row.count",
+    "first < row.count && row.count - first >= Traits::kStep",
+    "first < row.count",
     _SPECIAL,
   ),
   Mutation(

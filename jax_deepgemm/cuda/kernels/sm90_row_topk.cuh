@@ -75,8 +75,15 @@ struct Sm90RowTopk {
     return static_cast<u32>(reinterpret_cast<u64>(row.values)) / 4 % 4;
   }
 
+  // Whether all values of a step are the row's.
+  __device__ static __forceinline__ bool is_inside(const Row& row, u32 step) {
+    const u32 first = step * Traits::kStep - lead_of(row);
+    return first < row.count && row.count - first >= Traits::kStep;
+  }
+
   __device__ static __forceinline__ Values load(const Row& row, u32 step) {
     Values values;
+    const bool whole = is_inside(row, step);
 #pragma unroll
     for (u32 i = 0; i < kConfig.num_vectors; ++i) {
       const u32 vector = (step * kConfig.num_vectors + i) * kNumThreads + threadIdx.x;
@@ -84,7 +91,7 @@ struct Sm90RowTopk {
       values.columns[i] = column;
       const float* source = row.values + static_cast<int>(column);
       float* x = &values.x[i * 4];
-      if (column < row.count && row.count - column >= 4) {
+      if (whole) {
         const float4 four = *reinterpret_cast<const float4*>(source);
         x[0] = four.x;
         x[1] = four.y;
@@ -112,7 +119,11 @@ struct Sm90RowTopk {
     for (u32 step = 0; step < num_steps; ++step) {
       const Values values = next;
       next = load(row, step + 1);
-      add(smem, row, values, bound, count, counter);
+      if (is_inside(row, step)) {
+        add<true>(smem, row, values, bound, count, counter);
+      } else {
+        add<false>(smem, row, values, bound, count, counter);
+      }
       __syncthreads();
       count += smem.added[counter];
       counter = after(counter);
@@ -131,14 +142,16 @@ struct Sm90RowTopk {
     return counter == Traits::kNumCounters - 1 ? 0 : counter + 1;
   }
 
-  // Appends what may be among the largest to the first `count` candidates.
+  // Appends what may be among the largest to the first `count` candidates; kInside tells that all
+  // values are the row's.
+  template <bool kInside>
   __device__ static __forceinline__ void add(Smem& smem, const Row& row, const Values& values,
                                              float bound, u32 count, u32 counter) {
     bool is_candidate[kValuesAtOnce];
 #pragma unroll
     for (u32 i = 0; i < kValuesAtOnce; ++i) {
       const u32 column = values.columns[i / 4] + i % 4;
-      is_candidate[i] = column < row.count && !(values.x[i] <= bound);
+      is_candidate[i] = (kInside || column < row.count) && !(values.x[i] <= bound);
       if constexpr (kConfig.listed) {
         if (is_candidate[i]) is_candidate[i] = row.keys[column] >= 0;
       }
