@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from jax_deepgemm.heuristics.device import Device
 
 _NUM_COUNTERS = 3
-_NUM_THREADS = (512, 256, 1024)
-_NUM_VECTORS = (2, 1, 4)
+# Threads, and vectors of each: what fits the registers with two blocks of 512
+# threads on a multiprocessor.
+_STEPS = ((512, 2), (512, 1), (256, 4), (256, 2), (1024, 2), (1024, 1))
 _BIN_BITS = 11
 # Two blocks of the first share a multiprocessor.
 _CAPACITIES = (12288, 8192, 16384, 24576)
 # Candidates beside those kept and those of a step, between two of the costly
 # selections.
 _LEAST_ROOM = 2048
-_MOST_STEP = 8192  # 16 values for each of 1024 threads take too many registers.
 _MOST_COLUMNS = 2**31 - 1
 _BLOCKS_PER_SM = 2
 
@@ -65,8 +65,7 @@ class Sm90RowTopkConfig:
     """Returns whether there is room to keep and to sort k candidates."""
     sorted_at_once = 1 << (k - 1).bit_length()
     return (
-      self.step <= _MOST_STEP
-      and k + self.step + _LEAST_ROOM <= self.capacity
+      k + self.step + _LEAST_ROOM <= self.capacity
       and sorted_at_once <= self.capacity
     )
 
@@ -80,8 +79,9 @@ def legal_row_topk_configs(
   """
   if max(problem.width, problem.num_rows) > _MOST_COLUMNS:
     return
-  sizes = itertools.product(_NUM_THREADS, _NUM_VECTORS, _CAPACITIES)
-  for num_threads, num_vectors, capacity in sizes:
+  for (num_threads, num_vectors), capacity in itertools.product(
+    _STEPS, _CAPACITIES
+  ):
     config = Sm90RowTopkConfig(
       num_threads=num_threads,
       num_vectors=num_vectors,

@@ -18,7 +18,7 @@ struct Sm90RowTopk {
   using Keep = Sm90RowTopkKeep<kConfig>;
   using Sort = Sm90RowTopkSort<kConfig>;
   static constexpr int kNumThreads = kConfig.num_threads;
-  static constexpr int kCtasPerSm = sizeof(Smem) <= 112 * 1024 ? 2 : 1;
+  static constexpr int kCtasPerSm = kNumThreads <= 512 && sizeof(Smem) <= 112 * 1024 ? 2 : 1;
 
   __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
