@@ -1,0 +1,1 @@
+"""Parts of examples/train_sparse_attention.py; docs/sparse_attention.md."""

@@ -1,0 +1,100 @@
+"""Trains a small language model with sparse attention, and lets it write.
+
+python examples/train_sparse_attention.py
+
+docs/sparse_attention.md explains it; `sparse_attention/` has the parts.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+from moe import batches, corpus
+from sparse_attention import generate, train_step
+from sparse_attention.config import PRESETS, Preset
+from sparse_attention.model import Model
+
+_VALIDATION_BATCHES = 4
+_VALIDATION_SEED = 0
+_LOG_EVERY = 10
+_ALL = slice(None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Trains, measures and writes; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog="python examples/train_sparse_attention.py", description=__doc__
+  )
+  parser.add_argument("--preset", choices=PRESETS, default="tiny")
+  parser.add_argument("--steps", type=int, help="default: the preset's")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument(
+    "--write", type=int, default=64, metavar="BYTES", help="default: 64"
+  )
+  given = parser.parse_args(argv)
+  preset = PRESETS[given.preset]
+  if given.steps is not None:
+    train = dataclasses.replace(preset.train, num_steps=given.steps)
+    preset = dataclasses.replace(preset, train=train)
+  model, _ = run(preset, given.seed)
+  print(f"validation: {report(validate(model, preset))}")
+  print(write(model, preset, given.write))
+  return 0
+
+
+def run(preset: Preset, seed: int) -> tuple[Model, list[train_step.Losses]]:
+  """Returns a trained model, and the losses of its steps."""
+  model = Model(preset.model, rngs=nnx.Rngs(seed))
+  state = train_step.optimizer(model, preset.train)
+  shape = (preset.train.batch_size, preset.train.sequence_length + 1)
+  text = corpus.read().train
+  losses = []
+  with tqdm(range(preset.train.num_steps), unit="step") as bar:
+    for step in bar:
+      tokens = batches.sequences(text, shape, seed, step, _ALL)
+      losses.append(
+        train_step.train_step(model, state, tokens, preset.train.index_weight)
+      )
+      if (step + 1) % _LOG_EVERY == 0:
+        bar.set_postfix_str(report(losses[-1]))
+  return model, jax.device_get(losses)
+
+
+def validate(model: Model, preset: Preset) -> train_step.Losses:
+  """Returns the mean losses on some batches of validation text."""
+  shape = (preset.train.batch_size, preset.train.sequence_length + 1)
+  text = corpus.read().validation
+  found = [
+    train_step.measure(
+      model, batches.sequences(text, shape, _VALIDATION_SEED, i, _ALL)
+    )
+    for i in range(_VALIDATION_BATCHES)
+  ]
+  return jax.tree.map(lambda *x: np.mean(x), *jax.device_get(found))
+
+
+def write(model: Model, preset: Preset, num_bytes: int) -> str:
+  """Returns a piece of validation text and what the model adds to it."""
+  length = preset.train.sequence_length // 2
+  prompt = corpus.read().validation[None, :length]
+  scores, kept = generate.prefill(model, prompt, length + num_bytes)
+  tokens, _ = generate.decode(model, scores, kept, length, num_bytes)
+  before, after = (
+    bytes(x[0]).decode(errors="replace") for x in (prompt, np.asarray(tokens))
+  )
+  return f"--- given\n{before}\n--- written\n{after}"
+
+
+def report(losses: train_step.Losses) -> str:
+  """Returns losses as text."""
+  return f"{losses.byte:.3f} nats a byte, indexer {losses.index:.3f}"
+
+
+if __name__ == "__main__":
+  sys.exit(main())
