@@ -16,10 +16,16 @@ from flax import nnx
 from tqdm import tqdm
 
 from moe import batches, corpus
+from moe.arguments import positive
 from sparse_attention import generate, train_step
 from sparse_attention.config import PRESETS, Preset
 from sparse_attention.model import Model
 
+_DESCRIPTION = """\
+Trains a small language model of bytes on the source of Python's standard
+library: each token attends to a few keys that an indexer chooses. Then the
+model goes on with a piece of text that it has not seen.
+"""
 _VALIDATION_BATCHES = 4
 _VALIDATION_SEED = 0
 _LOG_EVERY = 10
@@ -28,24 +34,39 @@ _ALL = slice(None)
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Trains, measures and writes; returns the exit code."""
-  parser = argparse.ArgumentParser(
-    prog="python examples/train_sparse_attention.py", description=__doc__
-  )
-  parser.add_argument("--preset", choices=PRESETS, default="tiny")
-  parser.add_argument("--steps", type=int, help="default: the preset's")
-  parser.add_argument("--seed", type=int, default=0)
-  parser.add_argument(
-    "--write", type=int, default=64, metavar="BYTES", help="default: 64"
-  )
-  given = parser.parse_args(argv)
+  given = parse(argv)
   preset = PRESETS[given.preset]
-  if given.steps is not None:
-    train = dataclasses.replace(preset.train, num_steps=given.steps)
-    preset = dataclasses.replace(preset, train=train)
+  chosen, steps = given.chosen, given.steps
+  preset = Preset(
+    dataclasses.replace(
+      preset.model, num_chosen=chosen or preset.model.num_chosen
+    ),
+    dataclasses.replace(
+      preset.train, num_steps=steps or preset.train.num_steps
+    ),
+  )
   model, _ = run(preset, given.seed)
   print(f"validation: {report(validate(model, preset))}")
   print(write(model, preset, given.write))
   return 0
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+  """Returns the arguments; exits with code 2 and a message if they are wrong.
+
+  Args:
+    argv: without the program's name; None takes those of the process.
+  """
+  parser = argparse.ArgumentParser(
+    prog="python examples/train_sparse_attention.py", description=_DESCRIPTION
+  )
+  add = parser.add_argument
+  add("--preset", choices=PRESETS, default="tiny", help="default: tiny")
+  add("--steps", type=positive, help="default: the preset's")
+  add("--chosen", type=positive, metavar="KEYS", help="that a token sees")
+  add("--seed", type=int, default=0)
+  add("--write", type=positive, default=64, metavar="BYTES", help="default: 64")
+  return parser.parse_args(argv)
 
 
 def run(preset: Preset, seed: int) -> tuple[Model, list[train_step.Losses]]:

@@ -68,18 +68,18 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
   add("--preset", choices=PRESETS, default="tiny", help="default: tiny")
   add("--precision", choices=("bf16", "fp8"), default="bf16")
   add("--mesh", type=_mesh, help="like data=2,expert=2; default: all data")
-  add("--steps", type=_positive, help="of the whole run; default: the preset's")
+  add("--steps", type=positive, help="of the whole run; default: the preset's")
   add("--seed", type=_natural, default=0)
   add("--out", type=pathlib.Path, default=pathlib.Path("runs/moe"))
   add("--checkpoint-every", type=_natural, help="0: none; default: 1/5 of all")
-  add("--eval-every", type=_positive, help="default: 1/10 of all steps")
-  add("--log-every", type=_positive, default=10)
+  add("--eval-every", type=positive, help="default: 1/10 of all steps")
+  add("--log-every", type=positive, default=10)
   add("--attention", choices=("auto", "xla", "cudnn"), default="auto")
-  add("--cpu-devices", type=_positive, help="simulate so many devices")
+  add("--cpu-devices", type=positive, help="simulate so many devices")
   several = parser.add_argument_group("several processes")
   add = several.add_argument
   add("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
-  add("--num-processes", type=_positive)
+  add("--num-processes", type=positive)
   add("--process-id", type=_natural)
   add("--local-devices", type=_natural, nargs="+", help="default: all")
   add("--cluster", action="store_true", help="ask Slurm, MPI or Kubernetes")
@@ -122,7 +122,8 @@ def _natural(text: str) -> int:
   return int(text)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+  """Returns the number in `text`, which must be above 0."""
   if not text.isdecimal() or int(text) < 1:
     raise argparse.ArgumentTypeError(f"{text!r} is no integer above 0")
   return int(text)

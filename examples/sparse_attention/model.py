@@ -12,7 +12,6 @@ from sparse_attention.cache import Cache
 from sparse_attention.config import ModelConfig
 from sparse_attention.indexer import Ranges
 
-
 # Of the embedding and the last product: the first guesses are even.
 _INITIAL = nnx.initializers.normal(0.02)
 

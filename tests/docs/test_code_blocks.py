@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+import train_sparse_attention
 from benchmarks import provenance, results
 from moe import arguments
 from tests.docs import pages
@@ -126,6 +127,8 @@ def test_commands_run(command, checkout):
   elif command.startswith("python examples/train_moe.py"):
     # `tests/examples` trains; here the arguments must be right.
     arguments.parse(shlex.split(command)[2:])
+  elif command.startswith("python examples/train_sparse_attention.py"):
+    train_sparse_attention.parse(shlex.split(command)[2:])
   elif command.removesuffix(" --json") == "python -m jax_deepgemm":
     # `.ci/run` runs it, and with --json `tests/cli` does: 12 s each.
     pass
