@@ -3,9 +3,9 @@
 //
 // Time goes into reading A, once: the tensor cores multiply it from shared memory with both parts
 // that B is split into (common/split_float32.cuh), 2 * block_n columns of one product, while CUDA
-// cores square it. A cluster shares out K for the rows of a tile, and in each CTA teams of warpgroups
-// take stages in turn: while one waits for memory or for the tensor cores, another has work. Their
-// sums meet in shared memory.
+// cores square it. A cluster shares out K for the rows of a tile, and in each CTA teams of
+// warpgroups take stages in turn: while one waits for memory or for the tensor cores, another has
+// work. Their sums meet in shared memory.
 #pragma once
 
 #include "kernels/sm90_hc_prenorm_gemm_load.cuh"
@@ -88,8 +88,8 @@ struct Sm90HcPrenormGemm {
     const u32 team = warp / (Traits::kTeamThreads / 32);
     for (u32 other = 0; other < team; ++other) ring.advance();
 #pragma unroll 1
-    for (u32 block = work.k_blocks.begin + team * kConfig.stage_k_blocks;
-         block < work.k_blocks.end; block += kConfig.num_teams * kConfig.stage_k_blocks) {
+    for (u32 block = work.k_blocks.begin + team * kConfig.stage_k_blocks; block < work.k_blocks.end;
+         block += kConfig.num_teams * kConfig.stage_k_blocks) {
       Stage& stage = ring.stage();
       wait(ring.barriers().full, ring.parity());
       own.split_weights(stage);
@@ -107,7 +107,8 @@ struct Sm90HcPrenormGemm {
     }
   }
 
-  __device__ static __forceinline__ void start_products(const Stage& stage, u32 warpgroup, Sums& sum) {
+  __device__ static __forceinline__ void start_products(const Stage& stage, u32 warpgroup,
+                                                        Sums& sum) {
     ptx::fence_registers(sum);
     ptx::wgmma_fence();
 #pragma unroll

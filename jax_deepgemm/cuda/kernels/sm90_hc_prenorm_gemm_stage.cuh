@@ -13,8 +13,8 @@ class Sm90HcPrenormGemmStage {
   using Traits = Sm90HcPrenormGemmTraits<kConfig>;
   using Stage = typename Traits::Stage;
 
-  // Of a thread of a team. Offsets go through a shuffle that changes nothing: the compiler would compute
-  // them anew in every stage, 40 instructions that delay the first load.
+  // Of a thread of a team. Offsets go through a shuffle that changes nothing: the compiler would
+  // compute them anew in every stage, 40 instructions that delay the first load.
   __device__ __forceinline__ explicit Sm90HcPrenormGemmStage(u32 thread) {
     const WeightsItem item(thread);
     const u32 lane = thread % 32;
