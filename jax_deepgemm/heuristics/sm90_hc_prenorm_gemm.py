@@ -131,7 +131,9 @@ def _num_stages(config: Sm90HcPrenormGemmConfig, device: Device) -> int:
   smem = all_of_sm // config.ctas_per_sm - _RESERVED_SMEM
   whole = smem // 1024 * 1024 - _ANOTHER_BARRIER_BYTES
   fit = whole // (config.stage_bytes + _BARRIER_BYTES)
-  return min(fit, _MAX_K_BLOCKS // config.stage_k_blocks)
+  num_stages = min(fit, _MAX_K_BLOCKS // config.stage_k_blocks)
+  # A stage is always the same team's.
+  return num_stages // config.num_teams * config.num_teams
 
 
 def num_tiles(

@@ -17,7 +17,7 @@ _CLUSTER = hc_case(
   40, 8, 328, partials=2, num_splits=2, num_math_warpgroups=1, stage_k_blocks=2
 )
 _TEAMS = hc_case(
-  20, 8, 712, num_splits=1, num_teams=2, num_stages=3, stage_k_blocks=1
+  20, 8, 680, num_splits=1, num_teams=2, num_stages=2, stage_k_blocks=1
 )
 
 HC_PRENORM_MUTATIONS = (
@@ -92,9 +92,24 @@ HC_PRENORM_MUTATIONS = (
   Mutation(
     "hc_sums_sent_over_a_stage_in_use",
     _GEMM,
-    "      if constexpr (Traits::kNumParts > 1) meet();\n      Store(",
-    "      Store(",
+    "    ptx::cluster_wait();\n",
+    "",
     _CLUSTER,
+  ),
+  Mutation(
+    "hc_sums_written_over_a_stage_of_another_team",
+    _GEMM,
+    "    } else if constexpr (kConfig.num_teams > 1) {\n"
+    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n",
+    "",
+    _TEAMS,
+  ),
+  Mutation(
+    "hc_sums_of_teams_not_awaited",
+    _STORE,
+    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n",
+    "",
+    _TEAMS,
   ),
   Mutation(
     "hc_nothing_expected",

@@ -84,7 +84,8 @@ MQA_MUTATIONS = (
   Mutation(
     "mqa_second_bank_keeps_the_weights_of_the_block_before",
     _KERNEL,
-    "      Sums::load_weights(block.weights[1], *block.query, 1, worker.lane);\n",
+    "      Sums::load_weights(block.weights[1], *block.query, 1, worker.lane);"
+    "\n",
     "",
     _SHORT,
   ),

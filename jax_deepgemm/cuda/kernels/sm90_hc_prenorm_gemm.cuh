@@ -41,13 +41,13 @@ struct Sm90HcPrenormGemm {
     if (loads) {
       if (threadIdx.x % 32 == 0) Load::stages(params, work, smem);
       __syncwarp();
-      if constexpr (Traits::kNumParts > 1) meet();
+      if constexpr (kConfig.num_splits > 1) meet();
     } else {
       Sums sum = {};
       float squares[4] = {};
       multiply(work, smem, warp, sum, squares);
       Store::finish(sum, squares);
-      if constexpr (Traits::kNumParts > 1) meet();
+      await_stages();
       Store(params, work, smem, warp).store(sum, squares);
     }
   }
@@ -58,6 +58,15 @@ struct Sm90HcPrenormGemm {
   __device__ static __forceinline__ void meet() {
     ptx::cluster_arrive_relaxed();
     ptx::cluster_wait();
+  }
+
+  // Of a math thread: returns when sums may lie where stages do.
+  __device__ static __forceinline__ void await_stages() {
+    if constexpr (kConfig.num_splits > 1) {
+      meet();
+    } else if constexpr (kConfig.num_teams > 1) {
+      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);
+    }
   }
 
   // A thread for each stage, and one of the warp that loads: what is done here delays the first
@@ -72,7 +81,7 @@ struct Sm90HcPrenormGemm {
     } else if (threadIdx.x == Traits::kMathThreads) {
       ptx::prefetch_tensor_map(params.a);
       ptx::prefetch_tensor_map(params.b);
-      if constexpr (Traits::kNumParts > 1) {
+      if constexpr (kConfig.num_splits > 1) {
         Store::expect(smem, work.rank);
         ptx::mbarrier_init_fence();
       }

@@ -5,6 +5,7 @@
 #include "kernels/sm90_hc_prenorm_gemm_types.cuh"
 #include "ptx/cluster.cuh"
 #include "ptx/mbarrier_count.cuh"
+#include "ptx/named_barrier.cuh"
 #include "ptx/warp.cuh"
 
 namespace jdg {
@@ -79,15 +80,22 @@ class Sm90HcPrenormGemmStore {
       const u32 owner = fragment % kNumSplits;
       uint4& place =
           smem_.exchange().received[part * Fragments::kOwn + fragment / kNumSplits][lane_];
-      ptx::store_async(at(&place, owner), __float_as_uint(x.x), __float_as_uint(x.y),
-                       __float_as_uint(x.z), __float_as_uint(x.w), at(&smem_.all_received, owner));
+      const uint4 bits = {__float_as_uint(x.x), __float_as_uint(x.y), __float_as_uint(x.z),
+                          __float_as_uint(x.w)};
+      if constexpr (kNumSplits == 1) {
+        place = bits;
+      } else {
+        ptx::store_async(at(&place, owner), bits.x, bits.y, bits.z, bits.w,
+                         at(&smem_.all_received, owner));
+      }
     }
   }
 
   __device__ __forceinline__ void receive() const {
-    u32 polls = 0;
-    while (!ptx::mbarrier_try_wait_cluster(smem_.all_received, 0)) {
-      if (++polls == kMaxPolls) __trap();
+    if constexpr (kNumSplits == 1) {
+      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);
+    } else {
+      wait_for_splits();
     }
 #pragma unroll 1
     for (u32 own = warp_; own < Fragments::kOwn; own += kNumMathWarps) {
@@ -103,6 +111,13 @@ class Sm90HcPrenormGemmStore {
         x.w += __uint_as_float(sums.w);
       }
       store_fragment(x, fragment / kNumTeamWarps, fragment % kNumTeamWarps);
+    }
+  }
+
+  __device__ __forceinline__ void wait_for_splits() const {
+    u32 polls = 0;
+    while (!ptx::mbarrier_try_wait_cluster(smem_.all_received, 0)) {
+      if (++polls == kMaxPolls) __trap();
     }
   }
 

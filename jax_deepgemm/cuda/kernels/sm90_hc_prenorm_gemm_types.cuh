@@ -84,13 +84,17 @@ struct Sm90HcPrenormGemmTraits {
   static constexpr int kTeamThreads = kConfig.num_math_warpgroups * 128;
   static constexpr int kMathThreads = kTeamThreads * kConfig.num_teams;
   static constexpr int kNumThreads = kMathThreads + 32;
-  static constexpr int kTeamBarrier = 1;  // Named barrier of the first team.
+  static constexpr int kMathBarrier = 1;  // Named barrier of the math warps,
+  static constexpr int kTeamBarrier = 2;  // and of the first team.
   // Sums of a tile that meet at the end: those of every team of every split.
   static constexpr int kNumParts = kConfig.num_splits * kConfig.num_teams;
   static constexpr int kMmaN = 2 * kBlockN;
   using Sums = float[kMmaN / 2];
 
   static_assert(kBlockN % 8 == 0, "rows of B fill whole atoms of the swizzle");
+  // A wait for a stage tells odd rounds from even ones. It must not be early by two, as it could if
+  // another team had the stage in the round before.
+  static_assert(kConfig.num_stages % kConfig.num_teams == 0, "a stage is always the same team's");
 
   // B of a K block: two halves of it, lines of 32 float32. When they are split, in place: the
   // leading parts of the whole block, lines of 64 bfloat16, and then the trailing ones.
