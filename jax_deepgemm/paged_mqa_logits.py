@@ -1,6 +1,7 @@
-"""Logits of multi-query attention over pages of keys: the indexer's decoding."""
+"""Logits of multi-query attention over pages of keys: scores while decoding."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +117,8 @@ def _logits(
   *others: jax.Array,
 ) -> jax.Array:
   batch, next_n, num_heads, _ = q.shape
-  pages = kv_cache.reshape(kv_cache.shape[0], -1)
+  num_pages, *page = kv_cache.shape
+  pages = kv_cache.reshape(num_pages, math.prod(page))
   weights = weights.reshape(batch, next_n, num_heads)
   operands = to_common_varying((q, pages, weights, *others))
   found = paged_mqa_logits.fp8_paged_mqa_logits(

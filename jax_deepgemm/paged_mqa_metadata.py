@@ -57,7 +57,8 @@ def get_paged_mqa_logits_metadata(
   longest = jnp.maximum(lens, 0).max(1, initial=0)
   if indices is not None:
     longest = _of_runs(longest, checked_indices(indices, batch, next_n))
-  segments = longest // _SEGMENT + (longest % _SEGMENT > 0)
+  has_rest = longest % _SEGMENT > 0
+  segments = longest // _SEGMENT + has_rest.astype(jnp.int32)
   ends = jnp.cumsum(segments, dtype=jnp.int32)
   total = ends[-1] if batch else jnp.int32(0)
   share = jnp.arange(shares + 1, dtype=jnp.int32)

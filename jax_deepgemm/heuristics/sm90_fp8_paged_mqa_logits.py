@@ -20,7 +20,7 @@ _MOST_COLUMNS = 512
 _VARLEN_COLUMNS = 256
 # Columns of a product at most, math warpgroups, and the fewest heads: what fits
 # the registers of a thread. With fewer heads there are more sums.
-_TILES = ((128, 3, 32), (128, 2, 8), (64, 3, 8), (64, 4, 32), (64, 2, 8))
+_TILES = ((128, 3, 32), (128, 2, 8), (64, 3, 8), (64, 2, 8))
 # Of every 4 columns, those whose relu is a maximum.
 _MAX_COLUMNS = (0, 2)
 # What the kernel counts in 32 bits.
@@ -140,7 +140,6 @@ def legal_paged_mqa_configs(
     while config.smem_bytes > device.smem_bytes:
       config = dataclasses.replace(config, num_stages=config.num_stages - 1)
     fits = bank_n <= 64 or problem.num_heads >= fewest_heads
-    fits &= warpgroups < 4 or problem.num_heads >= fewest_heads
     if fits and config not in found and _can_count(problem, config):
       found.add(config)
       yield config

@@ -1,4 +1,4 @@
-"""Automatic partitioning of operations on rows, in which nothing else is cut."""
+"""Automatic partitioning of operations on rows, where nothing else is cut."""
 
 import dataclasses
 import functools

@@ -43,10 +43,9 @@ struct Sm90Fp8PagedMqaLogits {
     if (warp < Traits::kNumMathWarps) {
       if constexpr (kNumWarpgroups == 2) ptx::acquire_registers<232>();
       if constexpr (kNumWarpgroups == 3) ptx::acquire_registers<152>();
-      if constexpr (kNumWarpgroups == 4) ptx::acquire_registers<112>();
       multiply(params, smem, num_tiles, warp, lane);
     } else {
-      ptx::release_registers<kNumWarpgroups == 4 ? 32 : 40>();
+      ptx::release_registers<40>();
       if (warp == Traits::kNumMathWarps) {
         Load::run(params, smem, num_tiles, lane);
       } else if (params.clean) {

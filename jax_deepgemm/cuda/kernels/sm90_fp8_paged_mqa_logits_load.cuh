@@ -43,7 +43,7 @@ struct Sm90Fp8PagedMqaLogitsLoad {
     u32 skipped = smem.start.tile;
     Run run = {candidate};
 #pragma unroll 1
-    while (remaining > 0) {
+    while (remaining > 0 && candidate < Schedule::num_candidates(params)) {
       const Block block = block_of_lane(params, candidate, run, lane);
       const u32 tiles = Schedule::tiles_of(params, block);
 #pragma unroll 1
