@@ -160,15 +160,15 @@ PAGED_MQA_MUTATIONS = (
   Mutation(
     "paged_table_read_past_its_end",
     _LOAD,
-    "u32 next = page_at(params, table, min(first + lane, last));",
-    "u32 next = page_at(params, table, first + lane);",
+    "pages[min(i, last)]",
+    "pages[i]",
     _RAGGED,
   ),
   Mutation(
     "paged_pages_of_the_round_before",
     _LOAD,
-    "min(first + i + 32 + lane, last)",
-    "min(first + i + lane, last)",
+    "table.page(first + i + 32 + lane)",
+    "table.page(first + i + lane)",
     _LONG,
   ),
   Mutation(
@@ -188,22 +188,22 @@ PAGED_MQA_MUTATIONS = (
   Mutation(
     "paged_entries_of_the_table_not_cut",
     _LOAD,
-    "max(min(table[i], static_cast<int>(params.num_pages) - 1), 0)",
-    "table[i]",
+    "max(min(pages[min(i, last)], static_cast<int>(num_pages) - 1), 0)",
+    "pages[min(i, last)]",
     paged_case([64, 65], 64, 32, 32, 5, 170, wild=True),
   ),
   Mutation(
     "paged_table_of_the_first_sequence",
     _LOAD,
-    "static_cast<u64>(sequence) * params.max_pages",
-    "0 * sequence",
+    "params.table + sequence * params.max_pages",
+    "params.table + 0 * sequence",
     _RAGGED,
   ),
   Mutation(
     "paged_block_begins_with_its_first_tile",
     _LOAD,
-    "own.row / params.next_n, {skipped, count,",
-    "own.row / params.next_n, {0, count,",
+    "load_keys(params, ring, table, skipped, count, pages, lane)",
+    "load_keys(params, ring, table, 0, count, pages, lane)",
     _RAGGED,
   ),
   Mutation(

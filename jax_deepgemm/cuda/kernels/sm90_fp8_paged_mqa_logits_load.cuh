@@ -19,11 +19,16 @@ struct Sm90Fp8PagedMqaLogitsLoad {
   using KeyStage = typename Traits::KeyStage;
   static constexpr u32 kPagesPerTile = Traits::kPagesPerTile;
 
-  // Tiles of a block.
-  struct Tiles {
-    u32 first;
-    u32 count;
-    u32 num_pages;  // Of the block, in its table.
+  // The pages of a block's keys.
+  struct Table {
+    const int* pages;
+    u32 last;       // Page of the block; what is further is this one again.
+    u32 num_pages;  // In memory.
+
+    // An entry, cut to the pages that there are.
+    __device__ __forceinline__ u32 page(u32 i) const {
+      return max(min(pages[min(i, last)], static_cast<int>(num_pages) - 1), 0);
+    }
   };
 
   __device__ static __forceinline__ void prefetch_maps(const Params& params) {
@@ -52,9 +57,11 @@ struct Sm90Fp8PagedMqaLogitsLoad {
         if (all == 0) continue;
         const Block own = {ptx::shuffle(block.row, i), ptx::shuffle(block.num_rows, i)};
         const u32 count = min(all - skipped, remaining);
-        load_queries(params, queries, own, {skipped, count, 0}, lane);
-        load_keys(params, ring, own.row / params.next_n, {skipped, count, all * kPagesPerTile},
-                  lane);
+        const Table table = table_of(params, own, all);
+        // Of the first round, before what waits.
+        const u32 pages = table.page(skipped * kPagesPerTile + lane);
+        load_queries(params, queries, own, skipped, count, lane);
+        load_keys(params, ring, table, skipped, count, pages, lane);
         skipped = 0;
         remaining -= count;
       }
@@ -78,14 +85,15 @@ struct Sm90Fp8PagedMqaLogitsLoad {
   }
 
   __device__ static __forceinline__ void load_queries(const Params& params, QueryRing& queries,
-                                                      Block block, Tiles tiles, u32 lane) {
+                                                      Block block, u32 first_tile, u32 num_tiles,
+                                                      u32 lane) {
     auto& stage = queries.stage();
     const u32 num_banks = (block.num_rows + Traits::kBankQueries - 1) / Traits::kBankQueries;
     wait(stage.empty, queries.parity() ^ 1);
     if (lane < Traits::kBlockQ) stage.rows[lane] = target(params, block, lane);
     if (lane == 0) {
-      stage.first_tile = tiles.first;
-      stage.num_tiles = tiles.count;
+      stage.first_tile = first_tile;
+      stage.num_tiles = num_tiles;
       stage.num_banks = num_banks;
     }
     __syncwarp();
@@ -110,18 +118,22 @@ struct Sm90Fp8PagedMqaLogitsLoad {
     return {static_cast<u64>(row) * params.width, key_range(params, row)};
   }
 
-  // Each lane reads every 32nd page of the table, one round ahead.
+  __device__ static __forceinline__ Table table_of(const Params& params, Block block, u32 tiles) {
+    const u64 sequence = block.row / params.next_n;
+    return {params.table + sequence * params.max_pages,
+            min(tiles * kPagesPerTile, params.max_pages) - 1, params.num_pages};
+  }
+
+  // Each lane reads every 32nd page of the table, one round ahead: `next` is of the first.
   __device__ static __forceinline__ void load_keys(const Params& params, KeyRing& ring,
-                                                   u32 sequence, Tiles tiles, u32 lane) {
-    const int* table = params.table + static_cast<u64>(sequence) * params.max_pages;
-    const u32 last = min(tiles.num_pages, params.max_pages) - 1;
-    const u32 first = tiles.first * kPagesPerTile;
-    const u32 num_pages = tiles.count * kPagesPerTile;
-    u32 next = page_at(params, table, min(first + lane, last));
+                                                   const Table& table, u32 first_tile,
+                                                   u32 num_tiles, u32 next, u32 lane) {
+    const u32 first = first_tile * kPagesPerTile;
+    const u32 num_pages = num_tiles * kPagesPerTile;
 #pragma unroll 1
     for (u32 i = 0; i < num_pages; i += 32) {
       const u32 own = next;
-      next = page_at(params, table, min(first + i + 32 + lane, last));
+      next = table.page(first + i + 32 + lane);
       const u32 end = min(num_pages - i, 32u);
 #pragma unroll 1
       for (u32 j = 0; j < end; j += kPagesPerTile) {
@@ -132,11 +144,6 @@ struct Sm90Fp8PagedMqaLogitsLoad {
         ring.advance();
       }
     }
-  }
-
-  // An entry of the table, cut to the pages that there are.
-  __device__ static __forceinline__ u32 page_at(const Params& params, const int* table, u32 i) {
-    return max(min(table[i], static_cast<int>(params.num_pages) - 1), 0);
   }
 
   __device__ static __forceinline__ void load_tile(const Params& params, KeyStage& stage,
