@@ -7,17 +7,15 @@ _KERNEL = "kernels/sm90_fp8_paged_mqa_logits.cuh"
 _TYPES = "kernels/sm90_fp8_paged_mqa_logits_types.cuh"
 _SCHEDULE = "kernels/sm90_fp8_paged_mqa_logits_schedule.cuh"
 _LOAD = "kernels/sm90_fp8_paged_mqa_logits_load.cuh"
-_SCAN = "common/block_scan.cuh"
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 # Several tiles and sequences for each of two CTAs.
 _RAGGED = paged_case([300, 64, 0, 65, 1, 449], 64, 32, 64, 8, 512)
 _BANKS = paged_case([(70, 71, 200), (9, 0, 5)], 64, 32, 64, 4, 256, bank_n=64)
 _SMALL_PAGES = paged_case([_HIGHEST, _LOWEST, 33, 97], 64, 32, 32, 5, 170)
-_CLEAN = paged_case([3, 0, 65], 32, 32, 64, 2, 99, clean=True)
 # A tile each, so that a block is loaded while the one before is in use.
-_SHORT = paged_case([9] * 30, 64, 32, 64, 1, 64, num_sms=1, num_stages=6)
-_BLOCKS = paged_case([tuple(range(60, 69))] * 2, 64, 32, 64, 2, 80)
-_LONG = paged_case([1100, 1071], 16, 32, 32, 35, 1100)
+_SHORT = paged_case([9] * 30, 64, 32, 64, 1, 64, num_sms=1)
+_BLOCKS = paged_case([(60, 61, 62)] * 2, 32, 32, 64, 2, 80, bank_n=64)
+_LONG = paged_case([1100, 1071], 64, 32, 32, 35, 1100)
 _RUNS = paged_case(
   [*[9] * 390, 70, 71, 72, 9, *range(100, 109), 5],
   64,
@@ -102,13 +100,6 @@ PAGED_MQA_MUTATIONS = (
     _RAGGED,
   ),
   Mutation(
-    "paged_stage_released_by_half_of_its_readers",
-    _KERNEL,
-    "ptx::mbarrier_init(stage.empty, 4);",
-    "ptx::mbarrier_init(stage.empty, 2);",
-    _RAGGED,
-  ),
-  Mutation(
     "paged_warpgroups_take_the_same_tiles",
     _KERNEL,
     "query.first_tile + own, count)",
@@ -127,13 +118,6 @@ PAGED_MQA_MUTATIONS = (
     _KERNEL,
     "product.query, product.bank, worker.lane",
     "product.query, 0, worker.lane",
-    _BANKS,
-  ),
-  Mutation(
-    "paged_targets_of_the_first_rows",
-    _KERNEL,
-    "product.query.rows[product.bank * Traits::kBankQueries]",
-    "product.query.rows[0]",
     _BANKS,
   ),
   Mutation(
@@ -179,25 +163,11 @@ PAGED_MQA_MUTATIONS = (
     _SMALL_PAGES,
   ),
   Mutation(
-    "paged_scales_of_the_first_page",
-    _LOAD,
-    "kPageKeyBytes / 4, pages[i], 0",
-    "kPageKeyBytes / 4, pages[0], 0",
-    _SMALL_PAGES,
-  ),
-  Mutation(
     "paged_entries_of_the_table_not_cut",
     _LOAD,
     "max(min(pages[min(i, last)], static_cast<int>(num_pages) - 1), 0)",
     "pages[min(i, last)]",
     paged_case([64, 65], 64, 32, 32, 5, 170, wild=True),
-  ),
-  Mutation(
-    "paged_table_of_the_first_sequence",
-    _LOAD,
-    "params.table + sequence * params.max_pages",
-    "params.table + 0 * sequence",
-    _RAGGED,
   ),
   Mutation(
     "paged_block_begins_with_its_first_tile",
@@ -211,13 +181,6 @@ PAGED_MQA_MUTATIONS = (
     _LOAD,
     "    if (i >= block.num_rows) return {0, {0, 0}};\n",
     "",
-    _BLOCKS,
-  ),
-  Mutation(
-    "paged_first_rows_of_a_sequence_again",
-    _SCHEDULE,
-    "candidate % blocks * kBlockQ",
-    "candidate % blocks * 0",
     _BLOCKS,
   ),
   Mutation(
@@ -242,25 +205,11 @@ PAGED_MQA_MUTATIONS = (
     _VARLEN,
   ),
   Mutation(
-    "paged_last_run_forgotten",
-    _LOAD,
-    "      if (up_to_here != 0) own.begin = first + 31 - __clz(up_to_here);\n",
-    "",
-    _VARLEN,
-  ),
-  Mutation(
     "paged_run_does_not_go_on",
     _LOAD,
     "      run.begin = ptx::shuffle(own.begin, 31);\n",
     "      run.begin = first + 32;\n",
     paged_case([9] * 69, 64, 32, 64, 1, 64, indices=(0, *[1] * 68), num_sms=1),
-  ),
-  Mutation(
-    "paged_scan_not_awaited",
-    _SCAN,
-    "  __syncthreads();\n",
-    "",
-    _RAGGED,
   ),
   Mutation(
     "paged_filled_though_not_asked",
@@ -270,17 +219,10 @@ PAGED_MQA_MUTATIONS = (
     _RAGGED,
   ),
   Mutation(
-    "paged_every_row_filled_by_one_warp_alone",
-    _KERNEL,
-    "gridDim.x * Traits::kNumFillWarps);",
-    "gridDim.x * 32);",
-    paged_case([1] * 100, 8, 32, 64, 1, 99, clean=True),
-  ),
-  Mutation(
     "paged_previous_kernel_not_awaited",
     _KERNEL,
     "    ptx::wait_for_previous_kernel();\n",
     "",
-    _CLEAN,
+    _RAGGED,
   ),
 )

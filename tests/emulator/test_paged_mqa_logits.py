@@ -46,7 +46,7 @@ CASES = [
     num_math_warpgroups=2,
   ),
   # Few columns; many short sequences; more than 32 pages of one.
-  paged_case([9] * 40 + [65, 0], 8, 32, 64, 2, 70, num_sms=1, num_stages=3),
+  paged_case([9] * 40 + [65, 0], 8, 32, 64, 2, 70, num_sms=1),
   paged_case([1100, 0, 1071], 16, 32, 32, 35, 1100, float32_out=False),
   # Entries of the table that name no page.
   paged_case([190, 64, 100], 32, 128, 64, 3, 192, wild=True),
@@ -66,7 +66,7 @@ CASES = [
   # More than a warp's, with no key between two that have some.
   paged_case([1, *[0] * 70, 66], 16, 32, 64, 2, 66, indices=tuple(range(72))),
   # More CTAs than tiles, and no tile at all.
-  paged_case([3, 0, 65], 32, 32, 64, 2, 99, num_sms=5, clean=True),
+  paged_case([3, 0, 65], 64, 32, 64, 2, 99, num_sms=5, clean=True),
   paged_case([0, 0], 64, 32, 64, 2, 99, num_sms=3, clean=True),
 ]
 
