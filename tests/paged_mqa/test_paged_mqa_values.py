@@ -86,7 +86,8 @@ def test_a_cache_without_pages_has_no_keys():
 
 def metadata(lens, num_sms, **fields):
   lens = jnp.asarray(lens, jnp.int32)
-  found = dg.get_paged_mqa_logits_metadata(lens, 64, num_sms, **fields)
+  f = jax.jit(dg.get_paged_mqa_logits_metadata, static_argnums=(1, 2))
+  found = f(lens, 64, num_sms, **fields)
   assert found.dtype == jnp.int32
   assert found.shape == (num_sms + 1, 2)
   return found.tolist()
@@ -132,6 +133,11 @@ def test_metadata_does_not_overflow():
 
 def test_metadata_has_a_row_for_each_multiprocessor():
   lens = jnp.ones((3, 1), jnp.int32)
-  assert dg.get_paged_mqa_logits_metadata(lens, 32).shape == (133, 2)
+
+  def shape():
+    f = functools.partial(dg.get_paged_mqa_logits_metadata, block_kv=32)
+    return jax.eval_shape(f, lens).shape
+
+  assert shape() == (133, 2)
   with dg.options(num_sms=20):
-    assert dg.get_paged_mqa_logits_metadata(lens, 32).shape == (21, 2)
+    assert shape() == (21, 2)

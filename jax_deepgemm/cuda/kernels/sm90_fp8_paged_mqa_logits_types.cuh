@@ -12,7 +12,7 @@ struct Sm90Fp8PagedMqaLogitsConfig {
   int block_kv;             // Keys of a page.
   int bank_n;               // Pairs of row and head of a product: wgmma's N.
   int max_banks;            // Products of a tile of keys, at most.
-  int num_math_warpgroups;  // Each takes every so manyeth tile.
+  int num_math_warpgroups;  // They take tiles in turn.
   int num_stages;           // Tiles of keys that are on their way.
   int max_columns;          // Of every 4, whose relu is a maximum.
   bool is_varlen;           // Adjacent rows of equal index are one sequence.
