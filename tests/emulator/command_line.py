@@ -25,6 +25,7 @@ from tests.emulator import (
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
   test_mqa_logits,
+  test_paged_mqa_logits,
 )
 from tests.emulator.batched_k_mutations import BATCHED_K_MUTATIONS
 from tests.emulator.bf16_mutations import BF16_MUTATIONS
@@ -42,6 +43,7 @@ from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
@@ -59,6 +61,7 @@ CASES = (
   *test_fp8_fp4_gemm.CASES,
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_mqa_logits.CASES,
+  *test_paged_mqa_logits.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
   *test_hc_prenorm_gemm.CASES,
@@ -74,6 +77,7 @@ ALL_MUTATIONS = (
   *K_GROUPED_BF16_MUTATIONS,
   *BATCHED_K_MUTATIONS,
   *MQA_MUTATIONS,
+  *PAGED_MQA_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,

@@ -6,6 +6,7 @@ from tests.emulator.mutations import Mutation
 _KERNEL = "kernels/sm90_fp8_mqa_logits.cuh"
 _TYPES = "kernels/sm90_fp8_mqa_logits_types.cuh"
 _SCHEDULE = "kernels/sm90_fp8_mqa_logits_schedule.cuh"
+_SCAN = "common/block_scan.cuh"
 _LOAD = "kernels/sm90_fp8_mqa_logits_load.cuh"
 _FILL = "kernels/sm90_fp8_mqa_logits_fill.cuh"
 _SUMS = "kernels/sm90_fp8_mqa_logits_sums.cuh"
@@ -210,9 +211,9 @@ MQA_MUTATIONS = (
   ),
   Mutation(
     "mqa_sums_not_awaited",
-    _SCHEDULE,
-    "    __syncthreads();\n    u32 before",
-    "    u32 before",
+    _SCAN,
+    "  __syncthreads();\n  u32 before",
+    "  u32 before",
     _RAGGED,
   ),
   Mutation(

@@ -20,7 +20,7 @@ struct Sm90Fp8MqaLogits {
   using Params = Sm90Fp8MqaLogitsParams;
   using Load = Sm90Fp8MqaLogitsLoad<kConfig>;
   using Schedule = Sm90Fp8MqaLogitsSchedule<kConfig>;
-  using Sums = Sm90Fp8MqaLogitsSums<kConfig>;
+  using Sums = Sm90Fp8MqaLogitsSums<Traits>;
   using Smem = typename Traits::Smem;
   using Element = typename Traits::Element;
   using QueryStage = typename Traits::QueryStage;
@@ -48,7 +48,7 @@ struct Sm90Fp8MqaLogits {
         Load::run(params, smem, num_tiles, lane);
       } else {
         const u32 index = blockIdx.x * Traits::kNumFillWarps + warp - Traits::kNumMathWarps - 1;
-        OutsideFill<Element>(params, lane).rows(index, gridDim.x * Traits::kNumFillWarps);
+        OutsideFill<Element, Params>(params, lane).rows(index, gridDim.x * Traits::kNumFillWarps);
       }
     }
   }

@@ -44,6 +44,7 @@ __forceinline__ int min(int x, int y) { return x < y ? x : y; }
 __forceinline__ unsigned max(unsigned x, unsigned y) { return x > y ? x : y; }
 __forceinline__ int max(int x, int y) { return x > y ? x : y; }
 __forceinline__ int __ffs(unsigned x) { return x == 0 ? 0 : std::countr_zero(x) + 1; }
+__forceinline__ int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 __forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 __forceinline__ float __fmul_rn(float x, float y) { return x * y; }
