@@ -101,6 +101,12 @@ from jax_deepgemm.mqa_logits import fp8_mqa_logits as fp8_mqa_logits
 from jax_deepgemm.mqa_topk import mqa_topk as mqa_topk
 from jax_deepgemm.options import Options as Options
 from jax_deepgemm.options import options as options
+from jax_deepgemm.paged_mqa_logits import (
+  fp8_paged_mqa_logits as fp8_paged_mqa_logits,
+)
+from jax_deepgemm.paged_mqa_metadata import (
+  get_paged_mqa_logits_metadata as get_paged_mqa_logits_metadata,
+)
 from jax_deepgemm.primitives import launcher as _launcher
 from jax_deepgemm.primitives.launch import (
   DISABLE_JAX_EXPORT_CHECKS as DISABLE_JAX_EXPORT_CHECKS,

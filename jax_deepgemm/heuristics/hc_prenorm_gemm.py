@@ -57,10 +57,15 @@ def choose(
   legal = (
     config
     for config in legal_configs(problem, device)
-    if not batch_invariant or config.num_splits == _BATCH_INVARIANT_SPLITS
+    if not batch_invariant or _is_batch_invariant(config)
   )
   configs = of_block_sizes(legal, block_size_multiple_of, problem, device)
   return min(configs, key=lambda c: estimate_seconds(problem, c, device))
+
+
+def _is_batch_invariant(config: Sm90HcPrenormGemmConfig) -> bool:
+  """Returns whether it sums in the one order that is for all sizes of m."""
+  return config.num_splits == _BATCH_INVARIANT_SPLITS and config.num_teams == 1
 
 
 def estimate_seconds(

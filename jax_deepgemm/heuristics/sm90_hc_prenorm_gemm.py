@@ -11,9 +11,10 @@ _LINE_BYTES = 128
 _BARRIER_BYTES = 16  # Two barriers for a stage, behind all stages.
 _ANOTHER_BARRIER_BYTES = 8
 _RESERVED_SMEM = 1024  # Bytes of shared memory that the system takes per CTA.
-_MIN_STAGES = 3  # With two, loading pauses while one is multiplied.
-_MAX_STAGES = 12  # 96 KB of A in flight and more bring nothing.
+_MIN_AHEAD = 2  # Stages beyond the teams': with one, loading often pauses.
+_MAX_K_BLOCKS = 16  # In all stages; more in flight bring nothing.
 _BLOCK_NS = (8, 16, 24, 32)
+_MOST_THREADS = 1024  # Of an SM; each has then 64 registers.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Sm90HcPrenormGemmConfig:
 
   block_n: int
   num_math_warpgroups: int
+  num_teams: int
   num_stages: int
   stage_k_blocks: int
   num_splits: int
@@ -65,7 +67,7 @@ class Sm90HcPrenormGemmConfig:
   @property
   def num_threads(self) -> int:
     """Threads of a CTA, the warp that loads included."""
-    return self.num_math_warpgroups * 128 + 32
+    return self.num_math_warpgroups * self.num_teams * 128 + 32
 
   @property
   def stage_bytes(self) -> int:
@@ -81,9 +83,10 @@ class Sm90HcPrenormGemmConfig:
 
   @property
   def exchange_bytes(self) -> int:
-    """Bytes of sums that the cluster sends, where the stages were."""
+    """Bytes of sums that a CTA is sent, where the stages were."""
     fragments = (self.block_n // 8 + 1) * self.num_math_warpgroups * 4
-    return -(-fragments // self.num_splits) * self.num_splits * 512
+    own = -(-fragments // self.num_splits)
+    return own * self.num_splits * self.num_teams * 512
 
 
 def legal_configs(
@@ -93,17 +96,19 @@ def legal_configs(
   shapes = itertools.product(
     _block_ns(problem.n),
     (1, 2),  # num_math_warpgroups.
-    (1, 2),  # stage_k_blocks.
+    (1, 2, 4),  # num_teams.
+    (1, 2, 4),  # stage_k_blocks.
     (1, 2, 4, 8, 16),  # num_splits.
     (1, 2),  # ctas_per_sm.
   )
-  for block_n, warpgroups, blocks, num_splits, ctas_per_sm in shapes:
+  for block_n, warpgroups, teams, blocks, num_splits, ctas_per_sm in shapes:
     # No part of a GPU has fewer than 8 multiprocessors, but some have not 16.
     if num_splits > min(8 * ctas_per_sm, device.num_sms):
       continue
     config = Sm90HcPrenormGemmConfig(
       block_n=block_n,
       num_math_warpgroups=warpgroups,
+      num_teams=teams,
       num_stages=0,
       stage_k_blocks=blocks,
       num_splits=num_splits,
@@ -111,7 +116,8 @@ def legal_configs(
       evict_first=block_n >= problem.n,  # Else other tiles read A again.
     )
     num_stages = _num_stages(config, device)
-    if num_stages >= _MIN_STAGES:
+    threads = config.num_threads * ctas_per_sm
+    if num_stages >= teams + _MIN_AHEAD and threads <= _MOST_THREADS:
       yield dataclasses.replace(config, num_stages=num_stages)
 
 
@@ -125,7 +131,9 @@ def _num_stages(config: Sm90HcPrenormGemmConfig, device: Device) -> int:
   smem = all_of_sm // config.ctas_per_sm - _RESERVED_SMEM
   whole = smem // 1024 * 1024 - _ANOTHER_BARRIER_BYTES
   fit = whole // (config.stage_bytes + _BARRIER_BYTES)
-  return min(fit, _MAX_STAGES // config.stage_k_blocks)
+  num_stages = min(fit, _MAX_K_BLOCKS // config.stage_k_blocks)
+  # A stage is always the same team's.
+  return num_stages // config.num_teams * config.num_teams
 
 
 def num_tiles(

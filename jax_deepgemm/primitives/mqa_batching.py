@@ -18,6 +18,7 @@ def batch_shards(
   bind: Bind,
   operands: Sequence[jax.Array],
   dims: Sequence[int | None],
+  has_rows: Sequence[bool] = _HAS_ROWS,
   **params: Any,
 ) -> tuple[Any, Any]:
   """Returns what `_batch` does, each device computing its part of the batch.
@@ -29,6 +30,7 @@ def batch_shards(
     bind: binds the primitive.
     operands: of the primitive, with one more dimension where batched.
     dims: the batch dimension of each operand, or None.
+    has_rows: which operands have rows; the first one has.
     **params: of the primitive.
   """
   moved = [
@@ -40,7 +42,7 @@ def batch_shards(
   axes = explicit_axes(moved, first)
 
   def shard(*arrays: jax.Array) -> Any:
-    return _batch(bind, arrays, is_batched, params)
+    return _batch(bind, arrays, is_batched, has_rows, params)
 
   results = over_shards(shard, axes, moved, first) if axes else shard(*moved)
   return results, jax.tree.map(lambda _: 0, results)
@@ -50,10 +52,11 @@ def _batch(
   bind: Bind,
   operands: Sequence[jax.Array],
   is_batched: Sequence[bool],
+  has_rows: Sequence[bool],
   params: dict[str, Any],
 ) -> Any:
   """Returns the results of a batch; its dimension is the first everywhere."""
-  if is_batched[1] or is_batched[2]:
+  if any(x and not y for x, y in zip(is_batched, has_rows, strict=True)):
     return _one_after_the_other(bind, operands, is_batched, params)
   pairs = list(zip(operands, is_batched, strict=True))
   size = next(x.shape[0] for x, batched in pairs if batched)
@@ -64,8 +67,8 @@ def _batch(
     return x.reshape(size * num_rows, *x.shape[2:])
 
   together = [
-    flat(x, batched) if has_rows else x
-    for (x, batched), has_rows in zip(pairs, _HAS_ROWS, strict=True)
+    flat(x, batched) if own else x
+    for (x, batched), own in zip(pairs, has_rows, strict=True)
   ]
   return jax.tree.map(
     lambda result: result.reshape(size, num_rows, *result.shape[1:]),

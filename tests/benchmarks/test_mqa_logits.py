@@ -57,12 +57,12 @@ def test_a_sweep_lowers_each_of_its_configurations():
     )
     (launch,) = kernel_programs.launches(lowered)
     sources.append(launch["source"])
-  assert len(set(sources)) == len(configs) > 8
+  assert len(set(sources)) == len(configs) > 4
 
 
 def test_a_row_counts_keys_in_ranges():
   case = mqa_logits.cases(all_of_them=False)[0]
-  launch = {"bank_n": 128, "num_math_warpgroups": 2, "max_columns": 0}
+  launch = {"bank_n": 128, "num_math_warpgroups": 2, "max_columns": 1}
   row = mqa_logits.row_of(case, Samples((100.0,)), launch)
   wanted = 2 * int(case.ends.sum()) * case.h * case.d / 100e6
   assert row["tflops"] == pytest.approx(wanted, abs=0.01)

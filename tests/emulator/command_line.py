@@ -25,6 +25,7 @@ from tests.emulator import (
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
   test_mqa_logits,
+  test_paged_mqa_logits,
   test_row_topk,
 )
 from tests.emulator.batched_k_mutations import BATCHED_K_MUTATIONS
@@ -43,6 +44,7 @@ from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
@@ -61,6 +63,7 @@ CASES = (
   *test_fp8_fp4_gemm.CASES,
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_mqa_logits.CASES,
+  *test_paged_mqa_logits.CASES,
   *test_row_topk.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
@@ -77,6 +80,7 @@ ALL_MUTATIONS = (
   *K_GROUPED_BF16_MUTATIONS,
   *BATCHED_K_MUTATIONS,
   *MQA_MUTATIONS,
+  *PAGED_MQA_MUTATIONS,
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,

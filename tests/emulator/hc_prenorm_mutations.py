@@ -16,6 +16,9 @@ _LONG = hc_case(
 _CLUSTER = hc_case(
   40, 8, 328, partials=2, num_splits=2, num_math_warpgroups=1, stage_k_blocks=2
 )
+_TEAMS = hc_case(
+  20, 8, 680, num_splits=1, num_teams=2, num_stages=2, stage_k_blocks=1
+)
 
 HC_PRENORM_MUTATIONS = (
   # Pipeline.
@@ -43,7 +46,8 @@ HC_PRENORM_MUTATIONS = (
   Mutation(
     "hc_parts_of_b_not_awaited",
     _GEMM,
-    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n"
+    "      ptx::barrier_sync(Traits::kTeamBarrier + team,"
+    " Traits::kTeamThreads);\n"
     "      start_products",
     "      start_products",
     _LONG,
@@ -88,9 +92,24 @@ HC_PRENORM_MUTATIONS = (
   Mutation(
     "hc_sums_sent_over_a_stage_in_use",
     _GEMM,
-    "      if constexpr (kConfig.num_splits > 1) meet();\n      Store(",
-    "      Store(",
+    "    ptx::cluster_wait();\n",
+    "",
     _CLUSTER,
+  ),
+  Mutation(
+    "hc_sums_written_over_a_stage_of_another_team",
+    _GEMM,
+    "    } else if constexpr (kConfig.num_teams > 1) {\n"
+    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n",
+    "",
+    _TEAMS,
+  ),
+  Mutation(
+    "hc_sums_of_teams_not_awaited",
+    _STORE,
+    "      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);\n",
+    "",
+    _TEAMS,
   ),
   Mutation(
     "hc_nothing_expected",
@@ -102,8 +121,22 @@ HC_PRENORM_MUTATIONS = (
   Mutation(
     "hc_sums_of_one_split_twice",
     _STORE,
-    "work_.rank * Fragments::kOwn + fragment / kNumSplits",
-    "0 * Fragments::kOwn + fragment / kNumSplits",
+    "received[part * Fragments::kOwn + fragment / kNumSplits]",
+    "received[0 * Fragments::kOwn + fragment / kNumSplits]",
     _CLUSTER,
+  ),
+  Mutation(
+    "hc_teams_take_the_same_stages",
+    _GEMM,
+    "work.k_blocks.begin + team * kConfig.stage_k_blocks",
+    "work.k_blocks.begin",
+    _TEAMS,
+  ),
+  Mutation(
+    "hc_teams_share_a_barrier",
+    _GEMM,
+    "Traits::kTeamBarrier + team,",
+    "Traits::kTeamBarrier,",
+    _TEAMS,
   ),
 )

@@ -6,6 +6,7 @@ from tests.emulator.mutations import Mutation
 _KERNEL = "kernels/sm90_fp8_mqa_logits.cuh"
 _TYPES = "kernels/sm90_fp8_mqa_logits_types.cuh"
 _SCHEDULE = "kernels/sm90_fp8_mqa_logits_schedule.cuh"
+_SCAN = "common/block_scan.cuh"
 _LOAD = "kernels/sm90_fp8_mqa_logits_load.cuh"
 _FILL = "kernels/sm90_fp8_mqa_logits_fill.cuh"
 _SUMS = "kernels/sm90_fp8_mqa_logits_sums.cuh"
@@ -47,7 +48,7 @@ MQA_MUTATIONS = (
   Mutation(
     "mqa_queries_not_awaited",
     _KERNEL,
-    "      wait(query.full, queries.parity());\n",
+    "    wait(query.full, tiles.queries.parity());\n",
     "",
     _RAGGED,
   ),
@@ -61,25 +62,40 @@ MQA_MUTATIONS = (
   Mutation(
     "mqa_stage_released_before_the_last_product",
     _KERNEL,
-    "    wait_heads_mma<kMore ? 1 : 0>(second);\n"
+    "    wait_heads_mma<kNext == Next::kNothing ? 0 : 1>(second);\n"
     "    release(stage.empty, worker.lane);\n",
     "    release(stage.empty, worker.lane);\n"
-    "    wait_heads_mma<kMore ? 1 : 0>(second);\n",
+    "    wait_heads_mma<kNext == Next::kNothing ? 0 : 1>(second);\n",
     _RAGGED,
   ),
   Mutation(
     "mqa_product_read_too_early",
     _KERNEL,
-    "wait_heads_mma<kMore ? 1 : 0>",
+    "wait_heads_mma<kNext == Next::kNothing ? 0 : 1>",
     "wait_heads_mma<1>",
     _RAGGED,
   ),
   Mutation(
     "mqa_both_banks_of_the_first_queries",
     _KERNEL,
-    "block.q_address + bank * Traits::kBankN",
-    "block.q_address + bank / 2 * Traits::kBankN",
+    "q_address + bank * Traits::kBankN",
+    "q_address + bank / 2 * Traits::kBankN",
     _RAGGED,
+  ),
+  Mutation(
+    "mqa_second_bank_keeps_the_weights_of_the_block_before",
+    _KERNEL,
+    "      Sums::load_weights(block.weights[1], *block.query, 1, worker.lane);"
+    "\n",
+    "",
+    _SHORT,
+  ),
+  Mutation(
+    "mqa_queries_released_before_their_last_product",
+    _KERNEL,
+    "      enter(worker, tiles);\n",
+    "      enter(worker, tiles);\n      release(query.empty, worker.lane);\n",
+    _SHORT,
   ),
   Mutation(
     "mqa_scale_of_another_row",
@@ -195,9 +211,9 @@ MQA_MUTATIONS = (
   ),
   Mutation(
     "mqa_sums_not_awaited",
-    _SCHEDULE,
-    "    __syncthreads();\n    u32 before",
-    "    u32 before",
+    _SCAN,
+    "  __syncthreads();\n  u32 before",
+    "  u32 before",
     _RAGGED,
   ),
   Mutation(

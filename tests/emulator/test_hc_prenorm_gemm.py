@@ -23,6 +23,10 @@ CASES = [
   hc_case(5, 3, 100, partials=4, num_splits=1, num_math_warpgroups=1),
   hc_case(66, 7, 136, groups=3, partials=2, num_splits=2, stage_k_blocks=2),
   hc_case(1, 1, 1, num_splits=1, num_math_warpgroups=1),
+  # Teams, one of them without a stage, and more stages than a round.
+  hc_case(70, 24, 330, num_splits=2, num_math_warpgroups=2, num_teams=2),
+  hc_case(9, 8, 720, num_splits=1, num_teams=4, num_stages=4, stage_k_blocks=1),
+  hc_case(66, 16, 700, num_splits=4, num_teams=2, num_stages=4, partials=2),
 ]
 
 

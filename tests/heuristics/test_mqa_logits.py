@@ -22,7 +22,7 @@ def problem(heads, dim, rows=4096, keys=8192):
 def test_legal_configurations_fit_the_device(device):
   for heads, dim in SIZES:
     configs = list(legal_mqa_configs(problem(heads, dim), device))
-    assert len(set(configs)) == len(configs) >= 8
+    assert len(set(configs)) == len(configs) >= 3
     for config in configs:
       assert config.smem_bytes <= device.smem_bytes
       assert config.num_stages >= 4

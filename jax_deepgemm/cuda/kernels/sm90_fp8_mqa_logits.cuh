@@ -20,12 +20,13 @@ struct Sm90Fp8MqaLogits {
   using Params = Sm90Fp8MqaLogitsParams;
   using Load = Sm90Fp8MqaLogitsLoad<kConfig>;
   using Schedule = Sm90Fp8MqaLogitsSchedule<kConfig>;
-  using Sums = Sm90Fp8MqaLogitsSums<kConfig>;
+  using Sums = Sm90Fp8MqaLogitsSums<Traits>;
   using Smem = typename Traits::Smem;
   using Element = typename Traits::Element;
   using QueryStage = typename Traits::QueryStage;
   using KeyStage = typename Traits::KeyStage;
   using KeyRing = typename Traits::KeyRing;
+  using QueryRing = typename Traits::QueryRing;
   static constexpr int kNumThreads = Traits::kNumThreads;
 
   __device__ static __forceinline__ void run(const Params& params) {
@@ -40,15 +41,14 @@ struct Sm90Fp8MqaLogits {
     if (warp < Traits::kNumMathWarps) {
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::acquire_registers<232>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::acquire_registers<152>();
-      if constexpr (kConfig.num_math_warpgroups == 4) ptx::acquire_registers<112>();
       multiply(params, smem, num_tiles, warp, lane);
     } else {
-      ptx::release_registers<kConfig.num_math_warpgroups == 4 ? 32 : 40>();
+      ptx::release_registers<40>();
       if (warp == Traits::kNumMathWarps) {
         Load::run(params, smem, num_tiles, lane);
       } else {
         const u32 index = blockIdx.x * Traits::kNumFillWarps + warp - Traits::kNumMathWarps - 1;
-        OutsideFill<Element>(params, lane).rows(index, gridDim.x * Traits::kNumFillWarps);
+        OutsideFill<Element, Params>(params, lane).rows(index, gridDim.x * Traits::kNumFillWarps);
       }
     }
   }
@@ -56,8 +56,9 @@ struct Sm90Fp8MqaLogits {
  private:
   // What a thread needs of its block of queries.
   struct Block {
-    const QueryStage& query;
+    QueryStage* query;
     u32 q_address;
+    u32 num_tiles;
     u32 key;  // The thread's, of the next tile.
     typename Sums::Weights weights[2];
   };
@@ -84,26 +85,31 @@ struct Sm90Fp8MqaLogits {
     ptx::mbarrier_init_fence();
   }
 
-  __device__ static __forceinline__ void multiply(const Params& params, Smem& smem, u32 remaining,
+  __device__ static __forceinline__ void multiply(const Params& params, Smem& smem, u32 num_tiles,
                                                   u32 warp, u32 lane) {
-    typename Traits::QueryRing queries(smem.queries);
-    KeyRing ring(smem.stages);
+    if (num_tiles == 0) return;
     const Worker worker = {warp * 16 + Sums::key_row(lane), warp / 4 * 64, lane,
                            static_cast<Element*>(params.logits)};
+    Tiles tiles = {QueryRing(smem.queries), KeyRing(smem.stages)};
+    Accumulators first, second;
+    enter(worker, tiles);
+    Sums::load_weights(tiles.block.weights[1], *tiles.block.query, 1, lane);
+    tiles.keys = keys_of(worker, tiles.ring);
+    start(first, tiles, 0);
+    // The last block has a loop of its own. With one for all, left in its middle, ptxas takes what
+    // is the same in all threads for different: descriptors would be moved by 32 instructions a
+    // tile.
 #pragma unroll 1
-    while (remaining > 0) {
-      QueryStage& query = queries.stage();
-      wait(query.full, queries.parity());
-      Block block = {query, ptx::smem_address(query.q),
-                     query.first_tile * Traits::kBlockKv + worker.row};
-      Sums::load_weights(block.weights[0], query, 0, lane);
-      Sums::load_weights(block.weights[1], query, 1, lane);
-      const u32 num_tiles = __shfl_sync(0xFFFFFFFF, query.num_tiles, 0);
-      multiply_tiles(worker, block, ring, num_tiles);
-      release(query.empty, lane);
-      queries.advance();
-      remaining -= num_tiles;
+    while (num_tiles > tiles.block.num_tiles) {
+      const u32 count = tiles.block.num_tiles;
+      num_tiles -= count;
+#pragma unroll 1
+      for (u32 i = 1; i < count; ++i) multiply_tile<Next::kTile>(worker, tiles, first, second);
+      multiply_tile<Next::kBlock>(worker, tiles, first, second);
     }
+#pragma unroll 1
+    for (u32 i = 1; i < num_tiles; ++i) multiply_tile<Next::kTile>(worker, tiles, first, second);
+    multiply_tile<Next::kNothing>(worker, tiles, first, second);
   }
 
   using Accumulators = float[Sums::kAccumulators];
@@ -114,6 +120,27 @@ struct Sm90Fp8MqaLogits {
     float scale;  // Halved for twofold sums.
   };
 
+  // Where a thread is in its tiles.
+  struct Tiles {
+    QueryRing queries;
+    KeyRing ring;
+    Block block;
+    Keys keys;
+  };
+
+  // Goes on to the next block of queries, but for the weights of the second bank.
+  __device__ static __forceinline__ void enter(const Worker& worker, Tiles& tiles) {
+    QueryStage& query = tiles.queries.stage();
+    wait(query.full, tiles.queries.parity());
+    tiles.queries.advance();
+    Block& block = tiles.block;
+    block.query = &query;
+    block.q_address = ptx::smem_address(query.q);
+    block.num_tiles = __shfl_sync(0xFFFFFFFF, query.num_tiles, 0);
+    block.key = query.first_tile * Traits::kBlockKv + worker.row;
+    Sums::load_weights(block.weights[0], query, 0, worker.lane);
+  }
+
   // The keys of the ring's next tile, once they are there.
   __device__ static __forceinline__ Keys keys_of(const Worker& worker, const KeyRing& ring) {
     KeyStage& stage = ring.stage();
@@ -122,54 +149,59 @@ struct Sm90Fp8MqaLogits {
             0.5f * stage.scales[worker.row]};
   }
 
-  __device__ static __forceinline__ void start(Accumulators& acc, const Keys& keys,
-                                               const Block& block, int bank) {
+  __device__ static __forceinline__ void start(Accumulators& acc, const Tiles& tiles, int bank) {
     start_heads_mma<Traits::kBankN, Traits::kHeadDim>(
-        acc, keys.address, block.q_address + bank * Traits::kBankN * Traits::kHeadDim);
+        acc, tiles.keys.address, tiles.block.q_address + bank * Traits::kBankN * Traits::kHeadDim);
   }
 
-  __device__ static __forceinline__ void multiply_tiles(const Worker& worker, Block& block,
-                                                        KeyRing& ring, u32 num_tiles) {
-    Accumulators first, second;
-    Keys keys = keys_of(worker, ring);
-    start(first, keys, block, 0);
-#pragma unroll 1
-    for (u32 i = 1; i < num_tiles; ++i) {
-      multiply_tile<true>(worker, block, ring, first, second, keys);
-    }
-    multiply_tile<false>(worker, block, ring, first, second, keys);
-  }
+  // What follows a tile: one of the same block of queries, or of the next, or none.
+  enum class Next { kTile, kBlock, kNothing };
 
-  // Finishes a tile whose first bank was started, and starts that of the next if there is one
-  // (kMore): a bank is summed while the tensor cores fill the other.
-  template <bool kMore>
-  __device__ static __forceinline__ void multiply_tile(const Worker& worker, Block& block,
-                                                       KeyRing& ring, Accumulators& first,
-                                                       Accumulators& second, Keys& keys) {
-    start(second, keys, block, 1);
-    KeyStage& stage = ring.stage();
-    const float scale = keys.scale;
-    ring.advance();
+  // Finishes a tile whose first bank was started, and starts that of the next one: a bank is summed
+  // while the tensor cores fill the other, where a block of queries ends as well.
+  template <Next kNext>
+  __device__ static __forceinline__ void multiply_tile(const Worker& worker, Tiles& tiles,
+                                                       Accumulators& first, Accumulators& second) {
+    start(second, tiles, 1);
+    Block& block = tiles.block;
+    KeyStage& stage = tiles.ring.stage();
+    QueryStage& query = *block.query;
+    const Stored stored = {query, block.key, tiles.keys.scale};
+    tiles.ring.advance();
     typename Sums::Partial sums;
     wait_heads_mma<1>(first);
     Sums::add_up(first, block.weights[0], sums);
     // The accumulators are free: the tensor cores need not wait for what is left to do.
-    if constexpr (kMore) {
-      keys = keys_of(worker, ring);
-      start(first, keys, block, 0);
+    if constexpr (kNext == Next::kTile) block.key += Traits::kBlockKv;
+    if constexpr (kNext == Next::kBlock) {
+      store(sums, worker, stored, 0);
+      enter(worker, tiles);
     }
-    store(sums, worker, block, 0, scale);
-    wait_heads_mma<kMore ? 1 : 0>(second);
+    if constexpr (kNext != Next::kNothing) {
+      tiles.keys = keys_of(worker, tiles.ring);
+      start(first, tiles, 0);
+    }
+    if constexpr (kNext != Next::kBlock) store(sums, worker, stored, 0);
+    wait_heads_mma<kNext == Next::kNothing ? 0 : 1>(second);
     release(stage.empty, worker.lane);
     Sums::add_up(second, block.weights[1], sums);
-    store(sums, worker, block, 1, scale);
-    block.key += Traits::kBlockKv;
+    store(sums, worker, stored, 1);
+    if constexpr (kNext == Next::kBlock) {
+      Sums::load_weights(block.weights[1], *block.query, 1, worker.lane);
+      release(query.empty, worker.lane);
+    }
   }
 
+  // Of a tile, what its logits need.
+  struct Stored {
+    const QueryStage& query;
+    u32 key;
+    float scale;
+  };
+
   __device__ static __forceinline__ void store(const typename Sums::Partial& sums,
-                                               const Worker& worker, const Block& block, int bank,
-                                               float scale) {
-    Sums::store(sums, &block.query.rows[bank * Traits::kBankQueries], scale, block.key,
+                                               const Worker& worker, const Stored& tile, int bank) {
+    Sums::store(sums, &tile.query.rows[bank * Traits::kBankQueries], tile.scale, tile.key,
                 worker.logits, worker.lane);
   }
 

@@ -6,10 +6,10 @@
 namespace jdg {
 
 // Warps `warp`, `warp + num_warps`, ... of the grid share the rows.
-template <typename Element>
+template <typename Element, typename Params>
 class OutsideFill {
  public:
-  __device__ __forceinline__ OutsideFill(const Sm90Fp8MqaLogitsParams& params, u32 lane)
+  __device__ __forceinline__ OutsideFill(const Params& params, u32 lane)
       : params_(params), lane_(lane) {}
 
   __device__ __forceinline__ void rows(u32 warp, u32 num_warps) const {
@@ -50,7 +50,7 @@ class OutsideFill {
     }
   }
 
-  const Sm90Fp8MqaLogitsParams& params_;
+  const Params& params_;
   u32 lane_;
 };
 

@@ -4,8 +4,8 @@
 // block, are cut into one range of equal length for each CTA.
 #pragma once
 
+#include "common/block_scan.cuh"
 #include "kernels/sm90_fp8_mqa_logits_types.cuh"
-#include "ptx/warp.cuh"
 
 namespace jdg {
 
@@ -53,7 +53,7 @@ struct Sm90Fp8MqaLogitsSchedule {
 #pragma unroll kBlocksAtOnce
     for (u32 block = first_block; block < end_block; ++block) own += tiles_of(params, block).count;
     u32 total;
-    const u32 before = sum_before(smem, own, total);
+    const u32 before = scan_before<Sum>(smem.warp_tiles, own, total);
     const u32 begin = share_of(total, blockIdx.x);
     if (begin >= before && begin - before < own) {
       u32 rest = begin - before;
@@ -69,29 +69,6 @@ struct Sm90Fp8MqaLogitsSchedule {
  private:
   __device__ static __forceinline__ u32 share_of(u32 total, u32 cta) {
     return static_cast<u32>(static_cast<u64>(total) * cta / gridDim.x);
-  }
-
-  // Returns the sum over threads before this one; `total` is that over all.
-  __device__ static __forceinline__ u32 sum_before(Smem& smem, u32 own, u32& total) {
-    const u32 lane = threadIdx.x % 32;
-    const u32 warp = threadIdx.x / 32;
-    u32 sum = own;
-#pragma unroll
-    for (u32 distance = 1; distance < 32; distance *= 2) {
-      const u32 other = ptx::shuffle(sum, lane - distance);
-      if (lane >= distance) sum += other;
-    }
-    if (lane == 31) smem.warp_tiles[warp] = sum;
-    __syncthreads();
-    u32 before = sum - own;
-    total = 0;
-#pragma unroll
-    for (u32 i = 0; i < Traits::kNumWarps; ++i) {
-      const u32 tiles = smem.warp_tiles[i];
-      if (i < warp) before += tiles;
-      total += tiles;
-    }
-    return before;
   }
 };
 

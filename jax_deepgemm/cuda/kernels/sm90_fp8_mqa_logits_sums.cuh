@@ -11,9 +11,9 @@ namespace jdg {
 // A thread has two columns of 8 of every head group, for keys lane / 4 and 8 further: the sums over
 // a quad are those over all heads. Halves of the sums are exchanged instead of all of them, so that
 // each lane ends up with sums of its own: those of key row `upper` and of half of the queries.
-template <Sm90Fp8MqaLogitsConfig kConfig>
+template <typename Traits>
 struct Sm90Fp8MqaLogitsSums {
-  using Traits = Sm90Fp8MqaLogitsTraits<kConfig>;
+  static constexpr auto kConfig = Traits::kConfiguration;
   using Element = typename Traits::Element;
   using QueryStage = typename Traits::QueryStage;
   static constexpr int kQueries = Traits::kBankQueries;

@@ -74,6 +74,7 @@ struct LogitType<false> {
 // What follows from a configuration.
 template <Sm90Fp8MqaLogitsConfig kConfig>
 struct Sm90Fp8MqaLogitsTraits {
+  static constexpr Sm90Fp8MqaLogitsConfig kConfiguration = kConfig;
   static constexpr int kNumBanks = 2;  // One is summed while the other is multiplied.
   static constexpr int kBankN = kConfig.bank_n;
   static constexpr int kBlockQ = kConfig.block_q();

@@ -13,8 +13,8 @@ class Sm90HcPrenormGemmStage {
   using Traits = Sm90HcPrenormGemmTraits<kConfig>;
   using Stage = typename Traits::Stage;
 
-  // Of a math thread. Offsets go through a shuffle that changes nothing: the compiler would compute
-  // them anew in every stage, 40 instructions that delay the first load.
+  // Of a thread of a team. Offsets go through a shuffle that changes nothing: the compiler would
+  // compute them anew in every stage, 40 instructions that delay the first load.
   __device__ __forceinline__ explicit Sm90HcPrenormGemmStage(u32 thread) {
     const WeightsItem item(thread);
     const u32 lane = thread % 32;
@@ -76,7 +76,7 @@ class Sm90HcPrenormGemmStage {
  private:
   static constexpr u32 kRowChunks = kBf16LineBytes / 16;  // Permuted by the 128-byte swizzle.
   static constexpr u32 kItems = Traits::kBlockN * kRowChunks;
-  static constexpr int kRounds = ceil_div(kItems, Traits::kMathThreads);
+  static constexpr int kRounds = ceil_div(kItems, Traits::kTeamThreads);
 
   __device__ static __forceinline__ u32 offset(u32 row, u32 chunk) {
     return row * kBf16LineBytes + (chunk ^ row % kRowChunks) * 16;
@@ -104,13 +104,13 @@ class Sm90HcPrenormGemmStage {
 
   // In the last round only whole warps may have none.
   __device__ __forceinline__ bool has_item(int round) const {
-    return (round + 1) * Traits::kMathThreads <= kItems ||
-           round * Traits::kMathThreads + thread_ < kItems;
+    return (round + 1) * Traits::kTeamThreads <= kItems ||
+           round * Traits::kTeamThreads + thread_ < kItems;
   }
 
   // Rows of B that are a round's, in a K block.
   __device__ static __forceinline__ u8* rows_of(Stage& stage, int block, int round) {
-    return stage.b[block].half[0] + round * Traits::kMathThreads / kRowChunks * kBf16LineBytes;
+    return stage.b[block].half[0] + round * Traits::kTeamThreads / kRowChunks * kBf16LineBytes;
   }
 
   __device__ static __forceinline__ void add_squares(u32 pair, float& sum) {

@@ -1,10 +1,11 @@
-// Sums over the splits of K, and the way to the results, of the Hopper kernel for a product with
+// Sums over the parts of K, and the way to the results, of the Hopper kernel for a product with
 // sums of squares.
 #pragma once
 
 #include "kernels/sm90_hc_prenorm_gemm_types.cuh"
 #include "ptx/cluster.cuh"
 #include "ptx/mbarrier_count.cuh"
+#include "ptx/named_barrier.cuh"
 #include "ptx/warp.cuh"
 
 namespace jdg {
@@ -12,7 +13,7 @@ namespace jdg {
 // A fragment is four numbers of each thread of a warp, for its 16 rows: those of 8 columns, rows
 // lane / 4 and 8 further, columns 2 * (lane % 4) and the next; or, behind all columns, the sums of
 // squares of rows lane / 8, 4, 8 and 12 further. Fragments of a tile are dealt out to the CTAs of
-// the cluster, which sum them over the splits.
+// the cluster, which sum them over the parts: those of each team of each CTA.
 template <Sm90HcPrenormGemmConfig kConfig>
 class Sm90HcPrenormGemmStore {
  public:
@@ -27,11 +28,11 @@ class Sm90HcPrenormGemmStore {
                                                     const Work& work, Smem& smem, u32 warp)
       : params_(params), work_(work), smem_(smem), warp_(warp), lane_(threadIdx.x % 32) {}
 
-  // Says how much the splits will send; before they can.
+  // Says how much the parts will send; before they can.
   __device__ static __forceinline__ void expect(Smem& smem, u32 rank) {
     ptx::mbarrier_init(smem.all_received, 1);
     const u32 own = rank < kCount ? (kCount - 1 - rank) / kNumSplits + 1 : 0;
-    ptx::mbarrier_arrive_expect_tx(smem.all_received, own * kNumSplits * sizeof(uint4[32]));
+    ptx::mbarrier_arrive_expect_tx(smem.all_received, own * kNumParts * sizeof(uint4[32]));
   }
 
   // Sums up squares over the lanes that have a row: each then has all of it. Products with the
@@ -48,9 +49,9 @@ class Sm90HcPrenormGemmStore {
     }
   }
 
-  // Stores this CTA's share of the tile. Without splits that is all of it; else every CTA of the
+  // Stores this CTA's share of the tile. With one part that is all of it; else every CTA of the
   // cluster must be done with its stages. Each fragment is summed by one CTA, in the order of the
-  // splits, so that the result does not depend on which of them is first.
+  // parts, so that the result does not depend on which of them is first.
   __device__ __forceinline__ void store(const Sums& sum, const float (&squares)[4]) const {
     constexpr int kGroups = Traits::kBlockN / 8;
 #pragma unroll
@@ -59,32 +60,42 @@ class Sm90HcPrenormGemmStore {
       pass_on({sum[i], sum[i + 1], sum[i + 2], sum[i + 3]}, group);
     }
     pass_on({squares[0], squares[1], squares[2], squares[3]}, kGroups);
-    if constexpr (kNumSplits > 1) receive();
+    if constexpr (kNumParts > 1) receive();
   }
 
  private:
   static constexpr u32 kNumSplits = kConfig.num_splits;
+  static constexpr u32 kNumParts = Traits::kNumParts;
   static constexpr u32 kNumMathWarps = Traits::kMathThreads / 32;
+  static constexpr u32 kNumTeamWarps = Traits::kTeamThreads / 32;
   static constexpr u32 kCount = Fragments::kCount;
 
   // Stores a fragment of this warp, or sends it to the CTA that sums it.
   __device__ __forceinline__ void pass_on(const float4& x, u32 group) const {
-    if constexpr (kNumSplits == 1) {
+    if constexpr (kNumParts == 1) {
       store_fragment(x, group, warp_);
     } else {
-      const u32 fragment = group * kNumMathWarps + warp_;
+      const u32 part = work_.rank * kConfig.num_teams + warp_ / kNumTeamWarps;
+      const u32 fragment = group * kNumTeamWarps + warp_ % kNumTeamWarps;
       const u32 owner = fragment % kNumSplits;
       uint4& place =
-          smem_.exchange().received[work_.rank * Fragments::kOwn + fragment / kNumSplits][lane_];
-      ptx::store_async(at(&place, owner), __float_as_uint(x.x), __float_as_uint(x.y),
-                       __float_as_uint(x.z), __float_as_uint(x.w), at(&smem_.all_received, owner));
+          smem_.exchange().received[part * Fragments::kOwn + fragment / kNumSplits][lane_];
+      const uint4 bits = {__float_as_uint(x.x), __float_as_uint(x.y), __float_as_uint(x.z),
+                          __float_as_uint(x.w)};
+      if constexpr (kNumSplits == 1) {
+        place = bits;
+      } else {
+        ptx::store_async(at(&place, owner), bits.x, bits.y, bits.z, bits.w,
+                         at(&smem_.all_received, owner));
+      }
     }
   }
 
   __device__ __forceinline__ void receive() const {
-    u32 polls = 0;
-    while (!ptx::mbarrier_try_wait_cluster(smem_.all_received, 0)) {
-      if (++polls == kMaxPolls) __trap();
+    if constexpr (kNumSplits == 1) {
+      ptx::barrier_sync(Traits::kMathBarrier, Traits::kMathThreads);
+    } else {
+      wait_for_splits();
     }
 #pragma unroll 1
     for (u32 own = warp_; own < Fragments::kOwn; own += kNumMathWarps) {
@@ -92,14 +103,21 @@ class Sm90HcPrenormGemmStore {
       if (fragment >= kCount) break;
       float4 x = {0, 0, 0, 0};
 #pragma unroll
-      for (u32 split = 0; split < kNumSplits; ++split) {
-        const uint4 part = smem_.exchange().received[split * Fragments::kOwn + own][lane_];
-        x.x += __uint_as_float(part.x);
-        x.y += __uint_as_float(part.y);
-        x.z += __uint_as_float(part.z);
-        x.w += __uint_as_float(part.w);
+      for (u32 part = 0; part < kNumParts; ++part) {
+        const uint4 sums = smem_.exchange().received[part * Fragments::kOwn + own][lane_];
+        x.x += __uint_as_float(sums.x);
+        x.y += __uint_as_float(sums.y);
+        x.z += __uint_as_float(sums.z);
+        x.w += __uint_as_float(sums.w);
       }
-      store_fragment(x, fragment / kNumMathWarps, fragment % kNumMathWarps);
+      store_fragment(x, fragment / kNumTeamWarps, fragment % kNumTeamWarps);
+    }
+  }
+
+  __device__ __forceinline__ void wait_for_splits() const {
+    u32 polls = 0;
+    while (!ptx::mbarrier_try_wait_cluster(smem_.all_received, 0)) {
+      if (++polls == kMaxPolls) __trap();
     }
   }
 
@@ -107,9 +125,9 @@ class Sm90HcPrenormGemmStore {
     return ptx::map_to_cta(ptx::smem_address(place), rank);
   }
 
-  // Stores a fragment of warp `part`.
-  __device__ __forceinline__ void store_fragment(const float4& x, u32 group, u32 part) const {
-    const u32 first = work_.row + part * 16;
+  // Stores a fragment of a team's warp.
+  __device__ __forceinline__ void store_fragment(const float4& x, u32 group, u32 warp) const {
+    const u32 first = work_.row + warp * 16;
     if (group == Traits::kBlockN / 8) {
       if (work_.column != 0 || lane_ % 8 != 0) return;
       const u32 row = first + lane_ / 8;

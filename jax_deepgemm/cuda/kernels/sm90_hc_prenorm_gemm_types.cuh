@@ -13,6 +13,7 @@ namespace jdg {
 struct Sm90HcPrenormGemmConfig {
   int block_n;              // Rows of B of a tile.
   int num_math_warpgroups;  // Each has 64 rows of A.
+  int num_teams;            // Of so many warpgroups; they take stages in turn.
   int num_stages;
   int stage_k_blocks;  // Blocks of K, 64 elements, that are loaded together.
   int num_splits;      // CTAs of a cluster, which share out K.
@@ -80,13 +81,20 @@ struct Sm90HcPrenormGemmTraits {
   static constexpr Sm90HcPrenormGemmConfig kConfig = kOwnConfig;
   static constexpr int kBlockM = kConfig.block_m();
   static constexpr int kBlockN = kConfig.block_n;
-  static constexpr int kMathThreads = kConfig.num_math_warpgroups * 128;
+  static constexpr int kTeamThreads = kConfig.num_math_warpgroups * 128;
+  static constexpr int kMathThreads = kTeamThreads * kConfig.num_teams;
   static constexpr int kNumThreads = kMathThreads + 32;
-  static constexpr int kMathBarrier = 1;  // Named barrier of the math warps.
+  static constexpr int kMathBarrier = 1;  // Named barrier of the math warps,
+  static constexpr int kTeamBarrier = 2;  // and of the first team.
+  // Sums of a tile that meet at the end: those of every team of every split.
+  static constexpr int kNumParts = kConfig.num_splits * kConfig.num_teams;
   static constexpr int kMmaN = 2 * kBlockN;
   using Sums = float[kMmaN / 2];
 
   static_assert(kBlockN % 8 == 0, "rows of B fill whole atoms of the swizzle");
+  // A wait for a stage tells odd rounds from even ones. It must not be early by two, as it could if
+  // another team had the stage in the round before.
+  static_assert(kConfig.num_stages % kConfig.num_teams == 0, "a stage is always the same team's");
 
   // B of a K block: two halves of it, lines of 32 float32. When they are split, in place: the
   // leading parts of the whole block, lines of 64 bfloat16, and then the trailing ones.
@@ -101,13 +109,13 @@ struct Sm90HcPrenormGemmTraits {
 
   // Of a tile; see the kernel's store.
   struct Fragments {
-    static constexpr int kCount = (kBlockN / 8 + 1) * (kMathThreads / 32);
+    static constexpr int kCount = (kBlockN / 8 + 1) * (kTeamThreads / 32);
     static constexpr int kOwn = ceil_div(kCount, kConfig.num_splits);
   };
 
-  // This CTA's fragments from every split.
+  // This CTA's fragments of every part.
   struct Exchange {
-    uint4 received[kConfig.num_splits * Fragments::kOwn][32];
+    uint4 received[kNumParts * Fragments::kOwn][32];
   };
 
   struct Smem {

@@ -51,7 +51,7 @@ __forceinline__ unsigned long long max(unsigned long long x, unsigned long long 
   return x > y ? x : y;
 }
 __forceinline__ int __popc(unsigned x) { return std::popcount(x); }
-__forceinline__ int __clz(unsigned x) { return std::countl_zero(x); }
+__forceinline__ int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 __forceinline__ int __clzll(unsigned long long x) { return std::countl_zero(x); }
 __forceinline__ unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 __forceinline__ float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }

@@ -1,0 +1,127 @@
+"""Logits of multi-query attention over pages of keys: scores while decoding."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jax_deepgemm import paged_mqa_arguments as arguments
+from jax_deepgemm.explicit_sharding import explicit_mesh
+from jax_deepgemm.options import Options, current
+from jax_deepgemm.primitives import paged_mqa_logits
+from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
+from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.row_sharding import over_rows
+
+
+def fp8_paged_mqa_logits(
+  q: jax.Array,
+  kv_cache: jax.Array,
+  weights: jax.Array,
+  context_lens: jax.Array,
+  block_table: jax.Array,
+  schedule_meta: jax.Array | None,
+  max_context_len: int,
+  clean_logits: bool = False,
+  logits_dtype: jax.typing.DTypeLike = jnp.float32,
+  indices: jax.Array | None = None,
+) -> jax.Array:
+  """Returns `scale[j] * sum_h weights[i, h] * relu(q[i, h] . k[j])`.
+
+  Row i = b * next_n + t is token t of sequence b, and key j the one at j %
+  block_kv in block `block_table[b, j // block_kv]` of the cache, for
+
+    j < context_lens[b, t].
+
+  What lies beyond is -inf with clean_logits, written by the same kernel, and
+  undefined without: a kernel leaves it as it was.
+
+  Keys are read once for all rows of a sequence, up to 512 pairs of row and
+  head at a time. Sums over heads are float32, in one order: a row's logits do
+  not depend on other rows. Lengths and blocks are read on the device and cut
+  to what there is: to 0 and both max_context_len and max_blocks * block_kv, and
+  to blocks of the cache. Any length may be 0, also all.
+
+  With indices, adjacent rows of equal index are tokens of one sequence, as many
+  as there are, and share the reading of keys. Each has its own length. Their
+  rows of block_table must agree as far as the longest of them goes; which one
+  is read is not specified.
+
+  There are no gradients: `fp8_mqa_logits` has them. `vmap` over sequences with
+  one cache makes one launch. Sequences may be sharded, the cache is gathered:
+  inside `jax.shard_map` each device has a cache of its own.
+
+  Args:
+    q: float8_e4m3fn `[b, next_n, h, d]`, any next_n, h one of 8, 16, 32 and 64,
+      d one of 32, 64 and 128. Its scales, positive, go into weights.
+    kv_cache: uint8 `[num_blocks, block_kv, 1, d + 4]`, block_kv 32 or 64. A
+      block is block_kv * d bytes of e4m3 keys and then block_kv float32 scales.
+    weights: float32 `[b * next_n, h]`, of any sign.
+    context_lens: int32 `[b, next_n]`, keys of each row.
+    block_table: int32 `[b, max_blocks]`.
+    schedule_meta: int32 `[num_sms + 1, 2]` from
+      `get_paged_mqa_logits_metadata`, or None. The kernel divides the work
+      itself and does not read it.
+    max_context_len: columns of the result.
+    clean_logits: what lies beyond a row's keys is -inf.
+    logits_dtype: float32 or bfloat16.
+    indices: int32 `[b]`, with next_n = 1: the sequence of each row.
+
+  Returns:
+    `[b * next_n, max_context_len]` in `logits_dtype`.
+
+  Raises:
+    TypeError: a dtype or type is wrong, or a gradient in q is asked for.
+    ValueError: a shape or size is wrong.
+    NotImplementedError: options(implementation="kernel") and the GPU is not
+      Hopper, or a gradient in weights is asked for.
+  """
+  form = arguments.checked_paged_form(
+    clean_logits, max_context_len, logits_dtype, indices is not None
+  )
+  q = arguments.checked_paged_q(q)
+  batch, next_n, num_heads, head_dim = q.shape
+  kv_cache = arguments.checked_kv_cache(kv_cache, head_dim)
+  weights = arguments.checked_paged_weights(
+    weights, (batch * next_n, num_heads)
+  )
+  lens = arguments.checked_int32(
+    "context_lens", context_lens, "[b, next_n]", (batch, next_n)
+  )
+  table = arguments.checked_int32(
+    "block_table", block_table, "[b, max_blocks]", (batch, None)
+  )
+  if schedule_meta is not None:
+    arguments.checked_int32(
+      "schedule_meta", schedule_meta, "[num_sms + 1, 2]", (None, 2)
+    )
+  operands = (q, kv_cache, weights, lens, table)
+  if indices is not None:
+    operands += (arguments.checked_indices(indices, batch, next_n),)
+  logits = functools.partial(_logits, form, current())
+  mesh = explicit_mesh(*operands)
+  if mesh is None:
+    return logits(*operands)
+  # All but the cache have a sequence first, weights next_n rows for each.
+  has_rows = [x is not kv_cache for x in operands]
+  return over_rows(logits, mesh, operands, has_rows)
+
+
+def _logits(
+  form: PagedMqaForm,
+  options: Options,
+  q: jax.Array,
+  kv_cache: jax.Array,
+  weights: jax.Array,
+  *others: jax.Array,
+) -> jax.Array:
+  batch, next_n, num_heads, _ = q.shape
+  num_pages, *page = kv_cache.shape
+  pages = kv_cache.reshape(num_pages, math.prod(page))
+  weights = weights.reshape(batch, next_n, num_heads)
+  operands = to_common_varying((q, pages, weights, *others))
+  found = paged_mqa_logits.fp8_paged_mqa_logits(
+    *operands, form=form, options=options
+  )
+  return found.reshape(batch * next_n, form.max_context_len)

@@ -1,0 +1,44 @@
+"""What paged MQA logits are asked for, and the keys that a row looks at."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_SCALE_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class PagedMqaForm:
+  """A static parameter of the primitive.
+
+  Attributes:
+    out_dtype: float32 or bfloat16.
+    clean_logits: what no key has is -inf, else undefined: zero in jax.numpy.
+    max_context_len: columns of the result.
+    is_varlen: rows have the index of their sequence.
+  """
+
+  out_dtype: np.dtype
+  clean_logits: bool
+  max_context_len: int
+  is_varlen: bool
+
+  @property
+  def fill(self) -> float:
+    """The logit beyond a row's keys."""
+    return -float("inf") if self.clean_logits else 0.0
+
+  def most_keys(self, num_keys: int) -> int:
+    """Returns how many keys a row can have, `num_keys` of them in its table."""
+    return min(num_keys, self.max_context_len)
+
+  def lengths(self, context_lens: jax.Array, num_keys: int) -> jax.Array:
+    """Returns how many keys each row has."""
+    return jnp.clip(context_lens, 0, self.most_keys(num_keys))
+
+
+def block_kv_of(page_bytes: int, head_dim: int) -> int:
+  """Returns the keys of a page of so many bytes."""
+  return page_bytes // (head_dim + _SCALE_BYTES)

@@ -1,0 +1,84 @@
+"""Automatic partitioning of operations on rows, where nothing else is cut."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.interpreters import mlir
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jax_deepgemm.primitives.gemm_partitioning import is_partitioned_by_xla
+from jax_deepgemm.primitives.partition_plan import axes_of_entry
+
+
+@dataclasses.dataclass(frozen=True)
+class RowRule:
+  """Which operands have rows, the first one and others.
+
+  Attributes:
+    rule: Shardy's rule; rows are one of its factors.
+    replicated: its other factors.
+    has_rows: for each operand, whether its first dimension is rows.
+  """
+
+  rule: str
+  replicated: tuple[str, ...]
+  has_rows: tuple[bool, ...]
+
+
+def lower(
+  bind_local: Callable[..., jax.Array],
+  rule: RowRule,
+  ctx: mlir.LoweringRuleContext,
+  *operands: mlir.ir.Value,
+  **params: Any,
+) -> Any:
+  """Lowers to `bind_local`, for XLA to partition if there are more devices.
+
+  Args:
+    bind_local: binds the primitive that one device runs.
+    rule: how its operands are cut.
+    ctx: of the lowering.
+    *operands: of the primitive.
+    **params: of the primitive.
+  """
+
+  def function(*arrays: jax.Array) -> jax.Array:
+    return bind_local(*arrays, **params)
+
+  chosen = function
+  if is_partitioned_by_xla(ctx):
+    chosen = custom_partitioning(function)
+    chosen.def_partition(
+      partition=functools.partial(_partition, function, rule),
+      sharding_rule=rule.rule,
+      need_replication_factors=rule.replicated,
+    )
+  return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
+
+
+def _partition(
+  function: Callable[..., jax.Array],
+  rule: RowRule,
+  mesh: Mesh,
+  operands: Sequence[jax.ShapeDtypeStruct],
+  result: jax.ShapeDtypeStruct,
+) -> tuple[Any, ...]:
+  by_rows = NamedSharding(mesh, PartitionSpec(_rows(mesh, operands[0], result)))
+  whole = NamedSharding(mesh, PartitionSpec())
+  shardings = tuple(by_rows if own else whole for own in rule.has_rows)
+  return mesh, function, by_rows, shardings
+
+
+def _rows(mesh: Mesh, *arrays: Any) -> tuple[str, ...] | None:
+  """Returns the axes that rows of an array are sharded over, if any."""
+  for x in arrays:
+    axes = axes_of_entry((*x.sharding.spec, None)[0])
+    shards = math.prod(mesh.shape[axis] for axis in axes)
+    if axes and x.shape[0] % shards == 0:
+      return axes
+  return None
