@@ -8,8 +8,8 @@ import numpy as np
 
 from jax_deepgemm import mqa_arguments, mqa_topk_gradient
 from jax_deepgemm.explicit_sharding import explicit_mesh
-from jax_deepgemm.mqa_logits import over_mesh
 from jax_deepgemm.options import current
+from jax_deepgemm.row_sharding import over_rows
 
 _MOST = 2**31 - 1
 
@@ -82,7 +82,12 @@ def mqa_topk(
   mesh = explicit_mesh(*operands)
   if mesh is None:
     return topk(*operands)
-  return over_mesh(topk, mesh, *operands)
+  arrays, form = jax.tree.flatten(operands)
+  shared = set(map(id, jax.tree.leaves(kv)))
+  has_rows = [id(x) not in shared for x in arrays]
+  return over_rows(
+    lambda *x: topk(*jax.tree.unflatten(form, x)), mesh, arrays, has_rows
+  )
 
 
 def _check_size(name: str, size: Any, least: int) -> None:

@@ -13,16 +13,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax_deepgemm.primitives.gemm_partitioning import is_partitioned_by_xla
 from jax_deepgemm.primitives.partition_plan import axes_of_entry
 
-_RULE = "s h d, k d, k, s h, s, s -> s w"
+# The last operand, the scales of q, is there for FP4 only.
+_OPERANDS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
 _REPLICATED = ("h", "d", "k", "w")
 
 
 def lower(
-  bind_local: Callable[..., Any],
+  bind_local: Callable[..., jax.Array],
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
-  rule: str = _RULE,
-  multiple_results: bool = False,
   **params: Any,
 ) -> Any:
   """Lowers to `bind_local`, for XLA to partition if there are more devices.
@@ -31,23 +30,14 @@ def lower(
     bind_local: binds the primitive that one device runs.
     ctx: of the lowering.
     *operands: of the primitive.
-    rule: Shardy's.
-    multiple_results: whether `bind_local` returns a list.
     **params: of the primitive.
   """
 
-  def function(
-    q: jax.Array,
-    keys: jax.Array,
-    key_scales: jax.Array,
-    weights: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-  ) -> Any:
-    arrays = (q, keys, key_scales, weights, starts, ends)
+  def function(*arrays: jax.Array) -> jax.Array:
     return bind_local(*arrays, **params)
 
   chosen = function
+  rule = f"{', '.join(_OPERANDS[: len(operands)])} -> s w"
   if is_partitioned_by_xla(ctx):
     chosen = custom_partitioning(function)
     chosen.def_partition(
@@ -55,21 +45,22 @@ def lower(
       sharding_rule=rule,
       need_replication_factors=_REPLICATED,
     )
-  lower_chosen = mlir.lower_fun(chosen, multiple_results=multiple_results)
-  return lower_chosen(ctx, *operands)
+  return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
 
 
 def _partition(
-  function: Callable[..., Any],
+  function: Callable[..., jax.Array],
   mesh: Mesh,
   operands: Sequence[jax.ShapeDtypeStruct],
-  results: Any,
+  result: jax.ShapeDtypeStruct,
 ) -> tuple[Any, ...]:
-  rows = _rows(mesh, operands[0], *jax.tree.leaves(results))
-  specs = ((rows, None, None), (), (), (rows, None), (rows,), (rows,))
-  shardings = tuple(NamedSharding(mesh, PartitionSpec(*spec)) for spec in specs)
-  by_rows = NamedSharding(mesh, PartitionSpec(rows))
-  return mesh, function, jax.tree.map(lambda _: by_rows, results), shardings
+  rows = _rows(mesh, operands[0], result)
+  has_rows = ("s" in dims for dims in _OPERANDS[: len(operands)])
+  shardings = tuple(
+    NamedSharding(mesh, PartitionSpec(*(rows,) * sharded))
+    for sharded in has_rows
+  )
+  return mesh, function, NamedSharding(mesh, PartitionSpec(rows)), shardings
 
 
 def _rows(mesh: Mesh, *arrays: Any) -> tuple[str, ...] | None:

@@ -18,15 +18,21 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   gemm_partitioning,
   mqa_batching,
-  mqa_partitioning,
   mqa_topk_lowering,
+  row_partitioning,
 )
+from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.topk_form import TopkForm
 
 mqa_topk_p = Primitive("mqa_topk")
 mqa_topk_local_p = Primitive("mqa_topk_local")
 
-_RULE = "s h d, k d, k, s h, s, s -> s w, s w"
+_RULE = RowRule(
+  "s h d, k d, k, s h, s, s -> s w, s w",
+  replicated=("h", "d", "k", "w"),
+  has_rows=(True, False, False, True, True, True),
+  multiple_results=True,
+)
 
 
 def mqa_topk(
@@ -121,10 +127,9 @@ mlir.register_lowering(
 mlir.register_lowering(
   mqa_topk_p,
   functools.partial(
-    mqa_partitioning.lower,
+    row_partitioning.lower,
     functools.partial(_bind_unless_empty, mqa_topk_local_p),
-    rule=_RULE,
-    multiple_results=True,
+    _RULE,
   ),
 )
 gemm_partitioning.require_devices(mqa_topk_p)

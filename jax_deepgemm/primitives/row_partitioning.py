@@ -23,15 +23,17 @@ class RowRule:
     rule: Shardy's rule; rows are one of its factors.
     replicated: its other factors.
     has_rows: for each operand, whether its first dimension is rows.
+    multiple_results: whether a list is returned, all of it with rows.
   """
 
   rule: str
   replicated: tuple[str, ...]
   has_rows: tuple[bool, ...]
+  multiple_results: bool = False
 
 
 def lower(
-  bind_local: Callable[..., jax.Array],
+  bind_local: Callable[..., Any],
   rule: RowRule,
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
@@ -47,7 +49,7 @@ def lower(
     **params: of the primitive.
   """
 
-  def function(*arrays: jax.Array) -> jax.Array:
+  def function(*arrays: jax.Array) -> Any:
     return bind_local(*arrays, **params)
 
   chosen = function
@@ -58,20 +60,22 @@ def lower(
       sharding_rule=rule.rule,
       need_replication_factors=rule.replicated,
     )
-  return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
+  lower_chosen = mlir.lower_fun(chosen, multiple_results=rule.multiple_results)
+  return lower_chosen(ctx, *operands)
 
 
 def _partition(
-  function: Callable[..., jax.Array],
+  function: Callable[..., Any],
   rule: RowRule,
   mesh: Mesh,
   operands: Sequence[jax.ShapeDtypeStruct],
-  result: jax.ShapeDtypeStruct,
+  results: Any,
 ) -> tuple[Any, ...]:
-  by_rows = NamedSharding(mesh, PartitionSpec(_rows(mesh, operands[0], result)))
+  rows = _rows(mesh, operands[0], *jax.tree.leaves(results))
+  by_rows = NamedSharding(mesh, PartitionSpec(rows))
   whole = NamedSharding(mesh, PartitionSpec())
   shardings = tuple(by_rows if own else whole for own in rule.has_rows)
-  return mesh, function, by_rows, shardings
+  return mesh, function, jax.tree.map(lambda _: by_rows, results), shardings
 
 
 def _rows(mesh: Mesh, *arrays: Any) -> tuple[str, ...] | None:
