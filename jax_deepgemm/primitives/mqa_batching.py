@@ -10,8 +10,9 @@ from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., jax.Array]
 
-# Which operands have rows: q, weights, starts and ends; not keys and scales.
-_HAS_ROWS = (True, False, False, True, True, True)
+# Which operands have rows: q, weights, starts and ends, not keys and scales; and
+# scales of q, if it has any.
+_HAS_ROWS = (True, False, False, True, True, True, True)
 
 
 def batch_shards(
@@ -66,7 +67,7 @@ def _batch(
 
   together = [
     flat(x, batched) if has_rows else x
-    for (x, batched), has_rows in zip(pairs, _HAS_ROWS, strict=True)
+    for (x, batched), has_rows in zip(pairs, _HAS_ROWS, strict=False)
   ]
   result = bind(*together, **params)
   return result.reshape(size, num_rows, result.shape[1])
