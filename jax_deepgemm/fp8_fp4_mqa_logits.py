@@ -81,8 +81,6 @@ def fp8_fp4_mqa_logits(
   return over_rows(logits, operands, has_rows)
 
 
-def _logits(
-  form: MqaForm, options: Options, *operands: jax.Array
-) -> jax.Array:
+def _logits(form: MqaForm, options: Options, *operands: jax.Array) -> jax.Array:
   operands = to_common_varying(operands)
   return mqa_logits.fp8_fp4_mqa_logits(*operands, form=form, options=options)

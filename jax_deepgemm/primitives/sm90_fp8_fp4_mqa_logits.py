@@ -50,9 +50,7 @@ def run(
   (logits,) = launch.call(
     (kernel_call(problem, config, form.fill, device, options),),
     (q, keys, key_scales, weights, starts, ends, q_scales),
-    (
-      jax.ShapeDtypeStruct((problem.num_rows, problem.width), form.out_dtype),
-    ),
+    (jax.ShapeDtypeStruct((problem.num_rows, problem.width), form.out_dtype),),
   )
   return logits
 

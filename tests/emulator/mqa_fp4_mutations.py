@@ -20,9 +20,7 @@ _TILES = fp4_mqa_case(
   key_exponents=EXACT,
   num_sms=1,
 )
-_ONE_MORE = fp4_mqa_case(
-  2, 120, 16, 128, [(3, 120)], key_exponents=ONE_MORE
-)
+_ONE_MORE = fp4_mqa_case(2, 120, 16, 128, [(3, 120)], key_exponents=ONE_MORE)
 # A tile each, so that a block is decoded while the one before is in use.
 _SHORT = fp4_mqa_case(
   30, 70, 64, 32, [(3, 70), (7, 9)], num_sms=1, num_stages=4
@@ -135,8 +133,6 @@ MQA_FP4_MUTATIONS = (
     _WIDE,
     "own.first + skipped + i",
     "own.first + i",
-    fp4_mqa_case(
-      1, 400, 16, 64, [(3, 400)], key_exponents=WIDE, wide_every=9
-    ),
+    fp4_mqa_case(1, 400, 16, 64, [(3, 400)], key_exponents=WIDE, wide_every=9),
   ),
 )

@@ -31,9 +31,7 @@ CASES = [
   # Fewer heads, and more rows to a block.
   fp4_mqa_case(40, 200, 8, 64, [(i, 200 - 5 * i) for i in range(40)]),
   # Vectors that no product can hold, some or all.
-  fp4_mqa_case(
-    5, 140, 64, 128, [(3, 140), (7, 9)], key_exponents=ONE_MORE
-  ),
+  fp4_mqa_case(5, 140, 64, 128, [(3, 140), (7, 9)], key_exponents=ONE_MORE),
   fp4_mqa_case(
     5, 140, 16, 64, [(3, 140), (7, 9)], q_exponents=WIDE, wide_every=3
   ),
