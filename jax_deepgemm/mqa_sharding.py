@@ -1,7 +1,6 @@
-"""MQA logits over explicit mesh axes: rows may be sharded, keys are gathered."""
+"""MQA logits over explicit mesh axes: rows may be sharded, keys not."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np

@@ -10,8 +10,8 @@ from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., jax.Array]
 
-# Which operands have rows: q, weights, starts and ends, not keys and scales; and
-# scales of q, if it has any.
+# Which operands have rows: q, weights, starts and ends, not keys and scales;
+# and the scales of q, if it has any.
 _HAS_ROWS = (True, False, False, True, True, True, True)
 
 

@@ -1,8 +1,8 @@
 """MQA logits as a primitive: types, derivative, batching.
 
 As with GEMMs, two primitives of one meaning: XLA may still partition one, the
-other is one device's share. FP8 and FP4 differ in what they lower to, and in the
-scales of q, which FP4 has as its last operand.
+other is one device's share. FP8 and FP4 differ in what they lower to, and in
+the scales of q, which FP4 has as its last operand.
 """
 
 import functools
