@@ -4,11 +4,10 @@ from tests.emulator.mqa_fp4_case import fp4_mqa_case
 from tests.emulator.mutations import Mutation
 from tests.mqa_fp4_data import EXACT, ONE_MORE, WIDE
 
-_KERNEL = "kernels/sm90_fp8_fp4_mqa_logits.cuh"
+_TYPES = "kernels/sm90_fp8_fp4_mqa_logits_types.cuh"
 _DECODE = "kernels/sm90_fp8_fp4_mqa_logits_decode.cuh"
 _WIDE = "kernels/sm90_fp8_fp4_mqa_logits_wide.cuh"
 _VECTOR = "common/fp4_vector.cuh"
-_LOAD = "kernels/sm90_fp8_mqa_logits_load.cuh"
 # Several blocks and tiles for a CTA, and a ring that goes round.
 _TILES = fp4_mqa_case(
   9,
@@ -68,13 +67,13 @@ MQA_FP4_MUTATIONS = (
   Mutation(
     "mqa_fp4_scales_of_queries_left_out",
     _DECODE,
-    "from.weights[pair] * decode(",
-    "from.weights[pair] + 0 * decode(",
+    "from.weights[pair] * scale;",
+    "from.weights[pair];",
     _TILES,
   ),
   Mutation(
     "mqa_fp4_wrong_bytes_awaited",
-    "kernels/sm90_fp8_fp4_mqa_logits_types.cuh",
+    _TYPES,
     "kColumns * (kCodeBytes + 8)",
     "kColumns * (kCodeBytes + 4)",
     _TILES,
@@ -84,13 +83,6 @@ MQA_FP4_MUTATIONS = (
     _VECTOR,
     "row * kRowBytes / 128 %",
     "row * kRowBytes / 64 %",
-    _TILES,
-  ),
-  Mutation(
-    "mqa_fp4_scales_loaded_of_another_block",
-    _LOAD,
-    "stage.full, row * kConfig.num_heads, 0, 0);\n      }",
-    "stage.full, row, 0, 0);\n      }",
     _TILES,
   ),
   Mutation(

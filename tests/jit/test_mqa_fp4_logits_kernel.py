@@ -14,16 +14,17 @@ from tests.jit.test_fp8_gemm_kernel import complaints
 
 
 def _forms():
-  """What is chosen, and every form with columns that take a maximum."""
+  """What is chosen, and the narrow form of the most heads."""
   dims = itertools.cycle(HEAD_DIMS)
   flags = itertools.cycle((False, True))
   for heads in NUM_HEADS:
     problem = MqaLogitsProblem(
       4096, 8192, heads, next(dims), 8192, float32_out=next(flags)
     )
-    configs = list(legal_fp4_mqa_configs(problem, H200))
     yield choose(problem, H200)
-    yield from (c for c in configs if c.max_columns == 2)
+  # How many columns take a maximum changes no register.
+  configs = legal_fp4_mqa_configs(problem, H200)
+  yield next(c for c in configs if c.bank_n == 64 and c.max_columns == 2)
 
 
 def test_no_form_spills_or_serialises(tmp_path):

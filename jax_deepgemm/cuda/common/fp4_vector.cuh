@@ -10,32 +10,32 @@
 
 namespace jdg {
 
-// The chunk of 16 bytes that holds chunk `chunk` of a row of kRowBytes, in TMA's and wgmma's
-// swizzle of as many bytes; rows of 16 are not swizzled.
+// A row of kRowBytes in TMA's and wgmma's swizzle of as many bytes; rows of 16 are not swizzled.
+// As rows and arrays of them are aligned, a chunk's place is an exclusive or with a constant: one
+// instruction, where sums of what is the same for all stages would be kept in registers.
 template <u32 kRowBytes>
-__device__ __forceinline__ u32 swizzled_chunk(u32 row, u32 chunk) {
-  return chunk ^ (row * kRowBytes / 128 % (kRowBytes / 16));
-}
+class SwizzledRow {
+ public:
+  // Row `row` of those that begin `first` bytes behind `memory`, both multiples of 1024.
+  __device__ __forceinline__ SwizzledRow(u8* memory, u32 first, u32 row)
+      : memory_(memory),
+        offset_(first + row * kRowBytes + row * kRowBytes / 128 % (kRowBytes / 16) * 16) {}
 
-// Packed codes of row `row` where TMA put them; a group is 16 bytes.
-template <int kDim>
-struct SwizzledFp4Row {
-  const u8* rows;
-  u32 row;
-
-  __device__ __forceinline__ uint4 group(u32 i) const {
-    constexpr u32 kRowBytes = kDim / 2;
-    const u32 chunk = swizzled_chunk<kRowBytes>(row, i);
-    return *reinterpret_cast<const uint4*>(rows + row * kRowBytes + chunk * 16);
+  __device__ __forceinline__ uint4& chunk(u32 i) const {
+    return *reinterpret_cast<uint4*>(memory_ + (offset_ ^ i * 16));
   }
+
+ private:
+  u8* memory_;
+  u32 offset_;
 };
 
-// The same of a row of its own.
-struct PlainFp4Row {
-  const u8* codes;
+// The same of a row that is not swizzled.
+struct PlainRow {
+  const u8* bytes;
 
-  __device__ __forceinline__ uint4 group(u32 i) const {
-    return reinterpret_cast<const uint4*>(codes)[i];
+  __device__ __forceinline__ uint4 chunk(u32 i) const {
+    return reinterpret_cast<const uint4*>(bytes)[i];
   }
 };
 
@@ -48,8 +48,11 @@ struct Fp4Fold {
   __device__ __forceinline__ float scale() const { return fp4_scale(largest); }
 };
 
+// A row of packed codes has a chunk for each group, one of e4m3 codes two.
 template <int kDim>
 struct Fp4Vector {
+  using Packed = SwizzledRow<kDim / 2>;
+  using Decoded = SwizzledRow<kDim>;
   static constexpr u32 kGroups = kDim / kFp4Group;
   static constexpr u32 kMostPlainShift = 11;  // fp4_magnitudes is linear up to there.
   // 2^+-60: products of two such scales with weights and sums stay far from the ends of float32.
@@ -73,24 +76,22 @@ struct Fp4Vector {
     return is_plain ? Fp4Fold{largest, true, false} : fold_of_values(codes, packed);
   }
 
-  // Writes the e4m3 codes of row `row` where wgmma reads them, in the swizzle of kDim bytes.
-  template <typename Row>
-  __device__ static __forceinline__ void decode(const Row& codes, u32 packed, const Fp4Fold& fold,
-                                                u8* rows, u32 row) {
+  __device__ static __forceinline__ void decode(const Packed& codes, u32 packed,
+                                                const Fp4Fold& fold, const Decoded& to) {
     if (fold.is_plain) {
       const u32 low = kLow - fold.largest * kLowStep;
       const u32 high = kHigh - fold.largest * kHighStep;
-#pragma unroll 1
+#pragma unroll
       for (int i = 0; i < static_cast<int>(kGroups); ++i) {
         const u32 exponent = fp4_exponent(packed, i);
         const Fp4Magnitudes magnitudes = {low + exponent * kLowStep, high + exponent * kHighStep};
-        write_group(codes.group(i), magnitudes, rows, row, i);
+        write_group(codes.chunk(i), magnitudes, to, i);
       }
     } else {
 #pragma unroll 1
       for (u32 i = 0; i < kGroups; ++i) {
         const Fp4Magnitudes magnitudes = any_magnitudes(fp4_exponent(packed, i), fold.largest);
-        write_group(codes.group(i), magnitudes, rows, row, i);
+        write_group(codes.chunk(i), magnitudes, to, i);
       }
     }
   }
@@ -110,7 +111,7 @@ struct Fp4Vector {
 #pragma unroll 1
     for (u32 i = 0; i < kGroups; ++i) {
       const u32 exponent = fp4_exponent(packed, i);
-      const uint4 x = codes.group(i);
+      const uint4 x = codes.chunk(i);
       const bool has_values = ((x.x | x.y | x.z | x.w) & 0x77777777) != 0;
       if (exponent != 0 && exponent != kNanExponent && has_values) {
         largest = max(largest, exponent);
@@ -130,20 +131,16 @@ struct Fp4Vector {
     return fp4_magnitudes(min(largest - exponent, kMostFp4Shift));
   }
 
-  // 32 codes of group `i` to two chunks of the row.
-  __device__ static __forceinline__ void write_group(const uint4& x, Fp4Magnitudes magnitudes,
-                                                     u8* rows, u32 row, u32 i) {
-    write_chunk(x.x, x.y, magnitudes, rows, row, 2 * i);
-    write_chunk(x.z, x.w, magnitudes, rows, row, 2 * i + 1);
+  __device__ static __forceinline__ void write_group(uint4 x, Fp4Magnitudes magnitudes,
+                                                     const Decoded& to, u32 i) {
+    to.chunk(2 * i) = sixteen(x.x, x.y, magnitudes);
+    to.chunk(2 * i + 1) = sixteen(x.z, x.w, magnitudes);
   }
 
-  __device__ static __forceinline__ void write_chunk(u32 first, u32 second,
-                                                     Fp4Magnitudes magnitudes, u8* rows, u32 row,
-                                                     u32 chunk) {
+  __device__ static __forceinline__ uint4 sixteen(u32 first, u32 second, Fp4Magnitudes magnitudes) {
     const uint2 left = decode_fp4(first, magnitudes);
     const uint2 right = decode_fp4(second, magnitudes);
-    u8* place = rows + row * kDim + swizzled_chunk<kDim>(row, chunk) * 16;
-    *reinterpret_cast<uint4*>(place) = {left.x, left.y, right.x, right.y};
+    return {left.x, left.y, right.x, right.y};
   }
 };
 

@@ -16,7 +16,6 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
   using Decoded = typename Traits::Decoded;
   using Raw = typename Traits::Smem;
   using Vector = Fp4Vector<kConfig.head_dim>;
-  using Row = SwizzledFp4Row<kConfig.head_dim>;
   static constexpr u32 kNumThreads = Traits::kNumDecodeThreads;
 
   static_assert(Traits::kBlockKv == kNumThreads, "a thread has a key of a tile");
@@ -29,15 +28,16 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
     Position keys;
 #pragma unroll 1
     for (u32 block = 0; remaining > 0; ++block) {
-      const u32 num_tiles = decode_queries(raw, decoded, block, thread);
+      u32 num_tiles = decode_queries(raw, decoded, block, thread);
       remaining -= num_tiles;
 #pragma unroll 1
-      for (u32 i = 0; i < num_tiles; ++i) {
+      for (; num_tiles > 0; --num_tiles) {
         auto& from = raw.stages[keys.index];
         auto& to = decoded.stages[keys.index];
         wait(from.full, keys.parity);
         wait(to.empty, keys.parity ^ 1);
-        to.scales[thread] = decode(raw, from.keys, from.scales[thread], to.keys, thread);
+        to.scales[thread] = decode(raw, packed(raw, from.keys, thread), from.scales[thread],
+                                   rows(decoded, to.keys, thread));
         hand_over(from.empty, to.full, thread);
         keys.advance();
       }
@@ -73,19 +73,32 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
     }
 #pragma unroll 1
     for (u32 pair = thread; pair < Traits::kColumns; pair += kNumThreads) {
-      to.weights[pair] = from.weights[pair] * decode(raw, from.q, from.q_scales[pair], to.q, pair);
+      const float scale =
+          decode(raw, packed(raw, from.q, pair), from.q_scales[pair], rows(decoded, to.q, pair));
+      to.weights[pair] = from.weights[pair] * scale;
     }
     hand_over(from.empty, to.full, thread);
     return num_tiles;
   }
 
-  // Decodes row `row` of packed codes, and returns its scale.
-  __device__ static __forceinline__ float decode(Raw& raw, const u8* codes, u32 packed, u8* rows,
-                                                 u32 row) {
-    const Row source = {codes, row};
-    const Fp4Fold fold = Vector::fold(source, packed);
+  __device__ static __forceinline__ typename Vector::Packed packed(Raw& raw, u8* codes, u32 row) {
+    u8* memory = reinterpret_cast<u8*>(&raw);
+    return {memory, static_cast<u32>(codes - memory), row};
+  }
+
+  __device__ static __forceinline__ typename Vector::Decoded rows(typename Decoded::Smem& decoded,
+                                                                  u8* vectors, u32 row) {
+    u8* memory = reinterpret_cast<u8*>(&decoded);
+    return {memory, static_cast<u32>(vectors - memory), row};
+  }
+
+  // Decodes a vector, and returns its scale.
+  __device__ static __forceinline__ float decode(Raw& raw, const typename Vector::Packed& codes,
+                                                 u32 exponents,
+                                                 const typename Vector::Decoded& to) {
+    const Fp4Fold fold = Vector::fold(codes, exponents);
     if (fold.is_wide) raw.any_wide = 1;
-    Vector::decode(source, packed, fold, rows, row);
+    Vector::decode(codes, exponents, fold, to);
     return fold.scale();
   }
 

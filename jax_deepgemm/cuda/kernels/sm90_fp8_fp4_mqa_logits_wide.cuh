@@ -48,7 +48,7 @@ class Sm90Fp8Fp4MqaLogitsWide {
 
   // Codes and exponents of a vector.
   struct Packed {
-    PlainFp4Row codes;
+    PlainRow codes;
     u32 exponents;
 
     __device__ __forceinline__ bool is_wide() const {
@@ -120,8 +120,8 @@ class Sm90Fp8Fp4MqaLogitsWide {
     float sum = 0;
 #pragma unroll 1
     for (u32 i = 0; i < kGroups; ++i) {
-      const uint4 a = x.codes.group(i);
-      const uint4 b = y.codes.group(i);
+      const uint4 a = x.codes.chunk(i);
+      const uint4 b = y.codes.chunk(i);
       const int words = dot_of_word(a.x, b.x) + dot_of_word(a.y, b.y) + dot_of_word(a.z, b.z) +
                         dot_of_word(a.w, b.w);
       // The smaller scale first: what is too large then is so without it.
