@@ -49,8 +49,8 @@ def _vectors(
 ) -> tuple[np.ndarray, np.ndarray]:
   random = np.random.default_rng(seed)
   values = random.integers(0, 256, (*shape, head_dim // 2)).astype(np.uint8)
-  scales = random.integers(*exponents, (*shape, 4))
   narrow = random.integers(*NARROW, (*shape, 4))
+  scales = random.integers(*exponents, (*shape, 4))
   index = np.arange(shape[0]).reshape(-1, *(1,) * len(shape))
   scales = np.where(index % wide_every == 0, scales, narrow)
   scales[..., head_dim // 32 :] = 255

@@ -1,5 +1,7 @@
 """The MQA logits of FP4 vectors are right under a harsher memory model."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.mqa_fp4_case import Fp4MqaCase, fp4_mqa_case
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mutated import mutated, verdict
-from tests.mqa_fp4_data import EXACT, ONE_MORE, WIDE
+from tests.mqa_fp4_data import EXACT, NARROW, ONE_MORE, WIDE
 
 NUM_SEEDS = 2
 _RAGGED = ((3, 17), (400, 300), (129, 331), (0, 0), (330, 331))
@@ -58,6 +60,17 @@ def test_every_schedule_gives_the_same_right_result(toolchain, case):
   assert case.wrong_elements(first).size == 0
   for seed in range(1, NUM_SEEDS):
     np.testing.assert_array_equal(case.run(emulator, seed), first)
+
+
+def test_wide_rows_leave_their_neighbours_alone(toolchain):
+  wide = fp4_mqa_case(
+    6, 140, 32, 64, [(3, 140)], q_exponents=WIDE, wide_every=2
+  )
+  narrow = dataclasses.replace(wide, q_exponents=NARROW)
+  emulator = Emulator(toolchain, roles=wide.roles)
+  found, expected = (case.run(emulator, seed=0) for case in (wide, narrow))
+  np.testing.assert_array_equal(found[1::2], expected[1::2])
+  assert not np.array_equal(found[::2], expected[::2])
 
 
 @pytest.mark.parametrize("mutation", MQA_FP4_MUTATIONS, ids=lambda m: m.name)
