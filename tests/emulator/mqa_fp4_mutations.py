@@ -19,7 +19,7 @@ _TILES = fp4_mqa_case(
   key_exponents=EXACT,
   num_sms=1,
 )
-_ONE_MORE = fp4_mqa_case(2, 120, 16, 128, [(3, 120)], key_exponents=ONE_MORE)
+_ONE_MORE = fp4_mqa_case(2, 60, 16, 64, [(0, 60)], key_exponents=ONE_MORE)
 # A tile each, so that a block is decoded while the one before is in use.
 _SHORT = fp4_mqa_case(
   30, 70, 64, 32, [(3, 70), (7, 9)], num_sms=1, num_stages=4
@@ -86,13 +86,6 @@ MQA_FP4_MUTATIONS = (
     _TILES,
   ),
   Mutation(
-    "mqa_fp4_any_exponents_are_plain",
-    _VECTOR,
-    "largest - smallest <= kMostPlainShift && smallest",
-    "smallest",
-    _TILES,
-  ),
-  Mutation(
     "mqa_fp4_one_binade_too_many",
     _VECTOR,
     "largest - smallest > kMostFp4Shift ||",
@@ -104,13 +97,6 @@ MQA_FP4_MUTATIONS = (
     _DECODE,
     "    if (fold.is_wide) raw.any_wide = 1;\n",
     "",
-    _SOME_WIDE,
-  ),
-  Mutation(
-    "mqa_fp4_wide_queries_of_another_row",
-    _WIDE,
-    "rows |= 1u << i;",
-    "rows |= 2u << i;",
     _SOME_WIDE,
   ),
   Mutation(

@@ -49,7 +49,7 @@ CASES = [
     float32_out=False,
   ),
   # No tile at all.
-  fp4_mqa_case(6, 200, 64, 32, [(5, 5)], num_sms=3),
+  fp4_mqa_case(6, 200, 16, 64, [(5, 5)], num_sms=3),
 ]
 
 
@@ -64,7 +64,7 @@ def test_every_schedule_gives_the_same_right_result(toolchain, case):
 
 def test_wide_rows_leave_their_neighbours_alone(toolchain):
   wide = fp4_mqa_case(
-    6, 140, 32, 64, [(3, 140)], q_exponents=WIDE, wide_every=2
+    6, 140, 16, 64, [(3, 140)], q_exponents=WIDE, wide_every=2
   )
   narrow = dataclasses.replace(wide, q_exponents=NARROW)
   emulator = Emulator(toolchain, roles=wide.roles)
