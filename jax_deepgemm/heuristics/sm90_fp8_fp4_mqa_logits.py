@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import (
   MAX_COLUMNS,
+  ROW_BYTES,
   MqaLogitsProblem,
   Sm90Fp8MqaLogitsConfig,
   align,
@@ -14,7 +15,6 @@ from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import (
   refusal,
 )
 
-_ROW_BYTES = 16
 _DECODE_WARPS = 4
 _MOST_STAGES = 8
 # Columns of a product, and the fewest and most heads. Two warpgroups multiply:
@@ -35,7 +35,7 @@ class Sm90Fp8Fp4MqaLogitsConfig(Sm90Fp8MqaLogitsConfig):
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     columns, code_bytes = 2 * self.bank_n, self.head_dim // 2
-    rows = self.block_q * _ROW_BYTES
+    rows = self.block_q * ROW_BYTES
     queries = align(columns * (code_bytes + 8) + rows + 8 + 16, 1024)
     keys = align(self.block_kv * (code_bytes + 4) + 16, 1024)
     stages = queries + self.num_stages * keys

@@ -9,7 +9,7 @@ from jax_deepgemm.heuristics.device import Device
 _NUM_QUERY_STAGES = 2
 _FILL_WARPS = 3
 _MOST_STAGES = 8
-_ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
+ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
 # A lane of the loading warp looks at one row of a block.
 _MOST_BLOCK_Q = 32
 # What the kernel counts in 32 bits.
@@ -83,7 +83,7 @@ class Sm90Fp8MqaLogitsConfig:
   def query_stage_bytes(self) -> int:
     """Bytes of one block of queries, its barriers included."""
     columns = 2 * self.bank_n
-    rows = self.block_q * _ROW_BYTES
+    rows = self.block_q * ROW_BYTES
     return align(columns * (self.head_dim + 4) + rows + 8 + 16, 1024)
 
   @property

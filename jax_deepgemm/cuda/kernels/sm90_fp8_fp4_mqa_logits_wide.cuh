@@ -140,17 +140,20 @@ class Sm90Fp8Fp4MqaLogitsWide {
 
   // Four times the products of eight codes.
   __device__ static __forceinline__ int dot_of_word(u32 x, u32 y) {
-    int sum = 0;
-#pragma unroll 1
-    for (u32 i = 0; i < 32; i += 4) sum += twice(x >> i) * twice(y >> i);
-    return sum;
+    // Twice their magnitudes, and the signs at the tops of bytes.
+    constexpr Fp4Magnitudes kTwice = {0x03020100, 0x0C080604};
+    const uint2 a = decode_fp4(x, kTwice);
+    const uint2 b = decode_fp4(y, kTwice);
+    return dot_of_four(a.x, b.x) + dot_of_four(a.y, b.y);
   }
 
-  // Twice the value of the code in the lowest four bits.
-  __device__ static __forceinline__ int twice(u32 code) {
-    constexpr u32 kMagnitudes = 0xC8643210;
-    const int magnitude = kMagnitudes >> code % 8 * 4 & 0xF;
-    return (code & 8) != 0 ? -magnitude : magnitude;
+  __device__ static __forceinline__ int dot_of_four(u32 x, u32 y) {
+    constexpr u32 kMagnitude = 0x7F7F7F7F;
+    const u32 is_negative = ((x ^ y) >> 7 & 0x01010101) * 0xFF;
+    const u32 a = x & kMagnitude;
+    const u32 b = y & kMagnitude;
+    const u32 positive = __dp4a(a, b & ~is_negative, 0u);
+    return static_cast<int>(positive - __dp4a(a, b & is_negative, 0u));
   }
 
   const Params& params_;
