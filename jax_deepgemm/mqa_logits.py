@@ -5,17 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import AbstractMesh
-from jax.sharding import PartitionSpec as P
 
 from jax_deepgemm import mqa_arguments, mqa_gradient
-from jax_deepgemm.explicit_sharding import (
-  explicit_mesh,
-  placed,
-  vmapped_axes,
-)
-from jax_deepgemm.gemm_operands import Operand
+from jax_deepgemm.mqa_sharding import over_rows
 from jax_deepgemm.options import current
 
 
@@ -72,52 +64,10 @@ def fp8_mqa_logits(
   form = mqa_arguments.checked_form(clean_logits, max_seqlen_k, logits_dtype)
   q = mqa_arguments.checked_q(q)
   kv = mqa_arguments.checked_kv(kv, q.shape[2])
-  weights = mqa_arguments.checked_weights(weights, q.shape[:2])
-  ranges = [
-    mqa_arguments.checked_range(name, x, q.shape[0])
-    for name, x in (
-      ("cu_seq_len_k_start", cu_seq_len_k_start),
-      ("cu_seq_len_k_end", cu_seq_len_k_end),
-    )
-  ]
-  logits = functools.partial(mqa_gradient.logits, form, current())
-  operands = (q, kv, weights, *ranges)
-  mesh = explicit_mesh(*operands)
-  if mesh is None:
-    return logits(*operands)
-  return _over_mesh(logits, mesh, *operands)
-
-
-def _over_mesh(
-  logits: Any,
-  mesh: AbstractMesh,
-  q: jax.Array,
-  kv: Operand,
-  weights: jax.Array,
-  starts: jax.Array,
-  ends: jax.Array,
-) -> jax.Array:
-  """Returns the logits, each device computing those of its rows of q."""
-  rows = (*jax.typeof(q).sharding.spec, None)[0]
-  specs = (P(rows), P(), P(rows), P(rows), P(rows))
-  operands = [
-    placed(x, mesh, P(*spec, *(None,) * (_rank(x) - len(spec))))
-    for x, spec in zip((q, kv, weights, starts, ends), specs, strict=True)
-  ]
-  if rows is None and vmapped_axes():
-    # Only the batch of a vmap is sharded: the batching rule maps over it.
-    return logits(*operands)
-  mapped = jax.shard_map(
-    logits,
-    mesh=mesh,
-    in_specs=specs,
-    out_specs=P(rows),
-    axis_names=frozenset(mesh.explicit_axes) - vmapped_axes(),
+  rows = mqa_arguments.checked_rows(
+    weights, cu_seq_len_k_start, cu_seq_len_k_end, q.shape[:2]
   )
-  return mapped(*operands)
-
-
-def _rank(operand: Operand) -> int:
-  """Returns the dimensions of all arrays of an operand, or 0 if they differ."""
-  ranks = {np.ndim(x) for x in jax.tree.leaves(operand)}
-  return ranks.pop() if len(ranks) == 1 else 0
+  logits = functools.partial(mqa_gradient.logits, form, current())
+  operands = (q, kv, *rows)
+  has_rows = (True, False, True, True, True)
+  return over_rows(logits, operands, has_rows)

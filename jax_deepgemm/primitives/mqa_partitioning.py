@@ -13,7 +13,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax_deepgemm.primitives.gemm_partitioning import is_partitioned_by_xla
 from jax_deepgemm.primitives.partition_plan import axes_of_entry
 
-_RULE = "s h d, k d, k, s h, s, s -> s w"
+# The last operand, the scales of q, is there for FP4 only.
+_OPERANDS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
 _REPLICATED = ("h", "d", "k", "w")
 
 
@@ -32,23 +33,16 @@ def lower(
     **params: of the primitive.
   """
 
-  def function(
-    q: jax.Array,
-    keys: jax.Array,
-    key_scales: jax.Array,
-    weights: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-  ) -> jax.Array:
-    arrays = (q, keys, key_scales, weights, starts, ends)
+  def function(*arrays: jax.Array) -> jax.Array:
     return bind_local(*arrays, **params)
 
   chosen = function
+  rule = f"{', '.join(_OPERANDS[: len(operands)])} -> s w"
   if is_partitioned_by_xla(ctx):
     chosen = custom_partitioning(function)
     chosen.def_partition(
       partition=functools.partial(_partition, function),
-      sharding_rule=_RULE,
+      sharding_rule=rule,
       need_replication_factors=_REPLICATED,
     )
   return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
@@ -61,8 +55,11 @@ def _partition(
   result: jax.ShapeDtypeStruct,
 ) -> tuple[Any, ...]:
   rows = _rows(mesh, operands[0], result)
-  specs = ((rows, None, None), (), (), (rows, None), (rows,), (rows,))
-  shardings = tuple(NamedSharding(mesh, PartitionSpec(*spec)) for spec in specs)
+  has_rows = ("s" in dims for dims in _OPERANDS[: len(operands)])
+  shardings = tuple(
+    NamedSharding(mesh, PartitionSpec(*(rows,) * sharded))
+    for sharded in has_rows
+  )
   return mesh, function, NamedSharding(mesh, PartitionSpec(rows)), shardings
 
 
