@@ -62,9 +62,19 @@ def checked_q(q: Any) -> jax.Array:
       f" {q.dtype.name} of shape {q.shape}"
     )
   check_rank("q", q, "[s, h, d]")
-  _check_size("h, the heads of q,", q.shape[1], NUM_HEADS)
-  _check_size("d, the last dimension of q,", q.shape[2], HEAD_DIMS)
+  check_num_heads(q.shape[1])
+  check_head_dim(q.shape[2])
   return q
+
+
+def check_num_heads(num_heads: int) -> None:
+  """Returns nothing; raises ValueError unless so many heads are supported."""
+  _check_size("h, the heads of q,", num_heads, NUM_HEADS)
+
+
+def check_head_dim(head_dim: int) -> None:
+  """Returns nothing; raises ValueError unless d is supported."""
+  _check_size("d, the last dimension of q,", head_dim, HEAD_DIMS)
 
 
 def checked_kv(kv: Any, head_dim: int) -> Operand:
@@ -101,6 +111,22 @@ def checked_kv(kv: Any, head_dim: int) -> Operand:
       f" {scales.shape}"
     )
   return ScaledArray(values, scales)
+
+
+def checked_rows(
+  weights: Any, starts: Any, ends: Any, shape: tuple[int, ...]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns weights, starts and ends, for rows and heads of `shape`.
+
+  Raises:
+    TypeError: a dtype is wrong.
+    ValueError: a shape is wrong.
+  """
+  return (
+    checked_weights(weights, shape),
+    checked_range("cu_seq_len_k_start", starts, shape[0]),
+    checked_range("cu_seq_len_k_end", ends, shape[0]),
+  )
 
 
 def checked_weights(weights: Any, shape: tuple[int, ...]) -> jax.Array:

@@ -9,7 +9,7 @@ from jax_deepgemm.heuristics.device import Device
 _NUM_QUERY_STAGES = 2
 _FILL_WARPS = 3
 _MOST_STAGES = 8
-_ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
+ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
 # A lane of the loading warp looks at one row of a block.
 _MOST_BLOCK_Q = 32
 # What the kernel counts in 32 bits.
@@ -22,7 +22,7 @@ _TILES = ((128, 2, 16), (64, 3, 8))
 # Of every 4 columns, those whose relu is a maximum, which is slower by itself
 # but leaves the pipe of the sums alone: one is 0 to 2 % faster than none, all
 # are 2 to 16 % slower.
-_MAX_COLUMNS = (1, 0, 2)
+MAX_COLUMNS = (1, 0, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,27 +73,31 @@ class Sm90Fp8MqaLogitsConfig:
   @property
   def num_threads(self) -> int:
     """Threads of a block."""
-    return 128 * (self.num_math_warpgroups + 1)
+    return 32 * self.num_warps
+
+  @property
+  def num_warps(self) -> int:
+    """Warps of a block."""
+    return 4 * self.num_math_warpgroups + 1 + _FILL_WARPS
 
   @property
   def query_stage_bytes(self) -> int:
     """Bytes of one block of queries, its barriers included."""
     columns = 2 * self.bank_n
-    rows = self.block_q * _ROW_BYTES
-    return _align(columns * (self.head_dim + 4) + rows + 8 + 16, 1024)
+    rows = self.block_q * ROW_BYTES
+    return align(columns * (self.head_dim + 4) + rows + 8 + 16, 1024)
 
   @property
   def key_stage_bytes(self) -> int:
     """Bytes of one tile of keys, its barriers included."""
-    return _align(self.block_kv * (self.head_dim + 4) + 16, 1024)
+    return align(self.block_kv * (self.head_dim + 4) + 16, 1024)
 
   @property
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     stages = _NUM_QUERY_STAGES * self.query_stage_bytes
     stages += self.num_stages * self.key_stage_bytes
-    warps = 4 * self.num_math_warpgroups + 1 + _FILL_WARPS
-    return _align(stages + 4 * warps + 8, 1024)
+    return align(stages + 4 * self.num_warps + 8, 1024)
 
 
 def legal_mqa_configs(
@@ -103,7 +107,7 @@ def legal_mqa_configs(
 
   None if the problem has more tiles than the kernel can count.
   """
-  tiles = itertools.product(_MAX_COLUMNS, _TILES)
+  tiles = itertools.product(MAX_COLUMNS, _TILES)
   for max_columns, (bank_n, warpgroups, fewest_heads) in tiles:
     config = Sm90Fp8MqaLogitsConfig(
       num_heads=problem.num_heads,
@@ -119,7 +123,7 @@ def legal_mqa_configs(
     is_legal = (
       problem.num_heads >= fewest_heads
       and config.block_q <= _MOST_BLOCK_Q
-      and _can_count(problem, config)
+      and can_count(problem, config)
     )
     if is_legal:
       yield config
@@ -136,13 +140,18 @@ def choose(problem: MqaLogitsProblem, device: Device) -> Sm90Fp8MqaLogitsConfig:
   """
   for config in legal_mqa_configs(problem, device):
     return config
-  raise NotImplementedError(
-    f"fp8_mqa_logits has a Hopper kernel for fewer than 2**31 keys and columns"
-    f" and 2**32 tiles, got {problem}"
+  raise refusal("fp8_mqa_logits", problem)
+
+
+def refusal(name: str, problem: MqaLogitsProblem) -> NotImplementedError:
+  """Returns what is raised where a kernel cannot count."""
+  return NotImplementedError(
+    f"{name} has a Hopper kernel for fewer than 2**31 keys and columns and"
+    f" 2**32 tiles, got {problem}"
   )
 
 
-def _can_count(
+def can_count(
   problem: MqaLogitsProblem, config: Sm90Fp8MqaLogitsConfig
 ) -> bool:
   """Returns whether numbers of tiles and columns fit the kernel's integers."""
@@ -155,5 +164,6 @@ def _can_count(
   return tiles <= _MOST_TILES and largest <= _MOST_COLUMNS
 
 
-def _align(x: int, multiple: int) -> int:
+def align(x: int, multiple: int) -> int:
+  """Returns the smallest multiple that is no less than x."""
   return -(-x // multiple) * multiple

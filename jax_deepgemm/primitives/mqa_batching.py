@@ -10,8 +10,9 @@ from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., Any]  # Returns an array or a list of them.
 
-# Which operands have rows: q, weights, starts and ends; not keys and scales.
-_HAS_ROWS = (True, False, False, True, True, True)
+# Which operands have rows: q, weights, starts and ends, not keys and scales;
+# and the scales of q, if it has any.
+_HAS_ROWS = (True, False, False, True, True, True, True)
 
 
 def batch_shards(
@@ -30,7 +31,8 @@ def batch_shards(
     bind: binds the primitive.
     operands: of the primitive, with one more dimension where batched.
     dims: the batch dimension of each operand, or None.
-    has_rows: which operands have rows; the first one has.
+    has_rows: which operands have rows, in front of any others; the first one
+      has.
     **params: of the primitive.
   """
   moved = [
@@ -38,6 +40,7 @@ def batch_shards(
     for x, d in zip(operands, dims, strict=True)
   ]
   is_batched = [d is not None for d in dims]
+  has_rows = has_rows[: len(operands)]
   first = [None if d is None else 0 for d in dims]
   axes = explicit_axes(moved, first)
 

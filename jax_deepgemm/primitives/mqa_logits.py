@@ -1,12 +1,13 @@
 """MQA logits as a primitive: types, derivative, batching.
 
 As with GEMMs, two primitives of one meaning: XLA may still partition one, the
-other is one device's share.
+other is one device's share. FP8 and FP4 differ in what they lower to, and in
+the scales of q, which FP4 has as its last operand.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,24 @@ from jax_deepgemm.primitives import (
 from jax_deepgemm.primitives.mqa_form import MqaForm
 from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 
-fp8_mqa_logits_p = Primitive("fp8_mqa_logits")
-fp8_mqa_logits_local_p = Primitive("fp8_mqa_logits_local")
-
 _OPERANDS = ("q", "kv", "kv", "weights")
+
+
+class _Operation(NamedTuple):
+  """Both primitives of an operation, and what one device runs for it."""
+
+  primitive: Primitive
+  local: Primitive
+  one_device: mqa_lowering.MqaLowering
+
+
+def _operation(one_device: mqa_lowering.MqaLowering) -> _Operation:
+  name = one_device.name
+  return _Operation(Primitive(name), Primitive(f"{name}_local"), one_device)
+
+
+_FP8 = _operation(mqa_lowering.FP8)
+_FP4 = _operation(mqa_lowering.FP4)
 
 
 def fp8_mqa_logits(
@@ -54,13 +69,44 @@ def fp8_mqa_logits(
     options: in force when the public function was called.
   """
   operands = (q, keys, key_scales, weights, starts, ends)
-  return _bind(*operands, form=form, options=options)
+  return _bind(_FP8, *operands, form=form, options=options)
 
 
-def _bind(*operands: jax.Array, **params: Any) -> jax.Array:
+def fp8_fp4_mqa_logits(
+  q: jax.Array,
+  q_scales: jax.Array,
+  keys: jax.Array,
+  key_scales: jax.Array,
+  weights: jax.Array,
+  starts: jax.Array,
+  ends: jax.Array,
+  *,
+  form: MqaForm,
+  options: Options,
+) -> jax.Array:
+  """Returns sum_h weights[i, h] * relu(q[i, h] . keys[j]) of FP4 vectors.
+
+  Args:
+    q: `[s, h, d / 2]` int8.
+    q_scales: `[s, h]` int32, four exponents each.
+    keys: `[k, d / 2]` int8.
+    key_scales: `[k]` int32.
+    weights: `[s, h]` float32.
+    starts: `[s]` int32, first key of each row; any value.
+    ends: `[s]` int32, one past the last.
+    form: of the result.
+    options: in force when the public function was called.
+  """
+  operands = (q, keys, key_scales, weights, starts, ends, q_scales)
+  return _bind(_FP4, *operands, form=form, options=options)
+
+
+def _bind(
+  operation: _Operation, *operands: jax.Array, **params: Any
+) -> jax.Array:
   """Binds the primitive that suits the mesh around it."""
   is_manual = jax.sharding.get_abstract_mesh().are_all_axes_manual
-  primitive = fp8_mqa_logits_local_p if is_manual else fp8_mqa_logits_p
+  primitive = operation.local if is_manual else operation.primitive
   return _bind_unless_empty(primitive, *operands, **params)
 
 
@@ -105,6 +151,11 @@ def _jvp(
       continue
     if name != "weights":
       raise TypeError(quantized_gradient_message(name))
+    if primals[0].dtype == jnp.int8:
+      raise NotImplementedError(
+        "fp8_fp4_mqa_logits has no gradients; decode q and kv with"
+        " cast_back_from_fp4 and pass them to fp8_mqa_logits, which has them"
+      )
     raise NotImplementedError(
       f"{primitive.name} has first derivatives only: differentiate the formula"
       " in jax.numpy, which has all"
@@ -113,23 +164,24 @@ def _jvp(
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
-for _primitive in (fp8_mqa_logits_p, fp8_mqa_logits_local_p):
-  _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
-  _primitive.def_abstract_eval(_abstract_eval)
-  ad.primitive_jvps[_primitive] = functools.partial(_jvp, _primitive)
-  batching.primitive_batchers[_primitive] = functools.partial(
-    mqa_batching.batch_shards, _bind
+def _register(operation: _Operation) -> None:
+  primitive, local, one_device = operation
+  bind = functools.partial(_bind, operation)
+  for each in (primitive, local):
+    each.def_impl(functools.partial(xla.apply_primitive, each))
+    each.def_abstract_eval(_abstract_eval)
+    ad.primitive_jvps[each] = functools.partial(_jvp, each)
+    batching.primitive_batchers[each] = functools.partial(
+      mqa_batching.batch_shards, bind
+    )
+  mlir.register_lowering(local, one_device.default)
+  mlir.register_lowering(local, one_device.cuda, platform="cuda")
+  bind_local = functools.partial(_bind_unless_empty, local)
+  mlir.register_lowering(
+    primitive, functools.partial(mqa_partitioning.lower, bind_local)
   )
+  gemm_partitioning.require_devices(primitive)
 
-mlir.register_lowering(fp8_mqa_logits_local_p, mqa_lowering.lower_default)
-mlir.register_lowering(
-  fp8_mqa_logits_local_p, mqa_lowering.lower_cuda, platform="cuda"
-)
-mlir.register_lowering(
-  fp8_mqa_logits_p,
-  functools.partial(
-    mqa_partitioning.lower,
-    functools.partial(_bind_unless_empty, fp8_mqa_logits_local_p),
-  ),
-)
-gemm_partitioning.require_devices(fp8_mqa_logits_p)
+
+_register(_FP8)
+_register(_FP4)

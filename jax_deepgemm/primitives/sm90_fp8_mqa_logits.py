@@ -20,6 +20,7 @@ from jax_deepgemm.primitives.print_config import print_config
 # The buffers of the custom call, in order.
 _Q, _KEYS, _SCALES, _WEIGHTS, _STARTS, _ENDS, _LOGITS = range(7)
 _BFLOAT16_TWICE = 0x10001
+_LEAST_SWIZZLE = 32  # Bytes.
 
 
 def run(
@@ -39,16 +40,8 @@ def run(
   Raises:
     NotImplementedError: there are more rows or keys than the kernel counts.
   """
-  num_rows, num_heads, head_dim = q.shape
-  problem = MqaLogitsProblem(
-    num_rows=num_rows,
-    num_keys=keys.shape[0],
-    num_heads=num_heads,
-    head_dim=head_dim,
-    width=form.width(keys.shape[0]),
-    compressed=form.is_compressed,
-    float32_out=form.out_dtype == np.float32,
-  )
+  num_rows, _, head_dim = q.shape
+  problem = problem_of(q, keys, head_dim, form)
   config = choose(problem, device)
   print_config(problem, config)
   call = kernel_call(problem, config, form.fill, device, options)
@@ -70,13 +63,6 @@ def kernel_call(
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem`, `fill` outside of the ranges."""
   buffers = (_STARTS, _ENDS, _LOGITS)
-  numbers = (
-    problem.num_rows,
-    problem.num_keys,
-    problem.width,
-    int(problem.compressed),
-    fill_bits(fill, problem.float32_out),
-  )
   return launch.KernelCall(
     recipe=recipe(config),
     grid=(options.num_sms or device.num_sms, 1, 1),
@@ -87,10 +73,40 @@ def kernel_call(
     params=(
       *_tensor_maps(problem, config),
       *map(launch.Buffer, buffers),
-      *map(launch.Scalar, numbers),
+      *numbers(problem, fill),
     ),
     embed_cubin=options.embed_cubin,
   )
+
+
+def problem_of(
+  q: jax.Array, keys: jax.Array, head_dim: int, form: MqaForm
+) -> MqaLogitsProblem:
+  """Returns the problem of operands with vectors of `head_dim`."""
+  num_rows, num_heads, _ = q.shape
+  return MqaLogitsProblem(
+    num_rows=num_rows,
+    num_keys=keys.shape[0],
+    num_heads=num_heads,
+    head_dim=head_dim,
+    width=form.width(keys.shape[0]),
+    compressed=form.is_compressed,
+    float32_out=form.out_dtype == np.float32,
+  )
+
+
+def numbers(
+  problem: MqaLogitsProblem, fill: float
+) -> tuple[launch.Scalar, ...]:
+  """Returns the last parameters of the kernel."""
+  values = (
+    problem.num_rows,
+    problem.num_keys,
+    problem.width,
+    int(problem.compressed),
+    fill_bits(fill, problem.float32_out),
+  )
+  return tuple(map(launch.Scalar, values))
 
 
 def recipe(config: Sm90Fp8MqaLogitsConfig) -> Recipe:
@@ -117,37 +133,39 @@ def _tensor_maps(
   """Maps of q, keys, their scales and the weights."""
   q_rows = problem.num_rows * problem.num_heads
   return (
-    _vectors_map(_Q, config.head_dim, q_rows, 2 * config.bank_n),
-    _vectors_map(_KEYS, config.head_dim, problem.num_keys, config.block_kv),
-    _floats_map(_SCALES, problem.num_keys, 1, config.block_kv, 1),
-    _floats_map(
-      _WEIGHTS,
-      problem.num_heads,
-      problem.num_rows,
-      problem.num_heads,
-      config.block_q,
-    ),
+    vectors_map(_Q, config.head_dim, q_rows, 2 * config.bank_n),
+    vectors_map(_KEYS, config.head_dim, problem.num_keys, config.block_kv),
+    words_map(_SCALES, problem.num_keys, 1, config.block_kv, 1),
+    weights_map(_WEIGHTS, problem, config),
   )
 
 
-def _vectors_map(
+def vectors_map(
   index: int, size: int, rows: int, box_rows: int
 ) -> launch.TensorMap:
-  """Returns the map of `rows` FP8 vectors of `size`, swizzled as wide."""
+  """Returns the map of `rows` vectors of `size` bytes, swizzled as wide."""
   return launch.TensorMap(
     index=index,
     dtype="u8",
     dims=(size, rows, 1),
     strides=(size, rows * size),
     box=(size, box_rows, 1),
-    swizzle=size,
+    swizzle=size if size > _LEAST_SWIZZLE // 2 else 0,
   )
 
 
-def _floats_map(
+def weights_map(
+  index: int, problem: MqaLogitsProblem, config: Sm90Fp8MqaLogitsConfig
+) -> launch.TensorMap:
+  """Returns the map of the weights of a block of queries."""
+  heads = problem.num_heads
+  return words_map(index, heads, problem.num_rows, heads, config.block_q)
+
+
+def words_map(
   index: int, columns: int, rows: int, box_columns: int, box_rows: int
 ) -> launch.TensorMap:
-  """Returns the map of float32 `[rows, columns]`; of one row for any width."""
+  """Returns the map of `[rows, columns]` of 4 bytes; one row of any width."""
   pitch = get_tma_aligned_size(columns, 4) * 4
   return launch.TensorMap(
     index=index,

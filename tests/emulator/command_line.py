@@ -24,6 +24,7 @@ from tests.emulator import (
   test_m_grouped_bf16_gemm,
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
+  test_mqa_fp4_logits,
   test_mqa_logits,
   test_paged_mqa_logits,
   test_row_topk,
@@ -41,6 +42,7 @@ from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
+from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
@@ -64,6 +66,7 @@ CASES = (
   *test_m_grouped_fp8_fp4_gemm.CASES,
   *test_mqa_logits.CASES,
   *test_paged_mqa_logits.CASES,
+  *test_mqa_fp4_logits.CASES,
   *test_row_topk.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
@@ -81,6 +84,7 @@ ALL_MUTATIONS = (
   *BATCHED_K_MUTATIONS,
   *MQA_MUTATIONS,
   *PAGED_MQA_MUTATIONS,
+  *MQA_FP4_MUTATIONS,
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,

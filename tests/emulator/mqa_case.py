@@ -14,7 +14,7 @@ from jax_deepgemm.primitives.mqa_form import MqaForm
 from tests import mqa_data
 from tests.emulator.emulated import emulated
 
-_BITS = 20  # Of float32 sums of a few hundred terms.
+BITS = 20  # Of float32 sums of a few hundred terms.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +63,10 @@ class MqaCase:
       list(self.ranges),
     )
 
-  def config(self, problem, device):
+  def config(self, problem, device, legal=legal_mqa_configs):
     fits = [
       config
-      for config in legal_mqa_configs(problem, device)
+      for config in legal(problem, device)
       if all(getattr(config, name) == x for name, x in self.wanted)
     ]
     return dataclasses.replace(fits[0], num_stages=self.num_stages)
@@ -75,11 +75,15 @@ class MqaCase:
     return run(self, emulator, seed)
 
   def expected(self):
-    exact, magnitude = expected(self)
-    return exact, magnitude * 2.0**-_BITS + np.abs(exact) * 2.0**-8
+    exact, magnitude = self.logits()
+    return exact, magnitude * 2.0**-BITS + np.abs(exact) * 2.0**-8
 
   def wrong_elements(self, result):
-    return mqa_data.wrong(result, *expected(self), _BITS)
+    return mqa_data.wrong(result, *self.logits(), BITS)
+
+  def logits(self):
+    """Returns the logits and the magnitudes behind them."""
+    return _logits(self)
 
   def roles(self, kernel):
     math = kernel.threads // 32 - 4
@@ -115,8 +119,7 @@ def run(case, emulator, seed):
 
 
 @functools.cache
-def expected(case):
-  """Returns the logits and the magnitudes behind them."""
+def _logits(case):
   return mqa_data.logits(
     *case.operands(), max_seqlen_k=case.max_seqlen_k, fill=case.form.fill
   )

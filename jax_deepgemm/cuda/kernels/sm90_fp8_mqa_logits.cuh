@@ -53,7 +53,7 @@ struct Sm90Fp8MqaLogits {
     }
   }
 
- private:
+ protected:
   // What a thread needs of its block of queries.
   struct Block {
     QueryStage* query;

@@ -6,11 +6,10 @@
 
 namespace jdg {
 
-template <Sm90Fp8MqaLogitsConfig kConfig>
+template <Sm90Fp8MqaLogitsConfig kConfig, typename Traits = Sm90Fp8MqaLogitsTraits<kConfig>>
 struct Sm90Fp8MqaLogitsLoad {
-  using Traits = Sm90Fp8MqaLogitsTraits<kConfig>;
-  using Schedule = Sm90Fp8MqaLogitsSchedule<kConfig>;
-  using Params = Sm90Fp8MqaLogitsParams;
+  using Schedule = Sm90Fp8MqaLogitsSchedule<kConfig, Traits>;
+  using Params = typename Traits::Params;
   using Smem = typename Traits::Smem;
   using QueryRing = typename Traits::QueryRing;
   using KeyRing = typename Traits::KeyRing;
@@ -20,6 +19,7 @@ struct Sm90Fp8MqaLogitsLoad {
     ptx::prefetch_tensor_map(params.keys);
     ptx::prefetch_tensor_map(params.scales);
     ptx::prefetch_tensor_map(params.weights);
+    if constexpr (Traits::kHasQueryScales) ptx::prefetch_tensor_map(params.q_scales);
   }
 
   // Loads the `remaining` tiles of this CTA. A lane looks at every 32nd block of queries.
@@ -66,6 +66,9 @@ struct Sm90Fp8MqaLogitsLoad {
       ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kQueryBytes);
       ptx::tma_load(stage.q, params.q, stage.full, 0, row * kConfig.num_heads, 0);
       ptx::tma_load(stage.weights, params.weights, stage.full, 0, row, 0);
+      if constexpr (Traits::kHasQueryScales) {
+        ptx::tma_load(stage.q_scales, params.q_scales, stage.full, row * kConfig.num_heads, 0, 0);
+      }
     }
     queries.advance();
   }

@@ -9,9 +9,8 @@
 
 namespace jdg {
 
-template <Sm90Fp8MqaLogitsConfig kConfig>
+template <Sm90Fp8MqaLogitsConfig kConfig, typename Traits = Sm90Fp8MqaLogitsTraits<kConfig>>
 struct Sm90Fp8MqaLogitsSchedule {
-  using Traits = Sm90Fp8MqaLogitsTraits<kConfig>;
   using Params = Sm90Fp8MqaLogitsParams;
   using Smem = typename Traits::Smem;
   static constexpr u32 kBlockQ = Traits::kBlockQ;

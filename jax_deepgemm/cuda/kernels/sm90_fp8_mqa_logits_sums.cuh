@@ -73,6 +73,12 @@ struct Sm90Fp8MqaLogitsSums {
     }
   }
 
+  __device__ static __forceinline__ void put(float* logit, float x) { *logit = x; }
+
+  __device__ static __forceinline__ void put(u16* logit, float x) {
+    *logit = static_cast<u16>(ptx::pack_bfloat16(x, x));
+  }
+
  private:
   // Whether a column takes a maximum, with twice its weight, or x + |x|, which is twice the
   // maximum. Both are exact, keep a NaN, and are one instruction: of the pipe that takes two cycles
@@ -122,12 +128,6 @@ struct Sm90Fp8MqaLogitsSums {
 
   __device__ static __forceinline__ float from(float x, u32 mask) {
     return __uint_as_float(ptx::shuffle_xor(__float_as_uint(x), mask));
-  }
-
-  __device__ static __forceinline__ void put(float* logit, float x) { *logit = x; }
-
-  __device__ static __forceinline__ void put(u16* logit, float x) {
-    *logit = static_cast<u16>(ptx::pack_bfloat16(x, x));
   }
 };
 

@@ -86,6 +86,8 @@ struct Sm90Fp8MqaLogitsTraits {
   static constexpr int kNumWarps = kNumMathWarps + 1 + kNumFillWarps;
   static constexpr int kNumThreads = kNumWarps * 32;
   static constexpr int kNumQueryStages = 2;
+  static constexpr bool kHasQueryScales = false;  // They are in the weights.
+  using Params = Sm90Fp8MqaLogitsParams;
 
   static_assert(kBankQueries >= 1 && kBlockQ <= 32, "a lane looks at one row of a block");
 

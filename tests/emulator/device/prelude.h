@@ -66,6 +66,10 @@ __forceinline__ unsigned __funnelshift_l(unsigned low, unsigned high, unsigned s
   shift %= 32;
   return shift == 0 ? high : high << shift | low >> (32 - shift);
 }
+__forceinline__ unsigned __dp4a(unsigned x, unsigned y, unsigned sum) {
+  for (int i = 0; i < 32; i += 8) sum += (x >> i & 0xFF) * (y >> i & 0xFF);
+  return sum;
+}
 __forceinline__ float __fmaf_rn(float x, float y, float z) { return std::fma(x, y, z); }
 
 __forceinline__ void __syncwarp(unsigned mask = 0xFFFFFFFF) { jdg::emu::sync_warp(mask); }
