@@ -69,8 +69,8 @@ def mqa_topk(
     NotImplementedError: options(implementation="kernel") and the GPU is not
       Hopper, or k is too large for the kernel.
   """
-  _check_size("k", k, 1)
-  _check_size("max_seqlen_k", max_seqlen_k, 0)
+  check_size("k", k, 1)
+  check_size("max_seqlen_k", max_seqlen_k, 0)
   sizes = (int(k), int(max_seqlen_k), current())
   ranges = (cu_seq_len_k_start, cu_seq_len_k_end)
   if as_pair("q", q) is not None:
@@ -103,7 +103,13 @@ def _of_fp4(
   return over_rows(topk, (q, *kv, *rows, q_scales), has_rows)
 
 
-def _check_size(name: str, size: Any, least: int) -> None:
+def check_size(name: str, size: Any, least: int) -> None:
+  """Returns nothing; raises unless `size` is an integer from `least` on.
+
+  Raises:
+    TypeError: it is none.
+    ValueError: it is out of its range.
+  """
   if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
     raise TypeError(f"{name} must be an integer, got {size!r}")
   if not least <= size <= _MOST:

@@ -1,6 +1,7 @@
 """Operations on rows whose sharding is part of their type."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, PartitionSpec
@@ -9,17 +10,17 @@ from jax_deepgemm.explicit_sharding import placed, vmapped_axes
 
 
 def over_rows(
-  function: Callable[..., jax.Array],
+  function: Callable[..., Any],
   mesh: AbstractMesh,
   operands: Sequence[jax.Array],
   has_rows: Sequence[bool],
-) -> jax.Array:
+) -> Any:
   """Returns `function` of the operands, each device computing its rows.
 
   Rows are sharded as those of the first operand; what has none is gathered.
 
   Args:
-    function: of the operands; its result has the rows first.
+    function: of the operands; its results have the rows first.
     mesh: what `explicit_mesh` found.
     operands: the first has rows.
     has_rows: which operands have rows as their first dimension.

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
@@ -19,15 +18,19 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   gemm_partitioning,
   mqa_batching,
-  mqa_topk_lowering,
   row_partitioning,
+  sm90_mqa_topk,
+  topk_reference,
+  topk_results,
 )
 from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.topk_form import TopkForm
+from jax_deepgemm.primitives.topk_lowering import TopkLowering
 
 mqa_topk_p = Primitive("mqa_topk")
 mqa_topk_local_p = Primitive("mqa_topk_local")
 
+_RULES = TopkLowering("mqa_topk", topk_reference.mqa_topk, sm90_mqa_topk.run)
 # The last operand, the scales of q, is there for FP4 only.
 _OPERANDS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
 
@@ -64,12 +67,7 @@ def mqa_topk(
   width = TopkForm(k, max_seqlen_k).width(keys.shape[0])
   form = TopkForm(min(k, width), max_seqlen_k)
   operands = (q, keys, key_scales, weights, starts, ends, *q_scales)
-  values, indices = _bind(*operands, form=form, options=options)
-  missing = [(0, 0), (0, k - form.k)]
-  return (
-    jnp.pad(values, missing, constant_values=np.float32(-np.inf)),
-    jnp.pad(indices, missing, constant_values=np.int32(-1)),
-  )
+  return topk_results.padded(_bind(*operands, form=form, options=options), k)
 
 
 def _bind(*operands: jax.Array, **params: Any) -> list[jax.Array]:
@@ -85,11 +83,7 @@ def _bind_unless_empty(
   """Binds, except where there is no key or no row: no kernel for that."""
   q, keys, *_ = operands
   if 0 in (q.shape[0], keys.shape[0]):
-    shape = (q.shape[0], form.k)
-    return [
-      jnp.full(shape, -jnp.inf, jnp.float32),
-      jnp.full(shape, -1, jnp.int32),
-    ]
+    return topk_results.nothing((q.shape[0], form.k))
   return primitive.bind(*operands, form=form, options=options)
 
 
@@ -97,17 +91,7 @@ def _abstract_eval(
   q: ShapedArray, *others: ShapedArray, form: TopkForm, options: Options
 ) -> list[ShapedArray]:
   del others, options
-  # From an operand, so that inside shard_map the results vary as it does.
-  spec = jax.sharding.PartitionSpec(q.sharding.spec[0], None)
-  return [
-    q.update(
-      shape=(q.shape[0], form.k),
-      dtype=np.dtype(dtype),
-      weak_type=False,
-      sharding=q.sharding.update(spec=spec),
-    )
-    for dtype in (np.float32, np.int32)
-  ]
+  return topk_results.abstract(q, (q.shape[0], form.k))
 
 
 def _jvp(
@@ -147,9 +131,7 @@ for _primitive in (mqa_topk_p, mqa_topk_local_p):
     mqa_batching.batch_shards, _bind
   )
 
-mlir.register_lowering(mqa_topk_local_p, mqa_topk_lowering.lower_default)
-mlir.register_lowering(
-  mqa_topk_local_p, mqa_topk_lowering.lower_cuda, platform="cuda"
-)
+mlir.register_lowering(mqa_topk_local_p, _RULES.default)
+mlir.register_lowering(mqa_topk_local_p, _RULES.cuda, platform="cuda")
 mlir.register_lowering(mqa_topk_p, _lower)
 gemm_partitioning.require_devices(mqa_topk_p)

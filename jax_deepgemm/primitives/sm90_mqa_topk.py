@@ -13,7 +13,7 @@ from jax_deepgemm.primitives import (
 )
 from jax_deepgemm.primitives.topk_form import TopkForm
 
-_VECTOR = 4  # Rows of logits begin at whole vectors of 16 bytes.
+VECTOR = 4  # Rows of logits begin at whole vectors of 16 bytes.
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
   num_keys = keys.shape[0]
   # Rows of the logits may be longer than what a row looks at.
   starts, ends = form.logits(num_keys).ranges(starts, ends, num_keys)
-  logits_form = form.logits(num_keys, _VECTOR)
+  logits_form = form.logits(num_keys, VECTOR)
 
   settings = {"options": options, "device": device}
   kernel = sm90_fp8_fp4_mqa_logits if q_scales else sm90_fp8_mqa_logits
