@@ -139,11 +139,11 @@ def time_case(
   arrays = operands(case)
   row = _timed(case, arrays, num_tests)
   logits = jax.jit(jax_deepgemm.fp8_mqa_logits)
-  row["logits_us"] = _median(bench(logits, *arrays, num_tests=num_tests))
+  row["logits_us"] = median(bench(logits, *arrays, num_tests=num_tests))
   row["ratio"] = round(row["us"] / row["logits_us"], 3)
   if with_xla:
-    row["xla_us"] = _median(bench(xla(case), *arrays, num_tests=2))
-    row["xla_temp_mb"] = _temp_mb(xla(case), arrays)
+    row["xla_us"] = median(bench(xla(case), *arrays, num_tests=2))
+    row["xla_temp_mb"] = temp_mb(xla(case), arrays)
   yield row
 
 
@@ -174,7 +174,7 @@ def sweep(case: TopkCase, num_tests: int) -> Iterator[dict[str, Any]]:
     yield {
       "case": case._asdict(),
       "rows": rows,
-      "us": _median(time),
+      "us": median(time),
       "floor_us": round(logits.nbytes / H200.memory_bandwidth * 1e6, 2),
       "config": dataclasses.asdict(config),
     }
@@ -205,13 +205,15 @@ def _timed(
 ) -> dict[str, Any]:
   fn = topk(case)
   time = bench(fn, *arrays, num_tests=num_tests)
-  return row_of(case, time, num_tests) | {"temp_mb": _temp_mb(fn, arrays)}
+  return row_of(case, time, num_tests) | {"temp_mb": temp_mb(fn, arrays)}
 
 
-def row_of(case: TopkCase, time: BenchResult, num_tests: int) -> dict[str, Any]:
+def row_of(
+  case: Any, time: BenchResult, num_tests: int, logits_kernel: str = _LOGITS
+) -> dict[str, Any]:
   """Returns the row of a case, with sums over the launches of a run."""
-  row = {"case": case._asdict(), "us": _median(time)}
-  for field, kernel in (("logits", _LOGITS), ("selection", _SELECTION)):
+  row = {"case": case._asdict(), "us": median(time)}
+  for field, kernel in (("logits", logits_kernel), ("selection", _SELECTION)):
     samples = [x for name, x in time.kernels.items() if kernel in name]
     times = [us for x in samples for us in x.microseconds]
     row[f"{field}_kernel_us"] = round(sum(times) / num_tests, 2)
@@ -219,11 +221,22 @@ def row_of(case: TopkCase, time: BenchResult, num_tests: int) -> dict[str, Any]:
   return row
 
 
-def _median(time: BenchResult) -> float:
+def times_text(row: dict[str, Any]) -> str:
+  """Returns the times of a row that it has."""
+  names = ("logits_kernel_us", "selection_kernel_us", "logits_us", "xla_us")
+  names += ("floor_us", "ratio", "temp_mb", "xla_temp_mb")
+  parts = [f"{row['us']:9.2f} us"]
+  parts += [f"{name} {row[name]}" for name in names if name in row]
+  return ", ".join(parts)
+
+
+def median(time: BenchResult) -> float:
+  """Returns the microseconds of a run."""
   return round(time.run.median, 2)
 
 
-def _temp_mb(fn: Any, arrays: tuple[Any, ...]) -> float:
+def temp_mb(fn: Any, arrays: tuple[Any, ...]) -> float:
+  """Returns what XLA allocates for fn(*arrays) besides them and its results."""
   memory = fn.lower(*arrays).compile().memory_analysis()
   return round(memory.temp_size_in_bytes / 2**20, 1)
 
@@ -232,10 +245,7 @@ def line(row: dict[str, Any]) -> str:
   """Returns what is printed of a row."""
   case = TopkCase(**row["case"])
   text = f"{case.s:5} x {case.skv:6}, {case.h:2} x {case.d:3}, k {case.k:5}:"
-  text += f" {row['us']:9.2f} us"
-  names = ("logits_kernel_us", "selection_kernel_us", "logits_us", "xla_us")
-  for name in (*names, "floor_us", "ratio", "temp_mb", "xla_temp_mb"):
-    text += f", {name} {row[name]}" if name in row else ""
+  text += f" {times_text(row)}"
   if "chunk_mb" in row:
     text += f", chunks of {row['chunk_mb']} MB, {row['chunk_rows']} rows"
   if "config" in row:

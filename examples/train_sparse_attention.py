@@ -105,7 +105,7 @@ def write(model: Model, preset: Preset, num_bytes: int) -> str:
   length = preset.train.sequence_length // 2
   prompt = corpus.read().validation[None, :length]
   scores, kept = generate.prefill(model, prompt, length + num_bytes)
-  tokens, _ = generate.decode(model, scores, kept, length, num_bytes)
+  tokens, _ = generate.decode(model, scores, kept, num_bytes)
   before, after = (
     bytes(x[0]).decode(errors="replace") for x in (prompt, np.asarray(tokens))
   )

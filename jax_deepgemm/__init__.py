@@ -110,6 +110,7 @@ from jax_deepgemm.paged_mqa_logits import (
 from jax_deepgemm.paged_mqa_metadata import (
   get_paged_mqa_logits_metadata as get_paged_mqa_logits_metadata,
 )
+from jax_deepgemm.paged_mqa_topk import paged_mqa_topk as paged_mqa_topk
 from jax_deepgemm.primitives import launcher as _launcher
 from jax_deepgemm.primitives.launch import (
   DISABLE_JAX_EXPORT_CHECKS as DISABLE_JAX_EXPORT_CHECKS,

@@ -6,16 +6,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_deepgemm import mqa_arguments, mqa_topk_gradient
-from jax_deepgemm.explicit_sharding import explicit_mesh
-from jax_deepgemm.options import current
-from jax_deepgemm.row_sharding import over_rows
+from jax_deepgemm import mqa_arguments, mqa_fp4_arguments, mqa_topk_gradient
+from jax_deepgemm.gemm_operands import as_pair
+from jax_deepgemm.mqa_sharding import over_rows
+from jax_deepgemm.options import Options, current
+from jax_deepgemm.primitives.mqa_topk import mqa_topk as topk_primitive
+from jax_deepgemm.primitives.varying import to_common_varying
 
 _MOST = 2**31 - 1
 
 
 def mqa_topk(
-  q: jax.Array,
+  q: Any,
   kv: Any,
   weights: jax.Array,
   cu_seq_len_k_start: jax.Array,
@@ -25,7 +27,8 @@ def mqa_topk(
 ) -> tuple[jax.Array, jax.Array]:
   """Returns the k largest of `fp8_mqa_logits` of each row, and their keys.
 
-  As `jax.lax.top_k` of the logits within the row's range,
+  Of `fp8_fp4_mqa_logits` if q is a pair. As `jax.lax.top_k` of the logits
+  within the row's range,
 
     cu_seq_len_k_start[i] <= j < cu_seq_len_k_end[i],
 
@@ -39,11 +42,12 @@ def mqa_topk(
   does not depend on other rows.
 
   Gradients flow from the values to plain q and kv and to weights, as those of
-  `fp8_mqa_logits` do; the indices have none. `vmap` over rows with common keys
-  makes one call. Rows may be sharded, keys are gathered.
+  `fp8_mqa_logits` do; the indices have none, and neither has FP4. `vmap` over
+  rows with common keys makes one call. Rows may be sharded, keys are gathered.
 
   Args:
-    q: as for `fp8_mqa_logits`, `[s, h, d]`.
+    q: as for `fp8_mqa_logits`, `[s, h, d]`, or a pair of FP4 codes and scales
+      as for `fp8_fp4_mqa_logits`.
     kv: as there, `[num_keys, d]`.
     weights: float32 `[s, h]`, of any sign.
     cu_seq_len_k_start: int32 `[s]`, first key of each row.
@@ -65,32 +69,47 @@ def mqa_topk(
     NotImplementedError: options(implementation="kernel") and the GPU is not
       Hopper, or k is too large for the kernel.
   """
-  _check_size("k", k, 1)
-  _check_size("max_seqlen_k", max_seqlen_k, 0)
+  check_size("k", k, 1)
+  check_size("max_seqlen_k", max_seqlen_k, 0)
+  sizes = (int(k), int(max_seqlen_k), current())
+  ranges = (cu_seq_len_k_start, cu_seq_len_k_end)
+  if as_pair("q", q) is not None:
+    return _of_fp4(sizes, q, kv, weights, *ranges)
   q = mqa_arguments.checked_q(q)
   kv = mqa_arguments.checked_kv(kv, q.shape[2])
-  weights = mqa_arguments.checked_weights(weights, q.shape[:2])
-  ranges = [
-    mqa_arguments.checked_range(name, x, q.shape[0])
-    for name, x in (
-      ("cu_seq_len_k_start", cu_seq_len_k_start),
-      ("cu_seq_len_k_end", cu_seq_len_k_end),
+  rows = mqa_arguments.checked_rows(weights, *ranges, q.shape[:2])
+  topk = functools.partial(mqa_topk_gradient.topk, *sizes)
+  return over_rows(topk, (q, kv, *rows), (True, False, True, True, True))
+
+
+def _of_fp4(
+  sizes: tuple[int, int, Options], q: Any, kv: Any, *rows: Any
+) -> tuple[jax.Array, jax.Array]:
+  """Returns what `mqa_topk` does for a pair of codes and scales."""
+  q, q_scales = mqa_fp4_arguments.checked_q(*as_pair("q", q).values())
+  kv = mqa_fp4_arguments.checked_kv(kv, q.shape[2])
+  rows = mqa_arguments.checked_rows(*rows, q.shape[:2])
+  k, max_seqlen_k, options = sizes
+
+  def topk(*operands: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return topk_primitive(
+      *to_common_varying(operands),
+      k=k,
+      max_seqlen_k=max_seqlen_k,
+      options=options,
     )
-  ]
-  topk = functools.partial(mqa_topk_gradient.topk, k, max_seqlen_k, current())
-  operands = (q, kv, weights, *ranges)
-  mesh = explicit_mesh(*operands)
-  if mesh is None:
-    return topk(*operands)
-  arrays, form = jax.tree.flatten(operands)
-  shared = set(map(id, jax.tree.leaves(kv)))
-  has_rows = [id(x) not in shared for x in arrays]
-  return over_rows(
-    lambda *x: topk(*jax.tree.unflatten(form, x)), mesh, arrays, has_rows
-  )
+
+  has_rows = (True, False, False, True, True, True, True)
+  return over_rows(topk, (q, *kv, *rows, q_scales), has_rows)
 
 
-def _check_size(name: str, size: Any, least: int) -> None:
+def check_size(name: str, size: Any, least: int) -> None:
+  """Returns nothing; raises unless `size` is an integer from `least` on.
+
+  Raises:
+    TypeError: it is none.
+    ValueError: it is out of its range.
+  """
   if not isinstance(size, (int, np.integer)) or isinstance(size, bool):
     raise TypeError(f"{name} must be an integer, got {size!r}")
   if not least <= size <= _MOST:

@@ -39,6 +39,36 @@ def checked_paged_form(
   )
 
 
+def checked_operands(
+  q: Any,
+  kv_cache: Any,
+  weights: Any,
+  context_lens: Any,
+  block_table: Any,
+  indices: Any,
+) -> tuple[jax.Array, ...]:
+  """Returns the operands, without indices if they are None.
+
+  Raises:
+    TypeError: a dtype is wrong.
+    ValueError: a shape is wrong.
+  """
+  q = checked_paged_q(q)
+  batch, next_n, num_heads, head_dim = q.shape
+  kv_cache = checked_kv_cache(kv_cache, head_dim)
+  weights = checked_paged_weights(weights, (batch * next_n, num_heads))
+  lens = checked_int32(
+    "context_lens", context_lens, "[b, next_n]", (batch, next_n)
+  )
+  table = checked_int32(
+    "block_table", block_table, "[b, max_blocks]", (batch, None)
+  )
+  operands = (q, kv_cache, weights, lens, table)
+  if indices is None:
+    return operands
+  return (*operands, checked_indices(indices, batch, next_n))
+
+
 def checked_paged_q(q: Any) -> jax.Array:
   """Returns q `[b, n, h, d]`.
 

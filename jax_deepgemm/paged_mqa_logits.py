@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,32 +82,31 @@ def fp8_paged_mqa_logits(
   form = arguments.checked_paged_form(
     clean_logits, max_context_len, logits_dtype, indices is not None
   )
-  q = arguments.checked_paged_q(q)
-  batch, next_n, num_heads, head_dim = q.shape
-  kv_cache = arguments.checked_kv_cache(kv_cache, head_dim)
-  weights = arguments.checked_paged_weights(
-    weights, (batch * next_n, num_heads)
-  )
-  lens = arguments.checked_int32(
-    "context_lens", context_lens, "[b, next_n]", (batch, next_n)
-  )
-  table = arguments.checked_int32(
-    "block_table", block_table, "[b, max_blocks]", (batch, None)
+  operands = arguments.checked_operands(
+    q, kv_cache, weights, context_lens, block_table, indices
   )
   if schedule_meta is not None:
     arguments.checked_int32(
       "schedule_meta", schedule_meta, "[num_sms + 1, 2]", (None, 2)
     )
-  operands = (q, kv_cache, weights, lens, table)
-  if indices is not None:
-    operands += (arguments.checked_indices(indices, batch, next_n),)
-  logits = functools.partial(_logits, form, current())
+  return over_sequences(functools.partial(_logits, form, current()), operands)
+
+
+def over_sequences(
+  function: Callable[..., Any], operands: Sequence[jax.Array]
+) -> Any:
+  """Returns `function` of checked operands, each device computing its own.
+
+  Args:
+    function: of all operands; its results have rows first.
+    operands: of the logits; the second is the cache.
+  """
   mesh = explicit_mesh(*operands)
   if mesh is None:
-    return logits(*operands)
+    return function(*operands)
   # All but the cache have a sequence first, weights next_n rows for each.
-  has_rows = [x is not kv_cache for x in operands]
-  return over_rows(logits, mesh, operands, has_rows)
+  has_rows = [i != 1 for i in range(len(operands))]
+  return over_rows(function, mesh, operands, has_rows)
 
 
 def _logits(
@@ -116,12 +117,17 @@ def _logits(
   weights: jax.Array,
   *others: jax.Array,
 ) -> jax.Array:
-  batch, next_n, num_heads, _ = q.shape
+  found = paged_mqa_logits.fp8_paged_mqa_logits(
+    *of_primitive(q, kv_cache, weights, *others), form=form, options=options
+  )
+  batch, next_n, width = found.shape
+  return found.reshape(batch * next_n, width)
+
+
+def of_primitive(
+  q: jax.Array, kv_cache: jax.Array, weights: jax.Array, *others: jax.Array
+) -> tuple[jax.Array, ...]:
+  """Returns the operands as primitives have them: by sequence, pages flat."""
   num_pages, *page = kv_cache.shape
   pages = kv_cache.reshape(num_pages, math.prod(page))
-  weights = weights.reshape(batch, next_n, num_heads)
-  operands = to_common_varying((q, pages, weights, *others))
-  found = paged_mqa_logits.fp8_paged_mqa_logits(
-    *operands, form=form, options=options
-  )
-  return found.reshape(batch * next_n, form.max_context_len)
+  return to_common_varying((q, pages, weights.reshape(q.shape[:3]), *others))

@@ -1,32 +1,17 @@
 """Attention to the keys that the indexer chose, and to no others."""
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from sparse_attention import indexer
+from sparse_attention import indexer, pages
 from sparse_attention.config import ModelConfig
 from sparse_attention.indexer import Indexer, Ranges
+from sparse_attention.pages import Memory, Pages
 from sparse_attention.rotary import rotate
 
 # Tokens whose keys are gathered at once.
 _TOKENS_AT_ONCE = 128
-
-
-class Memory(NamedTuple):
-  """What is kept of tokens for those that look at them later.
-
-  Attributes:
-    index_keys: of the indexer, `[keys, index_dim]`, or a pair in FP8.
-    keys: `[keys, head_dim]` bfloat16, one for all heads.
-    values: `[keys, head_dim]` bfloat16.
-  """
-
-  index_keys: Any
-  keys: jax.Array
-  values: jax.Array
 
 
 class SparseAttention(nnx.Module):
@@ -50,25 +35,50 @@ class SparseAttention(nnx.Module):
     return Memory(index_keys, key, value)
 
   def __call__(
-    self, x: jax.Array, positions: jax.Array, memory: Memory, ranges: Ranges
-  ) -> tuple[jax.Array, jax.Array]:
-    """Returns what tokens find in `memory`, and the indexer's loss.
+    self, x: jax.Array, positions: jax.Array, ranges: Ranges
+  ) -> tuple[jax.Array, jax.Array, Memory]:
+    """Returns what tokens find among themselves, and what is kept of them.
+
+    Between both the indexer's loss.
 
     Args:
       x: `[tokens, d_model]`.
       positions: int32 `[tokens]`, in their sequences.
-      memory: of all sequences, these tokens included.
       ranges: of the tokens.
     """
-    config = self.config
-    q = self.to_queries(x).reshape(-1, config.num_heads, config.head_dim)
-    q = rotate(q, positions, config.rotary_base)
+    memory = self.remember(x, positions)
     choice = self.indexer.choose(
       jax.lax.stop_gradient(x), positions, memory.index_keys, ranges
     )
+    q = self._queries(x, positions)
     y, probabilities = attend(q, memory.keys, memory.values, choice.keys)
     out = self.to_out(y.reshape(len(x), -1))
-    return out, indexer.loss(choice, probabilities)
+    return out, indexer.loss(choice, probabilities), memory
+
+  def decode(
+    self, x: jax.Array, kept: Pages, table: jax.Array, lengths: jax.Array
+  ) -> tuple[jax.Array, Pages]:
+    """Returns what new tokens find in pages, and pages with these tokens.
+
+    Args:
+      x: `[sequences, d_model]`, a token of each.
+      kept: of the tokens before.
+      table: `pages.Cache.table`.
+      lengths: int32 `[sequences]`, tokens before.
+    """
+    rows = pages.rows_of(table, lengths[:, None], kept.page)[:, 0]
+    kept = pages.written(kept, self.remember(x, lengths), rows)
+    choice = self.indexer.choose_in_pages(x, kept.index, table, lengths + 1)
+    chosen = pages.rows_of(table, choice.keys, kept.page)
+    chosen = jnp.where(choice.keys >= 0, chosen, -1)
+    q = self._queries(x, lengths)
+    y, _ = attend(q, kept.keys, kept.values, chosen)
+    return self.to_out(y.reshape(len(x), -1)), kept
+
+  def _queries(self, x: jax.Array, positions: jax.Array) -> jax.Array:
+    heads, size = self.config.num_heads, self.config.head_dim
+    q = self.to_queries(x).reshape(-1, heads, size)
+    return rotate(q, positions, self.config.rotary_base)
 
 
 def attend(

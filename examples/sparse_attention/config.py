@@ -16,6 +16,7 @@ class ModelConfig:
     index_dim: width of the indexer's heads and keys: 32, 64 or 128.
     num_chosen: keys that a token attends to, at most.
     mlp_hidden: width inside an MLP.
+    page: tokens of a page of what decoding keeps, 32 or 64.
     vocabulary: 256, a token is a byte.
     rotary_base: wavelengths of the rotary embedding go up to 2 pi times this.
   """
@@ -28,6 +29,7 @@ class ModelConfig:
   index_dim: int
   num_chosen: int
   mlp_hidden: int
+  page: int = 64
   vocabulary: int = 256
   rotary_base: float = 10000.0
 
@@ -71,6 +73,7 @@ PRESETS = {
       index_dim=32,
       num_chosen=12,
       mlp_hidden=64,
+      page=32,
     ),
     TrainConfig(
       batch_size=4, sequence_length=48, num_steps=30, learning_rate=1e-2

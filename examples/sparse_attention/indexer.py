@@ -5,7 +5,7 @@ FP8, and attends to the keys with the largest scores. Queries and weights come
 from the token, and each token has one key of a few bytes.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,21 +58,17 @@ class Indexer(nnx.Module):
     return rotate(self.to_key(x), positions, self.config.rotary_base)
 
   def choose(
-    self, x: jax.Array, positions: jax.Array, keys: Any, ranges: Ranges
+    self, x: jax.Array, positions: jax.Array, keys: jax.Array, ranges: Ranges
   ) -> Choice:
-    """Returns which keys each token attends to.
+    """Returns which keys each token attends to, in whole texts.
 
     Args:
       x: `[tokens, d_model]`.
       positions: int32 `[tokens]`, in their sequences.
-      keys: of all sequences, `[keys, index_dim]`, or a pair of FP8 values and
-        scales as `quantized` makes them, to the same choice.
+      keys: of all sequences, `[keys, index_dim]`.
       ranges: of the tokens.
     """
-    heads, size = self.config.index_heads, self.config.index_dim
-    q = self.to_queries(x).reshape(-1, heads, size)
-    q = rotate(q, positions, self.config.rotary_base)
-    weights = self.to_weights(x).astype(jnp.float32) * (heads * size) ** -0.5
+    q, weights = self._queries(x, positions)
     num_chosen = min(self.config.num_chosen, ranges.longest)
     return Choice(
       *jax_deepgemm.mqa_topk(
@@ -80,10 +76,48 @@ class Indexer(nnx.Module):
       )
     )
 
+  def choose_in_pages(
+    self, x: jax.Array, pages: jax.Array, table: jax.Array, lengths: jax.Array
+  ) -> Choice:
+    """Returns which keys the last token of each sequence attends to.
 
-def quantized(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Returns FP8 values of keys and a scale for each, as a cache keeps them."""
-  values, scales = jax_deepgemm.per_token_cast_to_fp8(keys)
+    The same ones as `choose`: keys and queries are cast in the same way.
+
+    Args:
+      x: `[sequences, d_model]`, the last tokens.
+      pages: `pages.Pages.index`.
+      table: `pages.Cache.table`.
+      lengths: int32 `[sequences]`, tokens of each, the last one included.
+    """
+    q, weights = self._queries(x, lengths - 1)
+    num_tokens, heads, size = q.shape
+    values, scales = quantized(q.reshape(-1, size))
+    weights *= scales.reshape(weights.shape)
+    num_chosen = min(self.config.num_chosen, table.shape[1] * pages.shape[1])
+    return Choice(
+      *jax_deepgemm.paged_mqa_topk(
+        values.reshape(num_tokens, 1, heads, size),
+        pages,
+        weights,
+        lengths[:, None],
+        table,
+        num_chosen,
+      )
+    )
+
+  def _queries(
+    self, x: jax.Array, positions: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns queries `[tokens, heads, index_dim]`, and weights of heads."""
+    heads, size = self.config.index_heads, self.config.index_dim
+    q = self.to_queries(x).reshape(-1, heads, size)
+    weights = self.to_weights(x).astype(jnp.float32) * (heads * size) ** -0.5
+    return rotate(q, positions, self.config.rotary_base), weights
+
+
+def quantized(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns FP8 values `[vectors, d]` and a scale for each vector."""
+  values, scales = jax_deepgemm.per_token_cast_to_fp8(vectors)
   return values, scales[:, 0]
 
 

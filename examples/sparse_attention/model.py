@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from sparse_attention import cache
-from sparse_attention.attention import Memory, SparseAttention
-from sparse_attention.cache import Cache
+from sparse_attention.attention import SparseAttention
 from sparse_attention.config import ModelConfig
 from sparse_attention.indexer import Ranges
+from sparse_attention.pages import Cache, Memory
 
 # Of the embedding and the last product: the first guesses are even.
 _INITIAL = nnx.initializers.normal(0.02)
@@ -89,8 +88,7 @@ class Model(nnx.Module):
     losses, memories = [], []
     for block in self.blocks:
       h = block.attention_norm(x)
-      memory = block.attention.remember(h, positions)
-      y, loss = block.attention(h, positions, memory, ranges)
+      y, loss, memory = block.attention(h, positions, ranges)
       x += y
       x += block.mlp(x)
       losses.append(loss)
@@ -98,27 +96,23 @@ class Model(nnx.Module):
     scores = self._scores(x).reshape(batch, length, -1)
     return Forward(scores, jnp.stack(losses).mean(), memories)
 
-  def decode(
-    self, tokens: jax.Array, lengths: jax.Array, kept: Cache
-  ) -> tuple[jax.Array, Cache]:
+  def decode(self, tokens: jax.Array, kept: Cache) -> tuple[jax.Array, Cache]:
     """Returns the scores of the byte after each token, and the longer cache.
 
     Args:
-      tokens: uint8 `[batch]`, the next one of each sequence.
-      lengths: int32 `[batch]`, tokens that `kept` has of each sequence.
-      kept: of the tokens before.
+      tokens: uint8 `[sequences]`, the next one of each.
+      kept: of the tokens before; has room for one more.
     """
-    ranges = kept.ranges(lengths)
     x = self.embedding(tokens.astype(jnp.int32))
-    memories = []
-    for block, memory in zip(self.blocks, kept.memories, strict=True):
+    layers = []
+    for block, layer in zip(self.blocks, kept.layers, strict=True):
       h = block.attention_norm(x)
-      new = cache.stored(block.attention.remember(h, lengths))
-      memory = cache.written(memory, new, ranges.ends - 1)
-      x += block.attention(h, lengths, memory, ranges)[0]
+      y, layer = block.attention.decode(h, layer, kept.table, kept.lengths)
+      x += y
       x += block.mlp(x)
-      memories.append(memory)
-    return self._scores(x), kept.replaced(memories)
+      layers.append(layer)
+    kept = kept._replace(layers=layers, lengths=kept.lengths + 1)
+    return self._scores(x), kept
 
   def _scores(self, x: jax.Array) -> jax.Array:
     return self.head(self.norm(x)).astype(jnp.float32)

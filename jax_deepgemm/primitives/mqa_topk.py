@@ -5,34 +5,34 @@ the other is one device's share.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir, xla
+from jax.interpreters import ad, batching, mlir, xla
 
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   gemm_partitioning,
   mqa_batching,
-  mqa_topk_lowering,
   row_partitioning,
+  sm90_mqa_topk,
+  topk_reference,
+  topk_results,
 )
 from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.topk_form import TopkForm
+from jax_deepgemm.primitives.topk_lowering import TopkLowering
 
 mqa_topk_p = Primitive("mqa_topk")
 mqa_topk_local_p = Primitive("mqa_topk_local")
 
-_RULE = RowRule(
-  "s h d, k d, k, s h, s, s -> s w, s w",
-  replicated=("h", "d", "k", "w"),
-  has_rows=(True, False, False, True, True, True),
-  multiple_results=True,
-)
+_RULES = TopkLowering("mqa_topk", topk_reference.mqa_topk, sm90_mqa_topk.run)
+# The last operand, the scales of q, is there for FP4 only.
+_OPERANDS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
 
 
 def mqa_topk(
@@ -42,7 +42,7 @@ def mqa_topk(
   weights: jax.Array,
   starts: jax.Array,
   ends: jax.Array,
-  *,
+  *q_scales: jax.Array,
   k: int,
   max_seqlen_k: int,
   options: Options,
@@ -50,12 +50,13 @@ def mqa_topk(
   """Returns the k largest logits of each row in order, and their keys.
 
   Args:
-    q: `[s, h, d]` float8_e4m3fn.
-    keys: `[k, d]` float8_e4m3fn.
-    key_scales: `[k]` float32.
+    q: `[s, h, d]` float8_e4m3fn, or FP4, `[s, h, d / 2]` int8.
+    keys: `[k, d]` float8_e4m3fn, or as q.
+    key_scales: `[k]` float32, or int32, four exponents each.
     weights: `[s, h]` float32.
     starts: `[s]` int32, first key of each row; any value.
     ends: `[s]` int32, one past the last.
+    *q_scales: `[s, h]` int32, for FP4 only.
     k: of any size.
     max_seqlen_k: the most keys of a row, or 0.
     options: in force when the public function was called.
@@ -65,13 +66,8 @@ def mqa_topk(
   """
   width = TopkForm(k, max_seqlen_k).width(keys.shape[0])
   form = TopkForm(min(k, width), max_seqlen_k)
-  operands = (q, keys, key_scales, weights, starts, ends)
-  values, indices = _bind(*operands, form=form, options=options)
-  missing = [(0, 0), (0, k - form.k)]
-  return (
-    jnp.pad(values, missing, constant_values=np.float32(-np.inf)),
-    jnp.pad(indices, missing, constant_values=np.int32(-1)),
-  )
+  operands = (q, keys, key_scales, weights, starts, ends, *q_scales)
+  return topk_results.padded(_bind(*operands, form=form, options=options), k)
 
 
 def _bind(*operands: jax.Array, **params: Any) -> list[jax.Array]:
@@ -87,11 +83,7 @@ def _bind_unless_empty(
   """Binds, except where there is no key or no row: no kernel for that."""
   q, keys, *_ = operands
   if 0 in (q.shape[0], keys.shape[0]):
-    shape = (q.shape[0], form.k)
-    return [
-      jnp.full(shape, -jnp.inf, jnp.float32),
-      jnp.full(shape, -1, jnp.int32),
-    ]
+    return topk_results.nothing((q.shape[0], form.k))
   return primitive.bind(*operands, form=form, options=options)
 
 
@@ -99,37 +91,47 @@ def _abstract_eval(
   q: ShapedArray, *others: ShapedArray, form: TopkForm, options: Options
 ) -> list[ShapedArray]:
   del others, options
-  # From an operand, so that inside shard_map the results vary as it does.
-  spec = jax.sharding.PartitionSpec(q.sharding.spec[0], None)
-  return [
-    q.update(
-      shape=(q.shape[0], form.k),
-      dtype=np.dtype(dtype),
-      weak_type=False,
-      sharding=q.sharding.update(spec=spec),
+  return topk_results.abstract(q, (q.shape[0], form.k))
+
+
+def _jvp(
+  primals: Sequence[jax.Array], tangents: Sequence[Any], **params: Any
+) -> Any:
+  """Raises: gradients of FP8 come from a VJP outside, which has no others."""
+  del tangents, params
+  if primals[1].dtype == jnp.int8:
+    raise NotImplementedError(
+      "mqa_topk of FP4 has no gradients: pass jax.lax.stop_gradient of the"
+      " weights, or decode q and kv with cast_back_from_fp4"
     )
-    for dtype in (np.float32, np.int32)
-  ]
+  raise NotImplementedError(
+    "mqa_topk has first derivatives only: differentiate fp8_mqa_logits' formula"
+    " in jax.numpy, which has all"
+  )
+
+
+def _lower(ctx: Any, *operands: Any, **params: Any) -> Any:
+  dims = _OPERANDS[: len(operands)]
+  rule = RowRule(
+    f"{', '.join(dims)} -> s w, s w",
+    replicated=("h", "d", "k", "w"),
+    has_rows=tuple("s" in x for x in dims),
+    multiple_results=True,
+  )
+  bind = functools.partial(_bind_unless_empty, mqa_topk_local_p)
+  return row_partitioning.lower(bind, rule, ctx, *operands, **params)
 
 
 for _primitive in (mqa_topk_p, mqa_topk_local_p):
   _primitive.multiple_results = True
   _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
   _primitive.def_abstract_eval(_abstract_eval)
+  ad.primitive_jvps[_primitive] = _jvp
   batching.primitive_batchers[_primitive] = functools.partial(
     mqa_batching.batch_shards, _bind
   )
 
-mlir.register_lowering(mqa_topk_local_p, mqa_topk_lowering.lower_default)
-mlir.register_lowering(
-  mqa_topk_local_p, mqa_topk_lowering.lower_cuda, platform="cuda"
-)
-mlir.register_lowering(
-  mqa_topk_p,
-  functools.partial(
-    row_partitioning.lower,
-    functools.partial(_bind_unless_empty, mqa_topk_local_p),
-    _RULE,
-  ),
-)
+mlir.register_lowering(mqa_topk_local_p, _RULES.default)
+mlir.register_lowering(mqa_topk_local_p, _RULES.cuda, platform="cuda")
+mlir.register_lowering(mqa_topk_p, _lower)
 gemm_partitioning.require_devices(mqa_topk_p)

@@ -7,26 +7,26 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm.primitives import mqa_batching
-from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
+from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm, PagedTopkForm
 
 
 def batch_shards(
-  bind: Callable[..., jax.Array],
+  bind: Callable[..., Any],
   has_rows: Sequence[bool],
   operands: Sequence[jax.Array],
   dims: Sequence[int | None],
   *,
-  form: PagedMqaForm,
+  form: PagedMqaForm | PagedTopkForm,
   **params: Any,
-) -> tuple[jax.Array, int]:
-  """Returns the logits of a batch, and where its dimension is.
+) -> tuple[Any, Any]:
+  """Returns the results of a batch, and where its dimension is.
 
   Args:
     bind: binds the primitive.
     has_rows: which operands have sequences.
     operands: of the primitive, with one more dimension where batched.
     dims: the batch dimension of each operand, or None.
-    form: of the result.
+    form: of the results.
     **params: of the primitive.
   """
   operands, dims = list(operands), list(dims)

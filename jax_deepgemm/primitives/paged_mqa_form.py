@@ -39,6 +39,26 @@ class PagedMqaForm:
     return jnp.clip(context_lens, 0, self.most_keys(num_keys))
 
 
+@dataclasses.dataclass(frozen=True)
+class PagedTopkForm:
+  """A static parameter of the primitive that chooses keys.
+
+  Attributes:
+    k: how many keys are wanted of each row, at most `width`.
+    width: the most keys that a row can have.
+    is_varlen: rows have the index of their sequence.
+  """
+
+  k: int
+  width: int
+  is_varlen: bool
+
+  def logits(self, multiple: int = 1) -> PagedMqaForm:
+    """Returns the form of the logits, with a multiple of columns."""
+    columns = -(-self.width // multiple) * multiple
+    return PagedMqaForm(np.dtype(np.float32), False, columns, self.is_varlen)
+
+
 def block_kv_of(page_bytes: int, head_dim: int) -> int:
   """Returns the keys of a page of so many bytes."""
   return page_bytes // (head_dim + _SCALE_BYTES)

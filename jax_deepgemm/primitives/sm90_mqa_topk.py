@@ -6,13 +6,14 @@ from jax_deepgemm.heuristics import topk_chunks as chunks
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
+  sm90_fp8_fp4_mqa_logits,
   sm90_fp8_mqa_logits,
   sm90_row_topk,
   topk_chunks,
 )
 from jax_deepgemm.primitives.topk_form import TopkForm
 
-_VECTOR = 4  # Rows of logits begin at whole vectors of 16 bytes.
+VECTOR = 4  # Rows of logits begin at whole vectors of 16 bytes.
 
 
 def run(
@@ -22,7 +23,7 @@ def run(
   weights: jax.Array,
   starts: jax.Array,
   ends: jax.Array,
-  *,
+  *q_scales: jax.Array,
   form: TopkForm,
   options: Options,
   device: Device,
@@ -35,31 +36,20 @@ def run(
   num_keys = keys.shape[0]
   # Rows of the logits may be longer than what a row looks at.
   starts, ends = form.logits(num_keys).ranges(starts, ends, num_keys)
-  logits_form = form.logits(num_keys, _VECTOR)
+  logits_form = form.logits(num_keys, VECTOR)
 
-  def chunk(
-    q: jax.Array, weights: jax.Array, starts: jax.Array, ends: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    logits = sm90_fp8_mqa_logits.run(
-      q,
-      keys,
-      key_scales,
-      weights,
-      starts,
-      ends,
-      form=logits_form,
-      options=options,
-      device=device,
+  settings = {"options": options, "device": device}
+  kernel = sm90_fp8_fp4_mqa_logits if q_scales else sm90_fp8_mqa_logits
+
+  def chunk(q: jax.Array, *by_row: jax.Array) -> tuple[jax.Array, jax.Array]:
+    logits = kernel.run(
+      q, keys, key_scales, *by_row, form=logits_form, **settings
     )
+    _, starts, ends, *_ = by_row
     return sm90_row_topk.run(
-      logits,
-      starts,
-      ends,
-      num_keys=num_keys,
-      k=form.k,
-      options=options,
-      device=device,
+      logits, starts, ends, num_keys=num_keys, k=form.k, **settings
     )
 
   rows = chunks.rows_at_once(q.shape[0], logits_form.max_seqlen_k, device)
-  return topk_chunks.over_chunks(chunk, (q, weights, starts, ends), rows)
+  by_row = (q, weights, starts, ends, *q_scales)
+  return topk_chunks.over_chunks(chunk, by_row, rows)

@@ -14,28 +14,26 @@ def mqa_topk(
   q: jax.Array,
   keys: jax.Array,
   key_scales: jax.Array,
-  weights: jax.Array,
-  starts: jax.Array,
-  ends: jax.Array,
-  *,
+  *by_row: jax.Array,
   form: TopkForm,
 ) -> tuple[jax.Array, jax.Array]:
   """Returns the largest logits and their keys, chunk of rows after chunk."""
   num_rows, num_heads, _ = q.shape
   num_keys = keys.shape[0]
   logits_form = form.logits(num_keys)
+  is_fp4 = keys.dtype == jnp.int8
+  logits_of = (
+    mqa_reference.fp8_fp4_mqa_logits if is_fp4 else mqa_reference.fp8_mqa_logits
+  )
 
-  def chunk(
-    q: jax.Array, weights: jax.Array, starts: jax.Array, ends: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    logits = mqa_reference.fp8_mqa_logits(
-      q, keys, key_scales, weights, starts, ends, form=logits_form
-    )
+  def chunk(q: jax.Array, *by_row: jax.Array) -> tuple[jax.Array, jax.Array]:
+    logits = logits_of(q, keys, key_scales, *by_row, form=logits_form)
+    _, starts, ends, *_ = by_row
     starts, ends = logits_form.ranges(starts, ends, num_keys)
     return largest(logits, starts, ends - starts, form.k)
 
   rows = mqa_rows.rows_at_once(num_rows, num_heads, num_keys)
-  return topk_chunks.over_chunks(chunk, (q, weights, starts, ends), rows)
+  return topk_chunks.over_chunks(chunk, (q, *by_row), rows)
 
 
 def largest(

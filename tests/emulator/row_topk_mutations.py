@@ -168,9 +168,9 @@ ROW_TOPK_MUTATIONS = (
   ),
   Mutation(
     "topk_sums_not_awaited",
-    _KEEP,
-    "    __syncthreads();\n    u32 before",
-    "    u32 before",
+    "common/block_scan.cuh",
+    "  __syncthreads();\n  u32 before",
+    "  u32 before",
     _RISING,
   ),
   Mutation(

@@ -83,21 +83,22 @@ def test_rotated_products_depend_on_the_distance_alone():
 
 
 def test_decoding_finds_what_a_whole_sequence_does():
-  # More tokens than a token attends to, so that choices matter.
-  tokens = _tokens(2, 30)
+  # More tokens than a token attends to, so that choices matter; the last ones
+  # are in a second page.
+  tokens = _tokens(2, 35)
   whole = nnx.jit(lambda model, tokens: model(tokens).scores)
   expected = np.asarray(whole(_model(), tokens))
-  scores, kept = generate.prefill(_model(), tokens[:, :25], 32)
-  np.testing.assert_allclose(scores, expected[:, 24], atol=0.01)
+  scores, kept = generate.prefill(_model(), tokens[:, :30], 40)
+  assert kept.table.tolist() == [[0, 2], [1, 3]]
+  np.testing.assert_allclose(scores, expected[:, 29], atol=0.01)
   decode = nnx.jit(lambda model, *x: model.decode(*x))
-  for i in range(25, 30):
-    lengths = jnp.full(2, i, jnp.int32)
-    scores, kept = decode(_model(), tokens[:, i], lengths, kept)
+  for i in range(30, 35):
+    scores, kept = decode(_model(), tokens[:, i], kept)
     np.testing.assert_allclose(scores, expected[:, i], atol=0.01)
-  assert np.abs(expected[:, 25:]).max() > 0.3
+  assert np.abs(expected[:, 30:]).max() > 0.3
   # The loop does the same.
-  scores, kept = generate.prefill(_model(), tokens[:, :25], 32)
-  found, seen = generate.decode(_model(), scores, kept, 25, 3)
+  scores, kept = generate.prefill(_model(), tokens[:, :30], 40)
+  found, seen = generate.decode(_model(), scores, kept, 3)
   np.testing.assert_array_equal(seen[:, 0], scores)
   assert found[:, 0].tolist() == scores.argmax(axis=1).tolist()
 
@@ -111,16 +112,24 @@ def test_the_loss_falls(capsys):
   assert "indexer" in capsys.readouterr().err
 
 
-def test_two_kernels_choose_on_a_gpu():
+def test_kernels_choose_on_a_gpu():
   graph, state = nnx.split(_model())
+  num_layers = _CONFIG.num_layers
 
-  def f(state, tokens):
-    return nnx.merge(graph, state)(tokens).scores
+  def kernels(f, *arrays):
+    lowered = kernel_programs.lowered_for(
+      jax.jit(lambda state, *x: f(nnx.merge(graph, state), *x)),
+      *(state, *arrays),
+      device="NVIDIA H200",
+    )
+    return [x["kernel"] for x in kernel_programs.launches(lowered)]
 
-  lowered = kernel_programs.lowered_for(
-    jax.jit(f), state, _tokens(2, 30), device="NVIDIA H200"
-  )
-  names = [x["kernel"] for x in kernel_programs.launches(lowered)]
-  layer = ["sm90_cast_rows", "sm90_cast_rows"]
-  layer += ["sm90_fp8_mqa_logits", "sm90_row_topk"]
-  assert names == layer * _CONFIG.num_layers
+  casts = ["sm90_cast_rows"] * 2
+  text = kernels(lambda model, x: model(x).scores, _tokens(2, 30))
+  assert text == [*casts, "sm90_fp8_mqa_logits", "sm90_row_topk"] * num_layers
+  _, kept = generate.prefill(_model(), _tokens(2, 30), 40)
+  last = _tokens(2, 1)[:, 0]
+  token = kernels(lambda model, *x: model.decode(*x)[0], last, kept)
+  layer = [*casts, "sm90_fp8_paged_mqa_logits", "sm90_row_topk"]
+  assert token[: len(layer)] == layer
+  assert set(token) == set(layer)

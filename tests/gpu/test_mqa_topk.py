@@ -16,7 +16,7 @@ from jax_deepgemm.heuristics.sm90_row_topk import (
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_row_topk
-from tests import mqa_data, topk_data
+from tests import mqa_data, mqa_fp4_data, topk_data
 from tests.gpu.gemm_data import poison_device_memory
 
 pytestmark = pytest.mark.gpu
@@ -194,3 +194,20 @@ def test_gradients_are_those_of_the_chosen_logits():
   for x, y in zip(found, wanted, strict=True):
     x, y = (np.asarray(z.astype(jnp.float32)) for z in (x, y))
     np.testing.assert_allclose(x, y, rtol=2e-2, atol=np.abs(y).max() * 1e-3)
+
+
+def test_fp4_is_chosen_from_by_its_kernels_logits():
+  arrays = mqa_fp4_data.operands(90, 5001, 64, 128, _RANGES)
+
+  def f(*arrays):
+    q, kv = arrays[:2], arrays[2:4]
+    return (
+      jd.mqa_topk(q, kv, *arrays[4:], 700),
+      jd.fp8_fp4_mqa_logits(q, kv, *arrays[4:], True, 5001),
+    )
+
+  with jd.options(implementation="kernel"):
+    found, values = jax.jit(f)(*map(jnp.asarray, arrays))
+  wanted = topk_data.of_ranges(np.asarray(values), *arrays[5:], 5001, 700)
+  for x, y in zip(found, wanted, strict=True):
+    np.testing.assert_array_equal(x, y)

@@ -66,9 +66,7 @@ def test_it_trains_and_decodes_as_it_reads(capsys):
   scores, kept = generate.prefill(model, tokens[:, :190], 256)
   decode = nnx.jit(lambda model, *x: model.decode(*x))
   for i in range(190, 200):
-    scores, kept = decode(model, tokens[:, i], jnp.full(1, i, jnp.int32), kept)
-    found, wanted = (
-      np.asarray(jax.nn.softmax(y)) for y in (scores[0], whole[0, i])
-    )
+    scores, kept = decode(model, tokens[:, i], kept)
+    found, wanted = map(jax.nn.softmax, (scores[0], whole[0, i]))
     np.testing.assert_allclose(found, wanted, atol=0.05)
   capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 
 import jax_deepgemm as dg
 from jax_deepgemm.primitives import mqa_rows, topk_reference
-from tests import mqa_data, topk_data
+from tests import mqa_data, mqa_fp4_data, topk_data
 
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 RANGES = [(0, 20), (7, 31), (30, 30), (25, 3), (_LOWEST, _HIGHEST), (36, 99)]
@@ -174,3 +174,28 @@ def test_a_kernel_cannot_be_insisted_on_without_a_gpu():
     pytest.raises(NotImplementedError, match="mqa_topk has no kernel for cpu"),
   ):
     dg.mqa_topk(q, (keys, scales), *others, 3)
+
+
+def test_fp4_is_chosen_from_by_its_logits():
+  arrays = mqa_fp4_data.operands(7, 37, 8, 64, RANGES)
+
+  def f(*arrays):
+    q, kv = arrays[:2], arrays[2:4]
+    return (
+      dg.mqa_topk(q, kv, *arrays[4:], 12),
+      dg.fp8_fp4_mqa_logits(q, kv, *arrays[4:], True, 37),
+    )
+
+  found, values = jax.jit(f)(*arrays)
+  check(found, topk_data.of_ranges(np.asarray(values), *arrays[5:], 37, 12))
+
+
+def test_fp4_has_no_gradient():
+  *vectors, weights, starts, ends = mqa_fp4_data.operands(2, 9, 8, 32, RANGES)
+  q, kv = vectors[:2], vectors[2:]
+
+  def loss(weights):
+    return dg.mqa_topk(q, kv, weights, starts, ends, 3)[0].sum()
+
+  with pytest.raises(NotImplementedError, match="mqa_topk of FP4 has no grad"):
+    jax.grad(loss)(weights)

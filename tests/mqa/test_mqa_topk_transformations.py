@@ -13,7 +13,7 @@ import jax_deepgemm as dg
 from benchmarks import kernel_programs
 from jax_deepgemm.heuristics import topk_chunks
 from jax_deepgemm.primitives import mqa_rows
-from tests import mqa_data
+from tests import mqa_data, mqa_fp4_data
 from tests.primitives.collectives import run
 
 RANGES = [(0, 20), (7, 31), (30, 30), (0, 37), (36, 99)]
@@ -151,3 +151,34 @@ def test_many_rows_are_computed_in_a_loop(monkeypatch):
   assert found[1]["grid"] == [128, 1, 1]
   assert found[1]["params"]["p08"]["value"] == 1000
   assert text.count("stablehlo.while") == 1
+
+
+def test_fp4_is_decoded_by_the_logits_kernel():
+  arrays = mqa_fp4_data.operands(3, 400, 8, 64, RANGES)
+
+  def f(*arrays):
+    return dg.mqa_topk(arrays[:2], arrays[2:4], *arrays[4:], 5)
+
+  found, _ = launches(f, *map(jnp.asarray, arrays))
+  names = [launch["kernel"] for launch in found]
+  assert names == ["sm90_fp8_fp4_mqa_logits", *["sm90_row_topk"] * 2]
+
+
+def test_fp4_rows_are_sharded_with_their_scales():
+  mesh = mesh_of(AxisType.Auto)
+  rows, keys = P("x"), P()
+  specs = (rows, rows, keys, keys, rows, rows, rows)
+  arrays = mqa_fp4_data.operands(8, 37, 8, 64, RANGES)
+
+  def f(*arrays):
+    return dg.mqa_topk(arrays[:2], arrays[2:4], *arrays[4:], 9)
+
+  wanted = [np.asarray(x) for x in jax.jit(f)(*map(jnp.asarray, arrays))]
+  sharded = [
+    jax.device_put(x, NamedSharding(mesh, spec))
+    for x, spec in zip(arrays, specs, strict=True)
+  ]
+  with jax.set_mesh(mesh):
+    found, cost = run(f, *sharded)
+  check(found, wanted)
+  assert cost == {}

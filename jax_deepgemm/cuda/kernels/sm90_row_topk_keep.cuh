@@ -4,6 +4,7 @@
 // bin's the next, until all of a bin are wanted. Bins are as fine as the candidates' span allows.
 #pragma once
 
+#include "common/block_scan.cuh"
 #include "kernels/sm90_row_topk_append.cuh"
 #include "kernels/sm90_row_topk_types.cuh"
 
@@ -107,7 +108,8 @@ struct Sm90RowTopkKeep {
     u32 sum = 0;
 #pragma unroll
     for (u32 i = 0; i < kOwnBins; ++i) sum += own[i] = bins[i];
-    u32 above = sum_before(smem, sum);
+    u32 total;
+    u32 above = scan_before<Sum>(smem.warp_sums, sum, total);
 #pragma unroll
     for (int i = kOwnBins - 1; i >= 0; --i) {
       if (above < k && k - above <= own[i]) {
@@ -118,26 +120,6 @@ struct Sm90RowTopkKeep {
     }
     __syncthreads();
     return smem.found;
-  }
-
-  // The sum over threads before this one.
-  __device__ static __forceinline__ u32 sum_before(Smem& smem, u32 own) {
-    const u32 lane = threadIdx.x % 32;
-    const u32 warp = threadIdx.x / 32;
-    u32 sum = own;
-#pragma unroll
-    for (u32 distance = 1; distance < 32; distance *= 2) {
-      const u32 other = ptx::shuffle(sum, lane - distance);
-      if (lane >= distance) sum += other;
-    }
-    if (lane == 31) smem.warp_sums[warp] = sum;
-    __syncthreads();
-    u32 before = sum - own;
-#pragma unroll
-    for (u32 i = 0; i < Traits::kNumWarps; ++i) {
-      if (i < warp) before += smem.warp_sums[i];
-    }
-    return before;
   }
 
   // Moves candidates from `least` on to the front.
