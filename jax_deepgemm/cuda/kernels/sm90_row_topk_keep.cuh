@@ -1,7 +1,8 @@
 // Keeps the largest of many candidates in shared memory.
 //
-// A histogram of all candidates finds the bin in which the last wanted one is, a histogram of that
-// bin's the next, until all of a bin are wanted. Bins are as fine as the candidates' span allows.
+// A histogram of all candidates finds the bin in which the last wanted one is. Its bins are of
+// equal width in value, so that few share one, and those of this bin are compared with each other.
+// Where that cannot be, a histogram of the bin's candidates follows, until all of a bin are wanted.
 #pragma once
 
 #include "common/block_scan.cuh"
@@ -29,16 +30,91 @@ struct Sm90RowTopkKeep {
     return least;
   }
 
- private:
-  static constexpr u32 kBinBits = kConfig.bin_bits;
-  static constexpr u32 kOwnBins = kNumBins / kNumThreads;
-  static constexpr u32 kMovedAtOnce = 4;
-
-  // Returns a number that `k` candidates reach.
+  // Returns the k-th largest of `count` >= k candidates or a number between it and the next. All
+  // threads call it, after a barrier; when one returns, all have read the candidates.
   __device__ static __forceinline__ Candidate bound(Smem& smem, u32 count, u32 k) {
     Candidate first, last;
     span(smem, count, first, last);
-    u64 excess = last - first;
+    const Lines lines(value_of(first), value_of(last));
+    if (lines.are_some()) {
+      const Found found = find_line(smem, count, lines, k);
+      if (found.count <= kMostFew) return among_few(smem, count, lines, found.bin, k - found.above);
+    }
+    return bound_by_bits(smem, count, first, last - first, k);
+  }
+
+ private:
+  static constexpr u32 kBinBits = kConfig.bin_bits;
+  // A thread each, and in place of bins.
+  static constexpr u32 kMostFew = kNumThreads < kNumBins / 2 ? kNumThreads : kNumBins / 2;
+  static constexpr u32 kOwnBins = kNumBins / kNumThreads;
+  static constexpr u32 kMovedAtOnce = 4;
+
+  // Bins of equal width between two values. Differences and products are rounded alike for all: a
+  // larger value never has a lower bin.
+  class Lines {
+   public:
+    __device__ __forceinline__ Lines(float first, float last)
+        : first_(first), scale_(kNumBins / (last - first)) {}
+
+    // Whether there is a width, and infinities have none.
+    __device__ __forceinline__ bool are_some() const {
+      return scale_ > 0 && scale_ < __uint_as_float(0x7F800000);
+    }
+
+    __device__ __forceinline__ u32 bin(Candidate candidate) const {
+      const float place = (value_of(candidate) - first_) * scale_;
+      return min(static_cast<u32>(place), kNumBins - 1);
+    }
+
+   private:
+    float first_;
+    float scale_;
+  };
+
+  __device__ static __forceinline__ Found find_line(Smem& smem, u32 count, const Lines& lines,
+                                                    u32 k) {
+#pragma unroll 4
+    for (u32 i = threadIdx.x; i < count; i += kNumThreads) {
+      ptx::atomic_add_shared(ptx::smem_address(&smem.bins[lines.bin(smem.candidates[i])]), 1);
+    }
+    __syncthreads();
+    return find(smem, k);
+  }
+
+  // Returns the k-th largest of the candidates in a bin, at most kMostFew. They are listed where
+  // bins are, which are left zero.
+  __device__ static __forceinline__ Candidate among_few(Smem& smem, u32 count, const Lines& lines,
+                                                        u32 bin, u32 k) {
+    u64* few = reinterpret_cast<u64*>(smem.bins);
+#pragma unroll 1
+    for (u32 first = 0; first < count; first += kNumThreads * kMovedAtOnce) {
+      Candidate own[kMovedAtOnce];
+      bool is_listed[kMovedAtOnce];
+#pragma unroll
+      for (u32 i = 0; i < kMovedAtOnce; ++i) {
+        const u32 index = first + i * kNumThreads + threadIdx.x;
+        own[i] = index < count ? smem.candidates[index] : 0;
+        is_listed[i] = index < count && lines.bin(own[i]) == bin;
+      }
+      append(few, smem.num_few, is_listed, [&](int i) { return own[i]; });
+    }
+    __syncthreads();
+    const u32 num_few = smem.num_few;
+    const bool is_one = threadIdx.x < num_few;
+    const Candidate own = is_one ? few[threadIdx.x] : 0;
+    u32 above = 0;
+    for (u32 i = 0; i < num_few; ++i) above += few[i] > own;
+    if (is_one && above == k - 1) smem.bound = own;
+    __syncthreads();
+    if (is_one) few[threadIdx.x] = 0;
+    if (threadIdx.x == 0) smem.num_few = 0;
+    return smem.bound;
+  }
+
+  // As `bound`, of candidates from `first` to `first` + `excess`, in bins of equal numbers of bits.
+  __device__ static __forceinline__ Candidate bound_by_bits(Smem& smem, u32 count, Candidate first,
+                                                            u64 excess, u32 k) {
     while (true) {
       const u32 bits = 64 - static_cast<u32>(__clzll(excess));
       const u32 shift = max(bits, kBinBits) - kBinBits;
