@@ -3,12 +3,12 @@
 from jax_deepgemm.heuristics.device import Device
 
 _LOGIT_BYTES = 4
-# Long enough for launches not to matter, and a good part of it still in L2 when
-# it is read again.
-_WANTED_BYTES = 96 << 20
+# So long that launches and the ends of kernels, 10 us a chunk, matter little.
+_WANTED_BYTES = 144 << 20
 # For so many keys that fewer rows than multiprocessors would fit.
 _MOST_BYTES = 192 << 20
 _BLOCK_Q = 8  # Rows that kernels of logits multiply at once.
+_ROWS_PER_SM = 2  # That are selected from at a time.
 
 
 def rows_at_once(num_rows: int, width: int, device: Device) -> int:
@@ -21,8 +21,9 @@ def rows_at_once(num_rows: int, width: int, device: Device) -> int:
   """
   row_bytes = max(width, 1) * _LOGIT_BYTES
   most = _WANTED_BYTES // row_bytes
-  if most >= device.num_sms:
-    most -= most % device.num_sms
+  wave = _ROWS_PER_SM * device.num_sms
+  if most >= wave:
+    most -= most % wave
   else:
     most = max(min(_MOST_BYTES // row_bytes, device.num_sms), 1)
   if most >= num_rows:

@@ -48,7 +48,7 @@ def test_few_long_rows_are_cut():
 
 
 def test_chunks_are_of_one_size_and_fit_the_memory():
-  assert rows_at_once(4096, 65536, H200) == 256
+  assert rows_at_once(4096, 65536, H200) == 512
   assert rows_at_once(100, 65536, H200) == 100
   assert rows_at_once(1, 0, H200) == 1
   sizes = (1000, 4095, 4096, 32768), (1, 4097, 65536, 131072, 10**6, 10**9)
