@@ -25,9 +25,10 @@ _EXCHANGE = 0.5e-6  # Waiting for a cluster, and reading its sums.
 _PER_SPLIT = 0.05e-6
 _STAGE = 0.15e-6  # A stage's wait, split of B and product, one after the other.
 _STAGE_BLOCK = 0.07e-6
-# The share of the multiprocessors that clusters reach which lie on so many: all
-# of a cluster is within one part of the GPU, and parts have 14, 16 or 18.
-_REACHED = {1: 1.0, 2: 1.0, 4: 0.9, 8: 0.85}
+# The share of the multiprocessors that clusters of a size reach: all of one is
+# within one part of the GPU, and parts have 14, 16 or 18. 64 clusters of four
+# did not fit at once with two CTAs to a multiprocessor.
+_REACHED = {1: 1.0, 2: 1.0, 4: 0.85, 8: 0.8, 16: 0.8}
 # Multiprocessors may get two CTAs while others have none, unless most have two.
 _UNEVENNESS = 1.2
 # For all sizes of m, to keep one order of summation; fit for large m.
@@ -73,8 +74,7 @@ def estimate_seconds(
 ) -> float:
   """Returns the estimated time: waves of CTAs, each bound by what it loads."""
   ctas = num_clusters(problem, config) * config.num_splits
-  span = max(config.num_splits // config.ctas_per_sm, 1)
-  sms = device.num_sms * _REACHED[span]
+  sms = device.num_sms * _REACHED[config.num_splits]
   fit = max(int(sms * config.ctas_per_sm), config.num_splits)
   full_waves, rest = divmod(ctas, fit)
 
@@ -106,7 +106,9 @@ def _wave_seconds(
   # While the last stage is multiplied.
   in_flight = max(config.num_stages - 1, 1) * config.stage_bytes
   rate = min(_SM_BANDWIDTH / on_an_sm, in_flight / _LATENCY)
-  work = stages * (_STAGE + _STAGE_BLOCK * config.stage_k_blocks)
+  # Teams hide each other's waits.
+  wait = _STAGE / config.num_teams
+  work = stages * (wait + _STAGE_BLOCK * config.stage_k_blocks)
   limits = (from_memory / device.memory_bandwidth, loaded / rate, work)
   # None hides the others entirely, least of all one that is as long.
   return sum(x**4 for x in limits) ** 0.25

@@ -39,7 +39,8 @@ class Sm90Fp8Fp4MqaLogitsConfig(Sm90Fp8MqaLogitsConfig):
     queries = align(columns * (code_bytes + 8) + rows + 8 + 16, 1024)
     keys = align(self.block_kv * (code_bytes + 4) + 16, 1024)
     stages = queries + self.num_stages * keys
-    return super().smem_bytes + align(stages + 4 * self.num_warps + 8 + 4, 1024)
+    stages += 8 * self.num_warps + 16 + 4
+    return super().smem_bytes + align(stages, 1024)
 
 
 def legal_fp4_mqa_configs(

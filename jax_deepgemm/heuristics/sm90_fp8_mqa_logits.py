@@ -13,7 +13,7 @@ ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
 # A lane of the loading warp looks at one row of a block.
 _MOST_BLOCK_Q = 32
 # What the kernel counts in 32 bits.
-_MOST_TILES = 2**32 - 1
+_MOST_TILES = 2**30 - 1  # Three units of cost each, at most.
 _MOST_COLUMNS = 2**31 - 1
 # Columns of a product, math warpgroups, and the fewest heads: what fits the
 # registers of a thread, sums and weights of two banks. With fewer heads there
@@ -97,7 +97,7 @@ class Sm90Fp8MqaLogitsConfig:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     stages = _NUM_QUERY_STAGES * self.query_stage_bytes
     stages += self.num_stages * self.key_stage_bytes
-    return align(stages + 4 * self.num_warps + 8, 1024)
+    return align(stages + 8 * self.num_warps + 16, 1024)
 
 
 def legal_mqa_configs(
@@ -147,7 +147,7 @@ def refusal(name: str, problem: MqaLogitsProblem) -> NotImplementedError:
   """Returns what is raised where a kernel cannot count."""
   return NotImplementedError(
     f"{name} has a Hopper kernel for fewer than 2**31 keys and columns and"
-    f" 2**32 tiles, got {problem}"
+    f" 2**30 tiles, got {problem}"
   )
 
 

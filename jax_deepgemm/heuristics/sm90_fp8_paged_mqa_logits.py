@@ -138,7 +138,9 @@ def legal_paged_mqa_configs(
       float32_out=problem.float32_out,
     )
     while config.smem_bytes > device.smem_bytes:
-      config = dataclasses.replace(config, num_stages=config.num_stages - 1)
+      # A stage is always the same warpgroup's.
+      fewer = config.num_stages - warpgroups
+      config = dataclasses.replace(config, num_stages=fewer)
     fits = bank_n <= 64 or problem.num_heads >= fewest_heads
     if fits and config not in found and _can_count(problem, config):
       found.add(config)

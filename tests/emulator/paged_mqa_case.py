@@ -27,6 +27,7 @@ class PagedMqaCase:
     lens: of each row of each sequence.
     width: columns of the result.
     wild: the table's needed entries lie far outside of the pages, too.
+    rounds: stages for each warpgroup.
     wanted: fields of the configuration; the first legal one is taken.
   """
 
@@ -41,7 +42,7 @@ class PagedMqaCase:
   wild: bool = False
   float32_out: bool = True
   num_sms: int = 2
-  num_stages: int = 4
+  rounds: int = 2
   wanted: tuple[tuple[str, int], ...] = ()
 
   def id(self) -> str:
@@ -73,7 +74,8 @@ class PagedMqaCase:
       for config in legal_paged_mqa_configs(problem, device)
       if all(getattr(config, name) == x for name, x in self.wanted)
     ]
-    return dataclasses.replace(fits[0], num_stages=self.num_stages)
+    stages = self.rounds * fits[0].num_math_warpgroups
+    return dataclasses.replace(fits[0], num_stages=stages)
 
   def run(self, emulator, seed):
     return run(self, emulator, seed)

@@ -41,7 +41,7 @@ CASES = [
     64,
     3,
     150,
-    num_stages=2,
+    rounds=1,
     num_math_warpgroups=2,
   ),
   # Few columns; many short sequences; more than 32 pages of one.

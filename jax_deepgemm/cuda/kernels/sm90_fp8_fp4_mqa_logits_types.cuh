@@ -61,7 +61,9 @@ struct Sm90Fp8Fp4MqaLogitsTraits : Sm90Fp8MqaLogitsTraits<kConfig> {
     QueryStage queries[1];
     KeyStage stages[kNumStages];
     u32 warp_tiles[kNumWarps];  // Those of the CTA, once they are shared out.
+    u32 warp_costs[kNumWarps];
     typename Decoded::TileStart start;
+    u32 end;
     u32 any_wide;  // A vector of this CTA's tiles is wide.
   };
 

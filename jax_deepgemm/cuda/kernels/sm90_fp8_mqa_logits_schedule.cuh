@@ -1,7 +1,7 @@
 // Which tiles of keys each CTA of the MQA logits multiplies with which queries.
 //
 // Tiles of a block of queries are those that hold a key of any of its rows. All tiles, block after
-// block, are cut into one range of equal length for each CTA.
+// block, are cut into one range of equal cost for each CTA.
 #pragma once
 
 #include "common/block_scan.cuh"
@@ -48,24 +48,51 @@ struct Sm90Fp8MqaLogitsSchedule {
     const u32 share = (num_blocks + Traits::kNumThreads - 1) / Traits::kNumThreads;
     const u32 first_block = threadIdx.x * share;
     const u32 end_block = min(first_block + share, num_blocks);
-    u32 own = 0;
+    u32 tiles = 0;
+    u32 cost = 0;
 #pragma unroll kBlocksAtOnce
-    for (u32 block = first_block; block < end_block; ++block) own += tiles_of(params, block).count;
-    u32 total;
-    const u32 before = scan_before<Sum>(smem.warp_tiles, own, total);
-    const u32 begin = share_of(total, blockIdx.x);
-    if (begin >= before && begin - before < own) {
-      u32 rest = begin - before;
-      u32 block = first_block;
-#pragma unroll 1
-      for (u32 count; (count = tiles_of(params, block).count) <= rest; ++block) rest -= count;
-      smem.start = {block, rest};
+    for (u32 block = first_block; block < end_block; ++block) {
+      const u32 count = tiles_of(params, block).count;
+      tiles += count;
+      cost += cost_of(count);
     }
+    u32 all_tiles, all_costs;
+    const u32 tiles_before = scan_before<Sum>(smem.warp_tiles, tiles, all_tiles);
+    const u32 costs_before = scan_before<Sum>(smem.warp_costs, cost, all_costs);
+    const u32 begin = share_of(all_costs, blockIdx.x) - costs_before;
+    const u32 end = share_of(all_costs, blockIdx.x + 1) - costs_before;
+    if (begin < cost) smem.start = start_at(params, first_block, tiles_before, begin);
+    if (end < cost) smem.end = start_at(params, first_block, tiles_before, end).index;
     __syncthreads();
-    return share_of(total, blockIdx.x + 1) - begin;
+    if (all_tiles == 0) return 0;
+    return (blockIdx.x + 1 == gridDim.x ? all_tiles : smem.end) - smem.start.index;
   }
 
  private:
+  // Of a tile, and of a block that has some, whose products drain or whose weights are loaded. Of
+  // 8192 causal rows the first CTA has 178 blocks, the last one 8: with shares of equally many
+  // tiles it took 15 % longer.
+  static constexpr u32 kTileCost = 2;
+  static constexpr u32 kBlockCost = 1;
+
+  __device__ static __forceinline__ u32 cost_of(u32 num_tiles) {
+    return num_tiles * kTileCost + (num_tiles == 0 ? 0 : kBlockCost);
+  }
+
+  // Where a CTA begins whose share begins `cost` behind a block; `index` of all tiles are before.
+  __device__ static __forceinline__ typename Traits::TileStart start_at(const Params& params,
+                                                                        u32 block, u32 index,
+                                                                        u32 cost) {
+    u32 count;
+#pragma unroll 1
+    for (; cost_of(count = tiles_of(params, block).count) <= cost; ++block) {
+      cost -= cost_of(count);
+      index += count;
+    }
+    const u32 tile = min(cost / kTileCost, count - 1);
+    return {block, tile, index + tile};
+  }
+
   __device__ static __forceinline__ u32 share_of(u32 total, u32 cta) {
     return static_cast<u32>(static_cast<u64>(total) * cta / gridDim.x);
   }

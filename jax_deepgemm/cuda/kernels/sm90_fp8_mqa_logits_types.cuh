@@ -118,13 +118,16 @@ struct Sm90Fp8MqaLogitsTraits {
   struct TileStart {
     u32 block;  // Of queries.
     u32 tile;   // Of the block's.
+    u32 index;  // Of all tiles.
   };
 
   struct Smem {
     QueryStage queries[kNumQueryStages];
     KeyStage stages[kConfig.num_stages];
     u32 warp_tiles[kNumWarps];
+    u32 warp_costs[kNumWarps];
     TileStart start;
+    u32 end;  // Of all tiles, the first of the next CTA.
   };
 
   using QueryRing = StageRing<QueryStage, kNumQueryStages>;

@@ -65,6 +65,10 @@ struct Sm90Fp8PagedMqaLogitsTraits {
   static constexpr int kNumQueryStages = 2;
 
   static_assert(kBankQueries >= 1 && kBlockQ <= 32, "a lane looks at one row of a block");
+  // A wait for a stage tells odd rounds from even ones. It must not be early by two, as it could if
+  // another warpgroup had the stage in the round before.
+  static_assert(kConfig.num_stages % kConfig.num_math_warpgroups == 0,
+                "a stage is always the same warpgroup's");
   static_assert(kMaxBanks == 1 || kBankN % 64 == 0, "banks begin where copies may");
 
   using Element = typename LogitType<kConfig.float32_out>::Type;
