@@ -29,28 +29,7 @@ struct Sm90RowTopkKeep {
     return least;
   }
 
- private:
-  static constexpr u32 kBinBits = kConfig.bin_bits;
-  static constexpr u32 kOwnBins = kNumBins / kNumThreads;
-  static constexpr u32 kMovedAtOnce = 4;
-
-  // Returns a number that `k` candidates reach.
-  __device__ static __forceinline__ Candidate bound(Smem& smem, u32 count, u32 k) {
-    Candidate first, last;
-    span(smem, count, first, last);
-    u64 excess = last - first;
-    while (true) {
-      const u32 bits = 64 - static_cast<u32>(__clzll(excess));
-      const u32 shift = max(bits, kBinBits) - kBinBits;
-      count_bins(smem, count, first, excess, shift);
-      const Found found = find(smem, k);
-      first += static_cast<u64>(found.bin) << shift;
-      k -= found.above;
-      // Candidates differ: a bin without a span has one.
-      if (found.count == k || shift == 0) return first;
-      excess = (1ull << shift) - 1;
-    }
-  }
+  static constexpr u32 kOwnBins = kNumBins / kNumThreads;  // Of a thread.
 
   // The least and the greatest candidate.
   __device__ static __forceinline__ void span(Smem& smem, u32 count, Candidate& least,
@@ -80,12 +59,6 @@ struct Sm90RowTopkKeep {
     }
   }
 
-  __device__ static __forceinline__ Candidate from(Candidate own, u32 distance) {
-    const u32 low = ptx::shuffle_xor(static_cast<u32>(own), distance);
-    const u32 high = ptx::shuffle_xor(static_cast<u32>(own >> 32), distance);
-    return static_cast<u64>(high) << 32 | low;
-  }
-
   // Counts candidates by the bits from `shift` on of what they exceed `first` by, at most `excess`.
   __device__ static __forceinline__ void count_bins(Smem& smem, u32 count, Candidate first,
                                                     u64 excess, u32 shift) {
@@ -100,14 +73,57 @@ struct Sm90RowTopkKeep {
     __syncthreads();
   }
 
-  // Returns the bin in which the k-th largest is, and clears all bins.
-  __device__ static __forceinline__ Found find(Smem& smem, u32 k) {
-    // The first thread has the highest bins.
-    u32* bins = &smem.bins[kNumBins - (threadIdx.x + 1) * kOwnBins];
-    u32 own[kOwnBins];
+  // The thread's bins, the first thread has the highest ones.
+  __device__ static __forceinline__ u32* own_bins(Smem& smem) {
+    return &smem.bins[kNumBins - (threadIdx.x + 1) * kOwnBins];
+  }
+
+  // Returns the sum of the thread's counts.
+  __device__ static __forceinline__ u32 load_bins(const u32* bins, u32 (&own)[kOwnBins]) {
     u32 sum = 0;
 #pragma unroll
     for (u32 i = 0; i < kOwnBins; ++i) sum += own[i] = bins[i];
+    return sum;
+  }
+
+  // The bits that a number within a bin has, with as many bins as there are for `excess`.
+  __device__ static __forceinline__ u32 shift_of(u64 excess) {
+    const u32 bits = 64 - static_cast<u32>(__clzll(excess));
+    return max(bits, kBinBits) - kBinBits;
+  }
+
+ private:
+  static constexpr u32 kBinBits = kConfig.bin_bits;
+  static constexpr u32 kMovedAtOnce = 4;
+
+  __device__ static __forceinline__ Candidate from(Candidate own, u32 distance) {
+    const u32 low = ptx::shuffle_xor(static_cast<u32>(own), distance);
+    const u32 high = ptx::shuffle_xor(static_cast<u32>(own >> 32), distance);
+    return static_cast<u64>(high) << 32 | low;
+  }
+
+  // Returns a number that `k` candidates reach.
+  __device__ static __forceinline__ Candidate bound(Smem& smem, u32 count, u32 k) {
+    Candidate first, last;
+    span(smem, count, first, last);
+    u64 excess = last - first;
+    while (true) {
+      const u32 shift = shift_of(excess);
+      count_bins(smem, count, first, excess, shift);
+      const Found found = find(smem, k);
+      first += static_cast<u64>(found.bin) << shift;
+      k -= found.above;
+      // Candidates differ: a bin without a span has one.
+      if (found.count == k || shift == 0) return first;
+      excess = (1ull << shift) - 1;
+    }
+  }
+
+  // Returns the bin in which the k-th largest is, and clears all bins.
+  __device__ static __forceinline__ Found find(Smem& smem, u32 k) {
+    u32 own[kOwnBins];
+    u32* bins = own_bins(smem);
+    const u32 sum = load_bins(bins, own);
     u32 total;
     u32 above = scan_before<Sum>(smem.warp_sums, sum, total);
 #pragma unroll

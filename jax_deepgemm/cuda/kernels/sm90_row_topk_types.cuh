@@ -76,6 +76,7 @@ struct Sm90RowTopkTraits {
     u32 added[kNumCounters];
     u32 kept;
     Found found;
+    bool is_crowded;
   };
 };
 
