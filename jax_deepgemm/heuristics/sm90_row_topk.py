@@ -58,8 +58,8 @@ class Sm90RowTopkConfig:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     warps = self.num_threads // 32
     found, flags = 3, 1
-    words = (1 << self.bin_bits) + warps + _NUM_COUNTERS + 1 + found + flags
-    return -(-(8 * self.capacity + 16 * warps + 4 * words) // 16) * 16
+    words = (1 << self.bin_bits) + warps + _NUM_COUNTERS + 2 + found + flags
+    return -(-(8 * self.capacity + 16 * warps + 8 + 4 * words) // 16) * 16
 
   def holds(self, k: int) -> bool:
     """Returns whether there is room to keep and to sort k candidates."""

@@ -9,8 +9,9 @@ _APPEND = "kernels/sm90_row_topk_append.cuh"
 _KEEP = "kernels/sm90_row_topk_keep.cuh"
 _SORT = "kernels/sm90_row_topk_sort.cuh"
 _ORDER = "kernels/sm90_row_topk_order.cuh"
-# Larger values with each step, so that there are many selections.
-_RISING = RowTopkCase("rising", 2, 1501, 100, ((3, 1400), (9, 900)), 1500)
+# Larger values with each step, so that there are many selections; of too many
+# for a sample.
+_RISING = RowTopkCase("rising", 2, 1501, 160, ((3, 1400), (9, 900)), 1500)
 _TIED = RowTopkCase("tied", 1, 1203, 90, ((5, 1300),), 1300)
 _SPECIAL = RowTopkCase("special", 2, 703, 200, ((0, 703),), 703)
 # All of a row's values are among the largest.
@@ -153,7 +154,35 @@ ROW_TOPK_MUTATIONS = (
     _KEEP,
     "      k -= found.above;\n",
     "",
+    _SPECIAL,
+  ),
+  Mutation(
+    "topk_higher_lines_not_counted",
+    _KEEP,
+    "found.bin, k - found.above)",
+    "found.bin, k)",
     _RISING,
+  ),
+  Mutation(
+    "topk_lines_read_too_early",
+    _KEEP,
+    "    __syncthreads();\n    return find(smem, k);",
+    "    return find(smem, k);",
+    _RISING,
+  ),
+  Mutation(
+    "topk_few_compared_too_early",
+    _KEEP,
+    "    __syncthreads();\n    const u32 num_few",
+    "    const u32 num_few",
+    _RISING,
+  ),
+  Mutation(
+    "topk_sample_trusted",
+    _KERNEL,
+    "if (rank == 0 || count >= params.k) break;",
+    "break;",
+    _TIED,
   ),
   Mutation(
     "topk_last_of_a_bin_missed",
@@ -165,9 +194,9 @@ ROW_TOPK_MUTATIONS = (
   Mutation(
     "topk_bins_read_too_early",
     _KEEP,
-    "      }\n    }\n    __syncthreads();\n  }\n\n  // The thread's bins",
-    "      }\n    }\n  }\n\n  // The thread's bins",
-    _RISING,
+    "      }\n    }\n    __syncthreads();\n  }\n\n  // A thread's bins",
+    "      }\n    }\n  }\n\n  // A thread's bins",
+    _SPECIAL,
   ),
   Mutation(
     "topk_sums_not_awaited",

@@ -1,7 +1,9 @@
 // The k largest values of a row with their keys, in order.
 //
-// A CTA reads its row once. Values that exceed the k-th largest so far are appended to candidates
-// in shared memory; when there may be no room for those of another step, the k largest are kept.
+// A CTA reads its row once. Values that exceed a bound are appended to candidates in shared memory;
+// when there may be no room for those of another step, the k largest are kept, and the least of
+// them is the bound. Of long rows a sample says a bound that a few more than k values exceed; if
+// fewer do the row is read again without one.
 #pragma once
 
 #include "kernels/sm90_row_topk_order.cuh"
@@ -26,10 +28,20 @@ struct Sm90RowTopk {
     Smem& smem = *reinterpret_cast<Smem*>(smem_bytes);
     for (u32 i = threadIdx.x; i < Traits::kNumBins; i += kNumThreads) smem.bins[i] = 0;
     if (threadIdx.x < Traits::kNumCounters) smem.added[threadIdx.x] = 0;
+    if (threadIdx.x == 0) smem.num_few = 0;
     __syncthreads();
     ptx::wait_for_previous_kernel();
     const Row row = row_of(params);
-    u32 count = collect(smem, row, params.k);
+    u32 counter = 0;
+    u32 count = 0;
+    u32 rank = sampled_rank(row, params.k);
+#pragma unroll 1
+    while (true) {
+      const float bound = rank > 0 ? sampled_bound(smem, row, rank) : no_bound();
+      count = collect(smem, row, params.k, bound, counter);
+      if (rank == 0 || count >= params.k) break;
+      rank = 0;
+    }
     if (count > params.k) {
       Keep::largest(smem, count, params.k);
       count = params.k;
@@ -106,15 +118,48 @@ struct Sm90RowTopk {
     return values;
   }
 
-  // Leaves candidates of the row in shared memory, the k largest among them, and returns their
-  // number. Ends with a barrier if there are any.
-  __device__ static __forceinline__ u32 collect(Smem& smem, const Row& row, u32 k) {
+  // The rank in a sample of kStep values whose value more than k of the row's reach, with four
+  // standard deviations to spare; 0 if no sample is worth it, or candidates would not fit.
+  __device__ static __forceinline__ u32 sampled_rank(const Row& row, u32 k) {
+    if (kConfig.listed || row.count < 2 * Traits::kCapacity) return 0;
+    const float share = static_cast<float>(Traits::kStep) / static_cast<float>(row.count);
+    const float mean = static_cast<float>(k) * share;
+    const u32 rank = static_cast<u32>(mean + 4 * sqrtf(mean)) + 8;
+    const float candidates = static_cast<float>(rank) / share;
+    return candidates < static_cast<float>(Traits::kCapacity - Traits::kStep) ? rank : 0;
+  }
+
+  // A value that all but `rank` of a sample do not exceed, or that one exceeds less.
+  __device__ static __forceinline__ float sampled_bound(Smem& smem, const Row& row, u32 rank) {
+    // Without the first and the last vector, which may be of other rows.
+    const u32 num_vectors = (lead_of(row) + row.count) / 4 - 1;
+    const u32 stride = num_vectors / (Traits::kStep / 4);
+    const float* first = row.values + 4 - lead_of(row);
+#pragma unroll
+    for (u32 i = 0; i < kConfig.num_vectors; ++i) {
+      const u32 place = i * kNumThreads + threadIdx.x;
+      const float4 x =
+          *reinterpret_cast<const float4*>(first + static_cast<u64>(place) * stride * 4);
+      Candidate* sample = &smem.candidates[i * 4 * kNumThreads + threadIdx.x];
+      sample[0] = candidate_of(x.x, place);
+      sample[kNumThreads] = candidate_of(x.y, place + Traits::kStep);
+      sample[2 * kNumThreads] = candidate_of(x.z, place + 2 * Traits::kStep);
+      sample[3 * kNumThreads] = candidate_of(x.w, place + 3 * Traits::kStep);
+    }
+    __syncthreads();
+    return value_of(Keep::bound(smem, Traits::kStep, rank));
+  }
+
+  // Nothing is at most NaN.
+  __device__ static __forceinline__ float no_bound() { return __uint_as_float(0x7FFFFFFF); }
+
+  // Leaves candidates of the row in shared memory, those that exceed `bound` or the k largest of
+  // them among them, and returns their number. Ends with a barrier if there are any.
+  __device__ static __forceinline__ u32 collect(Smem& smem, const Row& row, u32 k, float bound,
+                                                u32& counter) {
     const u32 end = row.count == 0 ? 0 : lead_of(row) + row.count;
     const u32 num_steps = (end + Traits::kStep - 1) / Traits::kStep;
     u32 count = 0;
-    u32 counter = 0;
-    // Nothing is at most NaN: there is no bound yet.
-    float bound = __uint_as_float(0x7FFFFFFF);
     Values next = load(row, 0);
 #pragma unroll 1
     for (u32 step = 0; step < num_steps; ++step) {

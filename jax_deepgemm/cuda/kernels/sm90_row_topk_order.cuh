@@ -64,9 +64,7 @@ struct Sm90RowTopkOrder {
   __device__ static __forceinline__ void begin_bins(Smem& smem) {
     u32 own[Keep::kOwnBins];
     u32* bins = Keep::own_bins(smem);
-    const u32 sum = Keep::load_bins(bins, own);
-    u32 total;
-    u32 place = scan_before<Sum>(smem.warp_sums, sum, total);
+    u32 place = Keep::load_bins(smem, bins, own);
 #pragma unroll
     for (int i = Keep::kOwnBins - 1; i >= 0; --i) {
       if (own[i] > kMostOfBin) smem.is_crowded = true;

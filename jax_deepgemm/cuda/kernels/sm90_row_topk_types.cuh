@@ -71,10 +71,12 @@ struct Sm90RowTopkTraits {
     Candidate candidates[kCapacity];
     Candidate least[kNumWarps];
     Candidate greatest[kNumWarps];
+    Candidate bound;
     u32 bins[kNumBins];  // Zeros, but while there is a histogram.
     u32 warp_sums[kNumWarps];
     u32 added[kNumCounters];
     u32 kept;
+    u32 num_few;  // In place of bins.
     Found found;
     bool is_crowded;
   };
