@@ -57,8 +57,8 @@ class Sm90RowTopkConfig:
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     warps = self.num_threads // 32
-    found = 3
-    words = (1 << self.bin_bits) + warps + _NUM_COUNTERS + 2 + found
+    found, flags = 3, 1
+    words = (1 << self.bin_bits) + warps + _NUM_COUNTERS + 2 + found + flags
     return -(-(8 * self.capacity + 16 * warps + 8 + 4 * words) // 16) * 16
 
   def holds(self, k: int) -> bool:

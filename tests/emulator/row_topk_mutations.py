@@ -8,6 +8,7 @@ _TYPES = "kernels/sm90_row_topk_types.cuh"
 _APPEND = "kernels/sm90_row_topk_append.cuh"
 _KEEP = "kernels/sm90_row_topk_keep.cuh"
 _SORT = "kernels/sm90_row_topk_sort.cuh"
+_ORDER = "kernels/sm90_row_topk_order.cuh"
 # Larger values with each step, so that there are many selections; of too many
 # for a sample.
 _RISING = RowTopkCase("rising", 2, 1501, 160, ((3, 1400), (9, 900)), 1500)
@@ -16,6 +17,8 @@ _SPECIAL = RowTopkCase("special", 2, 703, 200, ((0, 703),), 703)
 # All of a row's values are among the largest.
 _FEW = RowTopkCase("special", 2, 303, 200, ((0, 190), (9, 9)), 303)
 _CUT = RowTopkCase("special", 2, 705, 60, ((2, 705), (7, 60)), 705, parts=3)
+# More than there is room for twice: sorted by the network.
+_MANY = RowTopkCase("normal", 1, 700, 330, ((0, 700),), 700, capacity=640)
 _BEYOND = RowTopkCase("rising", 2, 301, 40, ((-9, 200), (250, 999)), 300)
 
 
@@ -191,8 +194,8 @@ ROW_TOPK_MUTATIONS = (
   Mutation(
     "topk_bins_read_too_early",
     _KEEP,
-    "      }\n    }\n    __syncthreads();\n  }\n\n  // Returns the bin",
-    "      }\n    }\n  }\n\n  // Returns the bin",
+    "      }\n    }\n    __syncthreads();\n  }\n\n  // A thread's bins",
+    "      }\n    }\n  }\n\n  // A thread's bins",
     _SPECIAL,
   ),
   Mutation(
@@ -221,20 +224,48 @@ ROW_TOPK_MUTATIONS = (
     _SORT,
     "max(distance, next) > 32",
     "max(distance, next) > 64",
-    _RISING,
+    _MANY,
   ),
   Mutation(
     "topk_all_runs_descend",
     _SORT,
     "(i & run) == 0",
     "(i & run) <= run",
-    _RISING,
+    _MANY,
   ),
   Mutation(
     "topk_old_candidates_sorted_in",
     _SORT,
     "smem.candidates[i] = 0;",
     "smem.candidates[i] = smem.candidates[i];",
+    _MANY,
+  ),
+  Mutation(
+    "topk_dealt_before_bins_begin",
+    _ORDER,
+    "      place += own[i];\n    }\n    __syncthreads();\n",
+    "      place += own[i];\n    }\n",
+    _RISING,
+  ),
+  Mutation(
+    "topk_placed_before_all_are_dealt",
+    _ORDER,
+    "= candidate;\n    }\n    __syncthreads();\n#pragma",
+    "= candidate;\n    }\n#pragma",
+    _RISING,
+  ),
+  Mutation(
+    "topk_bin_begins_where_it_ends",
+    _ORDER,
+    "0 : smem.bins[bin + 1]",
+    "0 : smem.bins[bin]",
+    _RISING,
+  ),
+  Mutation(
+    "topk_crowds_not_forgotten",
+    _ORDER,
+    "    if (threadIdx.x == 0) smem.is_crowded = false;\n",
+    "",
     _RISING,
   ),
 )

@@ -25,6 +25,8 @@ CASES = [
   RowTopkCase(
     "special", 3, 1102, 200, ((_LOWEST, _HIGHEST), (1050, _HIGHEST)), 1102
   ),
+  # More than there is room for twice.
+  RowTopkCase("normal", 1, 700, 330, ((0, 700),), 700, capacity=640),
   # Rows that are cut, with fewer keys than are wanted, or than parts.
   RowTopkCase(
     "special", 3, 1205, 60, ((0, 1205), (7, 40), (1, 3)), 1205, parts=4

@@ -6,8 +6,7 @@
 // fewer do the row is read again without one.
 #pragma once
 
-#include "kernels/sm90_row_topk_keep.cuh"
-#include "kernels/sm90_row_topk_sort.cuh"
+#include "kernels/sm90_row_topk_order.cuh"
 #include "ptx/sync.cuh"
 
 namespace jdg {
@@ -18,9 +17,11 @@ struct Sm90RowTopk {
   using Params = Sm90RowTopkParams;
   using Smem = typename Traits::Smem;
   using Keep = Sm90RowTopkKeep<kConfig>;
-  using Sort = Sm90RowTopkSort<kConfig>;
+  using Order = Sm90RowTopkOrder<kConfig>;
   static constexpr int kNumThreads = kConfig.num_threads;
-  static constexpr int kCtasPerSm = kNumThreads <= 512 && sizeof(Smem) <= 112 * 1024 ? 2 : 1;
+  // A list's rows are few, and take a register more than two blocks have.
+  static constexpr int kCtasPerSm =
+      kNumThreads <= 512 && sizeof(Smem) <= 112 * 1024 && !kConfig.listed ? 2 : 1;
 
   __device__ static __forceinline__ void run(const Params& params) {
     extern __shared__ __align__(1024) u8 smem_bytes[];
@@ -45,7 +46,7 @@ struct Sm90RowTopk {
       Keep::largest(smem, count, params.k);
       count = params.k;
     }
-    Sort::descending(smem, count);
+    Order::descending(smem, count);
     store(params, smem, row, count);
   }
 

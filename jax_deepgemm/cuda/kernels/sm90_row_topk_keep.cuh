@@ -12,6 +12,9 @@
 namespace jdg {
 
 template <Sm90RowTopkConfig kConfig>
+struct Sm90RowTopkOrder;
+
+template <Sm90RowTopkConfig kConfig>
 struct Sm90RowTopkKeep {
   using Traits = Sm90RowTopkTraits<kConfig>;
   using Smem = typename Traits::Smem;
@@ -44,6 +47,9 @@ struct Sm90RowTopkKeep {
   }
 
  private:
+  // It deals candidates out to the same bins.
+  friend struct Sm90RowTopkOrder<kConfig>;
+
   static constexpr u32 kBinBits = kConfig.bin_bits;
   // A thread each, and in place of bins.
   static constexpr u32 kMostFew = kNumThreads < kNumBins / 2 ? kNumThreads : kNumBins / 2;
@@ -116,8 +122,7 @@ struct Sm90RowTopkKeep {
   __device__ static __forceinline__ Candidate bound_by_bits(Smem& smem, u32 count, Candidate first,
                                                             u64 excess, u32 k) {
     while (true) {
-      const u32 bits = 64 - static_cast<u32>(__clzll(excess));
-      const u32 shift = max(bits, kBinBits) - kBinBits;
+      const u32 shift = shift_of(excess);
       count_bins(smem, count, first, excess, shift);
       const Found found = find(smem, k);
       first += static_cast<u64>(found.bin) << shift;
@@ -126,6 +131,12 @@ struct Sm90RowTopkKeep {
       if (found.count == k || shift == 0) return first;
       excess = (1ull << shift) - 1;
     }
+  }
+
+  // The bits of a number within a bin, of as many bins as there are for `excess`.
+  __device__ static __forceinline__ u32 shift_of(u64 excess) {
+    const u32 bits = 64 - static_cast<u32>(__clzll(excess));
+    return max(bits, kBinBits) - kBinBits;
   }
 
   // The least and the greatest candidate.
@@ -176,16 +187,26 @@ struct Sm90RowTopkKeep {
     __syncthreads();
   }
 
-  // Returns the bin in which the k-th largest is, and clears all bins.
-  __device__ static __forceinline__ Found find(Smem& smem, u32 k) {
-    // The first thread has the highest bins.
-    u32* bins = &smem.bins[kNumBins - (threadIdx.x + 1) * kOwnBins];
-    u32 own[kOwnBins];
+  // A thread's bins; the first one has the highest.
+  __device__ static __forceinline__ u32* own_bins(Smem& smem) {
+    return &smem.bins[kNumBins - (threadIdx.x + 1) * kOwnBins];
+  }
+
+  // Loads a thread's bins; returns the sum of all that are higher.
+  __device__ static __forceinline__ u32 load_bins(Smem& smem, const u32* bins,
+                                                  u32 (&own)[kOwnBins]) {
     u32 sum = 0;
 #pragma unroll
     for (u32 i = 0; i < kOwnBins; ++i) sum += own[i] = bins[i];
     u32 total;
-    u32 above = scan_before<Sum>(smem.warp_sums, sum, total);
+    return scan_before<Sum>(smem.warp_sums, sum, total);
+  }
+
+  // Returns the bin in which the k-th largest is, and clears all bins.
+  __device__ static __forceinline__ Found find(Smem& smem, u32 k) {
+    u32* bins = own_bins(smem);
+    u32 own[kOwnBins];
+    u32 above = load_bins(smem, bins, own);
 #pragma unroll
     for (int i = kOwnBins - 1; i >= 0; --i) {
       if (above < k && k - above <= own[i]) {

@@ -78,6 +78,7 @@ struct Sm90RowTopkTraits {
     u32 kept;
     u32 num_few;  // In place of bins.
     Found found;
+    bool is_crowded;
   };
 };
 
