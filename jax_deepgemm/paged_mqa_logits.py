@@ -2,17 +2,19 @@
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from jax_deepgemm import paged_mqa_arguments as arguments
 from jax_deepgemm.explicit_sharding import explicit_mesh
-from jax_deepgemm.options import Options, current
+from jax_deepgemm.options import current
 from jax_deepgemm.primitives import paged_mqa_logits
-from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.row_sharding import over_rows
+
+_CACHE = 1  # Of the operands.
 
 
 def fp8_paged_mqa_logits(
@@ -81,47 +83,40 @@ def fp8_paged_mqa_logits(
     clean_logits, max_context_len, logits_dtype, indices is not None
   )
   q = arguments.checked_paged_q(q)
-  batch, next_n, num_heads, head_dim = q.shape
-  kv_cache = arguments.checked_kv_cache(kv_cache, head_dim)
-  weights = arguments.checked_paged_weights(
-    weights, (batch * next_n, num_heads)
+  cache = arguments.checked_kv_cache(kv_cache, q.shape[3])
+  rows = arguments.checked_rows(
+    q.shape[:3], weights, context_lens, block_table, schedule_meta, indices
   )
-  lens = arguments.checked_int32(
-    "context_lens", context_lens, "[b, next_n]", (batch, next_n)
+  logits = functools.partial(
+    paged_mqa_logits.fp8_paged_mqa_logits, form=form, options=current()
   )
-  table = arguments.checked_int32(
-    "block_table", block_table, "[b, max_blocks]", (batch, None)
-  )
-  if schedule_meta is not None:
-    arguments.checked_int32(
-      "schedule_meta", schedule_meta, "[num_sms + 1, 2]", (None, 2)
-    )
-  operands = (q, kv_cache, weights, lens, table)
-  if indices is not None:
-    operands += (arguments.checked_indices(indices, batch, next_n),)
-  logits = functools.partial(_logits, form, current())
+  return over_sequences(logits, (q, cache, *rows))
+
+
+def over_sequences(
+  logits: Callable[..., jax.Array], operands: Sequence[jax.Array]
+) -> jax.Array:
+  """Returns the logits of checked operands, `[b * next_n, max_context_len]`.
+
+  Args:
+    logits: computes `[b, next_n, max_context_len]` of flat pages and weights
+      `[b, next_n, h]`.
+    operands: q, the cache, weights, and others. All but the cache have a
+      sequence first, weights next_n rows for each.
+  """
+
+  def compute(
+    q: jax.Array, cache: jax.Array, weights: jax.Array, *others: jax.Array
+  ) -> jax.Array:
+    batch, next_n, num_heads, _ = q.shape
+    num_pages, *page = cache.shape
+    pages = cache.reshape(num_pages, math.prod(page))
+    weights = weights.reshape(batch, next_n, num_heads)
+    found = logits(*to_common_varying((q, pages, weights, *others)))
+    return found.reshape(batch * next_n, found.shape[2])
+
   mesh = explicit_mesh(*operands)
   if mesh is None:
-    return logits(*operands)
-  # All but the cache have a sequence first, weights next_n rows for each.
-  has_rows = [x is not kv_cache for x in operands]
-  return over_rows(logits, mesh, operands, has_rows)
-
-
-def _logits(
-  form: PagedMqaForm,
-  options: Options,
-  q: jax.Array,
-  kv_cache: jax.Array,
-  weights: jax.Array,
-  *others: jax.Array,
-) -> jax.Array:
-  batch, next_n, num_heads, _ = q.shape
-  num_pages, *page = kv_cache.shape
-  pages = kv_cache.reshape(num_pages, math.prod(page))
-  weights = weights.reshape(batch, next_n, num_heads)
-  operands = to_common_varying((q, pages, weights, *others))
-  found = paged_mqa_logits.fp8_paged_mqa_logits(
-    *operands, form=form, options=options
-  )
-  return found.reshape(batch * next_n, form.max_context_len)
+    return compute(*operands)
+  has_rows = [i != _CACHE for i in range(len(operands))]
+  return over_rows(compute, mesh, operands, has_rows)

@@ -39,6 +39,6 @@ class PagedMqaForm:
     return jnp.clip(context_lens, 0, self.most_keys(num_keys))
 
 
-def block_kv_of(page_bytes: int, head_dim: int) -> int:
+def block_kv_of(page_bytes: int, vector_bytes: int) -> int:
   """Returns the keys of a page of so many bytes."""
-  return page_bytes // (head_dim + _SCALE_BYTES)
+  return page_bytes // (vector_bytes + _SCALE_BYTES)
