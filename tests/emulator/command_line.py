@@ -26,6 +26,7 @@ from tests.emulator import (
   test_m_grouped_fp8_gemm,
   test_mqa_fp4_logits,
   test_mqa_logits,
+  test_paged_mqa_fp4_logits,
   test_paged_mqa_logits,
 )
 from tests.emulator.batched_k_mutations import BATCHED_K_MUTATIONS
@@ -45,6 +46,7 @@ from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
@@ -65,6 +67,7 @@ CASES = (
   *test_mqa_logits.CASES,
   *test_paged_mqa_logits.CASES,
   *test_mqa_fp4_logits.CASES,
+  *test_paged_mqa_fp4_logits.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
   *test_hc_prenorm_gemm.CASES,
@@ -82,6 +85,7 @@ ALL_MUTATIONS = (
   *MQA_MUTATIONS,
   *PAGED_MQA_MUTATIONS,
   *MQA_FP4_MUTATIONS,
+  *PAGED_MQA_FP4_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,

@@ -9,7 +9,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.mutated import mutated, verdict
 from tests.emulator.paged_mqa_fp4_case import Fp4PagedMqaCase, fp4_paged_case
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
-from tests.mqa_fp4_data import EXACT, NARROW, ONE_MORE, WIDE
+from tests.mqa_fp4_data import EXACT, NARROW, WIDE
 
 NUM_SEEDS = 2
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -40,11 +40,19 @@ CASES = [
     clean=True,
     float32_out=False,
   ),
-  # Two pages to a tile, swizzled each; lengths of any value.
+  # Two pages to a tile, swizzled each; lengths of any value, entries of the
+  # table that name no page, and a CTA without a tile.
   fp4_paged_case(
-    [_HIGHEST, _LOWEST, 33, 32, 97], 32, 128, 32, 5, 170, clean=True, num_sms=3
+    [_HIGHEST, _LOWEST, 33, 32, 97],
+    32,
+    128,
+    32,
+    5,
+    170,
+    clean=True,
+    wild=True,
+    num_sms=9,
   ),
-  fp4_paged_case([70, 161], 16, 64, 32, 6, 170, wild=True),
   # More rows than a product has columns for; rows of 16 bytes.
   fp4_paged_case([(70, 71, 200), (9, 0, 5)], 64, 32, 32, 7, 221, bank_n=64),
   # More than a block of rows: keys come twice.
@@ -63,10 +71,7 @@ CASES = [
     key_exponents=WIDE,
     wide_every=9,
   ),
-  # Vectors that no product can hold, some or all.
-  fp4_paged_case(
-    [(3, 140), (7, 9)], 64, 128, 64, 3, 140, key_exponents=ONE_MORE
-  ),
+  # Queries that no product can hold.
   fp4_paged_case(
     [(100, 140), (70, 9), (0, 190)],
     16,
@@ -78,8 +83,6 @@ CASES = [
     wide_every=3,
     float32_out=False,
   ),
-  # No tile at all.
-  fp4_paged_case([0, 0], 64, 32, 64, 2, 99, num_sms=3, clean=True),
 ]
 
 
