@@ -63,21 +63,14 @@ struct Fp4Vector {
 
   template <typename Row>
   __device__ static __forceinline__ Fp4Fold fold(const Row& codes, u32 packed) {
-    u32 largest = 0;
-    u32 smallest = kNanExponent;
-#pragma unroll
-    for (int i = 0; i < static_cast<int>(kGroups); ++i) {
-      const u32 exponent = fp4_exponent(packed, i);
-      largest = max(largest, exponent);
-      smallest = min(smallest, exponent);
-    }
-    const bool is_plain =
-        largest - smallest <= kMostPlainShift && smallest >= kLeastScale && largest <= kMostScale;
-    return is_plain ? Fp4Fold{largest, true, false} : fold_of_values(codes, packed);
+    const Fp4Fold fold = fold_of_exponents(packed);
+    return fold.is_plain ? fold : fold_of_values(codes, packed);
   }
 
-  __device__ static __forceinline__ void decode(const Packed& codes, u32 packed,
-                                                const Fp4Fold& fold, const Decoded& to) {
+  // Decodes a vector and returns what its codes are relative to. In one branch for most vectors.
+  __device__ static __forceinline__ Fp4Fold decode(const Packed& codes, u32 packed,
+                                                   const Decoded& to) {
+    Fp4Fold fold = fold_of_exponents(packed);
     if (fold.is_plain) {
       const u32 low = kLow - fold.largest * kLowStep;
       const u32 high = kHigh - fold.largest * kHighStep;
@@ -88,12 +81,14 @@ struct Fp4Vector {
         write_group(codes.chunk(i), magnitudes, to, i);
       }
     } else {
+      fold = fold_of_values(codes, packed);
 #pragma unroll 1
       for (u32 i = 0; i < kGroups; ++i) {
         const Fp4Magnitudes magnitudes = any_magnitudes(fp4_exponent(packed, i), fold.largest);
         write_group(codes.chunk(i), magnitudes, to, i);
       }
     }
+    return fold;
   }
 
  private:
@@ -102,6 +97,21 @@ struct Fp4Vector {
   static constexpr u32 kLowStep = 0x08080800;
   static constexpr u32 kHigh = 0x7C787470;
   static constexpr u32 kHighStep = 0x08080808;
+
+  // That of a vector which its exponents show to be plain.
+  __device__ static __forceinline__ Fp4Fold fold_of_exponents(u32 packed) {
+    u32 largest = 0;
+    u32 smallest = kNanExponent;
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(kGroups); ++i) {
+      const u32 exponent = fp4_exponent(packed, i);
+      largest = max(largest, exponent);
+      smallest = min(smallest, exponent);
+    }
+    const bool is_plain =
+        largest - smallest <= kMostPlainShift && smallest >= kLeastScale && largest <= kMostScale;
+    return {largest, is_plain, false};
+  }
 
   // Groups of zeros may have any exponent, and make no vector wide; nor do those without a scale.
   template <typename Row>

@@ -18,10 +18,9 @@ struct Fp4StageDecode {
   __device__ static __forceinline__ float decode(Raw& raw, u8* codes, u32 row, u32 exponents,
                                                  Decoded& decoded, u8* to_vectors, u32 to_row) {
     const typename Vector::Packed from = row_of<typename Vector::Packed>(raw, codes, row);
-    const Fp4Fold fold = Vector::fold(from, exponents);
+    const Fp4Fold fold = Vector::decode(
+        from, exponents, row_of<typename Vector::Decoded>(decoded, to_vectors, to_row));
     if (fold.is_wide) raw.any_wide = 1;
-    Vector::decode(from, exponents, fold,
-                   row_of<typename Vector::Decoded>(decoded, to_vectors, to_row));
     return fold.scale();
   }
 
