@@ -25,6 +25,7 @@ from jax_deepgemm.primitives.sm90_fp8_paged_mqa_logits import (
 
 # The buffers of the custom call, in order; indices only where rows have some.
 _Q, _PAGES, _WEIGHTS, _LENGTHS, _TABLE, _Q_SCALES, _INDICES = range(7)
+_LINE = 128  # Bytes of a page that are a row of TMA's box.
 
 
 def run(
@@ -101,7 +102,7 @@ def _tensor_maps(
   pairs, size = problem.num_rows * config.num_heads, config.vector_bytes
   return (
     vectors_map(_Q, size, pairs, config.bank_n),
-    pages_map(_PAGES, problem, config, size, config.page_bytes // size),
+    pages_map(_PAGES, problem, config, _LINE, config.page_bytes // _LINE),
     heads_map(_WEIGHTS, problem, config),
     heads_map(_Q_SCALES, problem, config),
   )

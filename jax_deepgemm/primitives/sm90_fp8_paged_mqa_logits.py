@@ -170,18 +170,18 @@ def pages_map(
   index: int,
   problem: PagedMqaProblem,
   config: Sm90Fp8PagedMqaLogitsConfig,
-  vector_bytes: int,
+  row_bytes: int,
   box_rows: int,
 ) -> launch.TensorMap:
-  """Returns the map of pages as rows of `vector_bytes`, swizzled as wide."""
-  rows = config.page_bytes // vector_bytes
+  """Returns the map of pages as rows of `row_bytes`, swizzled as wide."""
+  rows = config.page_bytes // row_bytes
   return launch.TensorMap(
     index=index,
     dtype="u8",
-    dims=(vector_bytes, rows, problem.num_pages),
-    strides=(vector_bytes, config.page_bytes),
-    box=(vector_bytes, box_rows, 1),
-    swizzle=swizzle_of(vector_bytes),
+    dims=(row_bytes, rows, problem.num_pages),
+    strides=(row_bytes, config.page_bytes),
+    box=(row_bytes, box_rows, 1),
+    swizzle=swizzle_of(row_bytes),
   )
 
 

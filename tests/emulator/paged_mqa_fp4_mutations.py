@@ -55,7 +55,7 @@ PAGED_MQA_FP4_MUTATIONS = (
   Mutation(
     "paged_fp4_exponents_not_swizzled",
     _TYPES,
-    "plain ^ plain / 128 % (kVectorBytes / 16) * 16",
+    "plain ^ plain / kPageLine % (kPageLine / 16) * 16",
     "plain",
     _TILES,
   ),

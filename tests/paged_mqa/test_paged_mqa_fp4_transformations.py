@@ -92,8 +92,8 @@ def test_one_launch_is_all_there_is_on_a_gpu(varlen):
   assert params["q"]["dims"] == [32, 64, 1]
   assert params["q"]["swizzle"] == 32
   # A page of 32 keys is one copy, its exponents with it.
-  assert params["pages"]["dims"] == [32, 36, num_pages]
-  assert params["pages"]["box"] == [32, 36, 1]
+  assert params["pages"]["dims"] == [128, 9, num_pages]
+  assert params["pages"]["box"] == [128, 9, 1]
   assert params["weights"]["dims"] == params["q_scales"]["dims"] == [8, 8, 1]
   buffers = [params[name]["index"] for name in names[4:]]
   assert buffers == [3, 4, 6 if varlen else 3, 6 + varlen, 0, 1, 5, 2]

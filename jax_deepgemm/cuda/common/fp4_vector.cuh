@@ -10,16 +10,17 @@
 
 namespace jdg {
 
-// A row of kRowBytes in TMA's and wgmma's swizzle of as many bytes; rows of 16 are not swizzled.
+// A row of kRowBytes in TMA's and wgmma's swizzle of as many bytes, or of kSwizzle, where several
+// rows share one of its lines; rows of 16 are not swizzled by themselves.
 // As rows and arrays of them are aligned, a chunk's place is an exclusive or with a constant: one
 // instruction, where sums of what is the same for all stages would be kept in registers.
-template <u32 kRowBytes>
+template <u32 kRowBytes, u32 kSwizzle = kRowBytes>
 class SwizzledRow {
  public:
   // Row `row` of those that begin `first` bytes behind `memory`, both multiples of 1024.
   __device__ __forceinline__ SwizzledRow(u8* memory, u32 first, u32 row)
       : memory_(memory),
-        offset_(first + row * kRowBytes + row * kRowBytes / 128 % (kRowBytes / 16) * 16) {}
+        offset_(first + (row * kRowBytes ^ row * kRowBytes / 128 % (kSwizzle / 16) * 16)) {}
 
   __device__ __forceinline__ uint4& chunk(u32 i) const {
     return *reinterpret_cast<uint4*>(memory_ + (offset_ ^ i * 16));
@@ -51,7 +52,6 @@ struct Fp4Fold {
 // A row of packed codes has a chunk for each group, one of e4m3 codes two.
 template <int kDim>
 struct Fp4Vector {
-  using Packed = SwizzledRow<kDim / 2>;
   using Decoded = SwizzledRow<kDim>;
   static constexpr u32 kGroups = kDim / kFp4Group;
   static constexpr u32 kMostPlainShift = 11;  // fp4_magnitudes is linear up to there.
@@ -68,7 +68,8 @@ struct Fp4Vector {
   }
 
   // Decodes a vector and returns what its codes are relative to. In one branch for most vectors.
-  __device__ static __forceinline__ Fp4Fold decode(const Packed& codes, u32 packed,
+  template <typename Row>
+  __device__ static __forceinline__ Fp4Fold decode(const Row& codes, u32 packed,
                                                    const Decoded& to) {
     Fp4Fold fold = fold_of_exponents(packed);
     if (fold.is_plain) {

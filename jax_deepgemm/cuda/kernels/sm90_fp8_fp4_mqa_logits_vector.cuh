@@ -12,12 +12,13 @@ template <int kDim>
 struct Fp4StageDecode {
   using Vector = Fp4Vector<kDim>;
 
-  // Decodes vector `row` of those at `codes` to vector `to_row` of those at `to_vectors`, and
-  // returns its scale. Vectors lie in the shared memory `raw` and `decoded`.
-  template <typename Raw, typename Decoded>
+  // Decodes vector `row` of those at `codes`, in a swizzle of kSwizzle bytes, to vector `to_row` of
+  // those at `to_vectors`, and returns its scale. They lie in the shared memory `raw` and
+  // `decoded`.
+  template <u32 kSwizzle = kDim / 2, typename Raw, typename Decoded>
   __device__ static __forceinline__ float decode(Raw& raw, u8* codes, u32 row, u32 exponents,
                                                  Decoded& decoded, u8* to_vectors, u32 to_row) {
-    const typename Vector::Packed from = row_of<typename Vector::Packed>(raw, codes, row);
+    const auto from = row_of<SwizzledRow<kDim / 2, kSwizzle>>(raw, codes, row);
     const Fp4Fold fold = Vector::decode(
         from, exponents, row_of<typename Vector::Decoded>(decoded, to_vectors, to_row));
     if (fold.is_wide) raw.any_wide = 1;

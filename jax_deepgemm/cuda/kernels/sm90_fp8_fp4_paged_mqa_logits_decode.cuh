@@ -41,9 +41,9 @@ struct Sm90Fp8Fp4PagedMqaLogitsDecode {
         wait(to.empty, keys.parity ^ 1);
 #pragma unroll 1
         for (u32 key = lane; key < Decoded::kBlockKv; key += 32) {
-          to.scales[Decoded::scale_index(key)] =
-              Vector::decode(raw, from.keys, Traits::vector_index(key),
-                             Traits::exponents(from, key), decoded, to.keys, key);
+          to.scales[Decoded::scale_index(key)] = Vector::template decode<Traits::kPageLine>(
+              raw, from.keys, Traits::vector_index(key), Traits::exponents(from, key), decoded,
+              to.keys, key);
         }
         Vector::hand_over(from.empty, to.full, lane);
         packed.advance();

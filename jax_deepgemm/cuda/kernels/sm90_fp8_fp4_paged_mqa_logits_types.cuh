@@ -36,8 +36,8 @@ struct Sm90Fp8Fp4PagedMqaLogitsConfig {
   }
 };
 
-// `q` is of packed codes, {head_dim / 2 bytes, rows * heads, 1}, and `pages` are rows as wide,
-// {head_dim / 2, bytes of a page / as many, pages}; there are no `scales`.
+// `q` is of packed codes, {head_dim / 2 bytes, rows * heads, 1}, and `pages` are lines of 128
+// bytes, {128, bytes of a page / 128, pages}; there are no `scales`.
 struct Sm90Fp8Fp4PagedMqaLogitsParams : Sm90Fp8PagedMqaLogitsParams {
   const ptx::TensorMap* q_scales;  // {heads, rows, 1}.
   // The same arrays, for vectors that the tensor cores cannot multiply.
@@ -60,10 +60,11 @@ struct Sm90Fp8Fp4PagedMqaLogitsTraits : Sm90Fp8PagedMqaLogitsTraits<kConfig.deco
   static constexpr int kNumStages = kConfig.num_packed_stages;
   static constexpr bool kHasQueryScales = true;
   static constexpr bool kCopiesPages = true;
+  static constexpr u32 kPageLine = 128;  // Bytes that TMA swizzles, of one vector or several.
   static constexpr u32 kPageKeyBytes = kConfig.block_kv * kVectorBytes;
   static constexpr u32 kPageBytes = kConfig.block_kv * (kVectorBytes + 4);
   // A thread's registers: multiples of 8, no more together than a block has at its start.
-  static constexpr int kOtherRegisters = 48;
+  static constexpr int kOtherRegisters = kConfig.num_math_warpgroups == 2 ? 56 : 48;
   static constexpr int kOtherThreads = kNumThreads - Decoded::kNumMathWarps * 32;
   static constexpr int kAllRegisters = 65536 / kNumThreads / 8 * 8 * kNumThreads;
   static constexpr int kMathRegisters =
@@ -71,6 +72,7 @@ struct Sm90Fp8Fp4PagedMqaLogitsTraits : Sm90Fp8PagedMqaLogitsTraits<kConfig.deco
              (kAllRegisters - kOtherThreads * kOtherRegisters) / (Decoded::kNumMathWarps * 32)) /
       8 * 8;
 
+  static_assert(kPageBytes % kPageLine == 0, "a page is whole lines");
   static_assert(kNumDecodeWarps % 4 == 0, "a warpgroup has its registers as a whole");
 
   // A block of queries is decoded before its tiles: the next one has time to come.
@@ -86,7 +88,7 @@ struct Sm90Fp8Fp4PagedMqaLogitsTraits : Sm90Fp8PagedMqaLogitsTraits<kConfig.deco
     ptx::Mbarrier empty;  // Released by those.
   };
 
-  // One or two pages, each swizzled as a whole: keys, and then their exponents.
+  // One or two pages: keys, and then their exponents, all of it swizzled.
   struct alignas(1024) KeyStage {
     u8 keys[Decoded::kPagesPerTile * kPageBytes];
     ptx::Mbarrier full;   // Awaited by one decoding warp.
@@ -105,7 +107,7 @@ struct Sm90Fp8Fp4PagedMqaLogitsTraits : Sm90Fp8PagedMqaLogitsTraits<kConfig.deco
   __device__ static __forceinline__ u32 exponents(const KeyStage& stage, u32 key) {
     const u32 plain =
         key / kConfig.block_kv * kPageBytes + kPageKeyBytes + key % kConfig.block_kv * 4;
-    const u32 swizzled = plain ^ plain / 128 % (kVectorBytes / 16) * 16;
+    const u32 swizzled = plain ^ plain / kPageLine % (kPageLine / 16) * 16;
     return *reinterpret_cast<const u32*>(&stage.keys[swizzled]);
   }
 
