@@ -53,13 +53,6 @@ PAGED_MQA_FP4_MUTATIONS = (
     _SHORT,
   ),
   Mutation(
-    "paged_fp4_exponents_not_swizzled",
-    _TYPES,
-    "plain ^ plain / kPageLine % (kPageLine / 16) * 16",
-    "plain",
-    _TILES,
-  ),
-  Mutation(
     "paged_fp4_second_page_follows_the_keys_of_the_first",
     _TYPES,
     "(kPageBytes / kVectorBytes)",
@@ -71,13 +64,6 @@ PAGED_MQA_FP4_MUTATIONS = (
     _WIDE,
     "has_key && own < key_range(params_, row).count",
     "has_key",
-    _TILES,
-  ),
-  Mutation(
-    "paged_fp4_wide_tiles_begin_with_the_first",
-    _WIDE,
-    "skipped + own, rows)",
-    "own, rows)",
     _TILES,
   ),
   Mutation(
