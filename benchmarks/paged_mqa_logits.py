@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -124,13 +124,18 @@ class PagedCase(NamedTuple):
     return int(self.lens.sum()) * self.h * self.d
 
   @property
+  def num_keys_read(self) -> int:
+    """Keys of all sequences, each once."""
+    longest = np.zeros(self.batch, int)
+    np.maximum.at(longest, self.first_rows, self.lens.max(1))
+    return int(longest.sum())
+
+  @property
   def num_bytes(self) -> int:
     """Bytes that are read and written at least."""
     rows = self.batch * self.next_n
-    longest = np.zeros(self.batch, int)
-    np.maximum.at(longest, self.first_rows, self.lens.max(1))
     logits = int(self.lens.sum()) * self.form.out_dtype.itemsize
-    keys = int(longest.sum()) * (self.d + 4)
+    keys = self.num_keys_read * (self.d + 4)
     return rows * self.h * (self.d + 4) + keys + logits
 
   @property
@@ -146,10 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   mode = parser.add_mutually_exclusive_group()
   mode.add_argument("--sustained", action="store_true")
   mode.add_argument("--sweep", action="store_true")
-  parser.add_argument("--only-batch", type=int, metavar="B")
-  parser.add_argument("--only-h", type=int, metavar="H")
-  parser.add_argument("--only-avg-kv", type=int, metavar="N")
-  parser.add_argument("--most-cases", type=int, metavar="N")
+  add_filters(parser)
   arguments = parser.parse_args(argv)
   command.need_hopper()
   name, timer = _mode(arguments)
@@ -158,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   fields = provenance.collect(_METHOD.format(flush=flush), arguments.commit)
   fields["num_tests"] = arguments.num_tests
   rows = []
-  for case in _selected(arguments):
+  for case in selected(arguments):
     for row in timer(case, arguments.num_tests):
       rows.append(row)
       print(line(row), flush=True)
@@ -171,7 +173,19 @@ def main(argv: Sequence[str] | None = None) -> int:
   return 0
 
 
-def _selected(arguments: argparse.Namespace) -> list[PagedCase]:
+def add_filters(parser: argparse.ArgumentParser) -> None:
+  """Adds what `selected` reads, besides --all."""
+  for name, metavar in (
+    ("--only-batch", "B"),
+    ("--only-h", "H"),
+    ("--only-avg-kv", "N"),
+    ("--most-cases", "N"),
+  ):
+    parser.add_argument(name, type=int, metavar=metavar)
+
+
+def selected(arguments: argparse.Namespace) -> list[PagedCase]:
+  """Returns the cases that are asked for."""
   found = [
     case
     for case in cases(all_of_them=arguments.all)
@@ -272,16 +286,20 @@ def operands(case: PagedCase) -> tuple[jax.Array, ...]:
 
   Pages of the cache repeat: it may be of many gigabytes.
   """
-  keys = jax.random.split(jax.random.key(0), 3)
+  keys = jax.random.split(jax.random.key(0), 2)
   shape = (case.batch, case.next_n, case.h, case.d)
   q = jax.random.normal(keys[0], shape, jnp.bfloat16)
+  cache = repeated_pages(keys[1], case, jax_deepgemm.per_token_cast_to_fp8)
+  return (q.astype(jnp.float8_e4m3fn), cache, *operands_of_rows(case))
+
+
+def operands_of_rows(case: PagedCase) -> tuple[jax.Array, ...]:
+  """Returns weights, lengths, the table, and indices if there are some."""
   weights = (case.batch * case.next_n, case.h)
   table = np.random.default_rng(2).permutation(case.num_pages)
   table = table.reshape(case.batch, case.max_pages)[case.first_rows]
   arrays = (
-    q.astype(jnp.float8_e4m3fn),
-    _cache(keys[1], case.num_pages, case.d),
-    jax.random.normal(keys[2], weights, jnp.float32),
+    jax.random.normal(jax.random.key(1), weights, jnp.float32),
     jnp.asarray(case.lens, jnp.int32),
     jnp.asarray(table, jnp.int32),
   )
@@ -291,17 +309,26 @@ def operands(case: PagedCase) -> tuple[jax.Array, ...]:
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _cache(key: jax.Array, num_pages: int, d: int) -> jax.Array:
-  few = min(num_pages, _DIFFERENT_PAGES)
-  kv = jax.random.normal(key, (few * _BLOCK_KV, d), jnp.bfloat16)
-  values, scales = jax_deepgemm.per_token_cast_to_fp8(kv)
-  parts = (values.reshape(few, -1), scales[:, 0].reshape(few, -1))
+def repeated_pages(
+  key: jax.Array, case: PagedCase, cast: Callable[[jax.Array], Any]
+) -> jax.Array:
+  """Returns a cache of normal random keys; pages repeat.
+
+  Args:
+    key: of random numbers.
+    case: whose cache it is.
+    cast: returns keys and one scale of 4 bytes for each.
+  """
+  few = min(case.num_pages, _DIFFERENT_PAGES)
+  kv = jax.random.normal(key, (few * _BLOCK_KV, case.d), jnp.bfloat16)
+  values, scales = cast(kv)
   codes = [
-    jax.lax.bitcast_convert_type(x, jnp.uint8).reshape(few, -1) for x in parts
+    jax.lax.bitcast_convert_type(x, jnp.uint8).reshape(few, -1)
+    for x in (values, scales[:, 0])
   ]
   pages = jnp.concatenate(codes, axis=1)
-  pages = jnp.tile(pages, (-(-num_pages // few), 1))[:num_pages]
-  return pages.reshape(num_pages, _BLOCK_KV, 1, d + 4)
+  pages = jnp.tile(pages, (-(-case.num_pages // few), 1))[: case.num_pages]
+  return pages.reshape(case.num_pages, _BLOCK_KV, 1, -1)
 
 
 def _timed(

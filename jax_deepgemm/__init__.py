@@ -27,6 +27,9 @@ from jax_deepgemm.fp8_fp4_gemm import fp8_fp4_gemm_tt as fp8_fp4_gemm_tt
 from jax_deepgemm.fp8_fp4_mqa_logits import (
   fp8_fp4_mqa_logits as fp8_fp4_mqa_logits,
 )
+from jax_deepgemm.fp8_fp4_paged_mqa_logits import (
+  fp8_fp4_paged_mqa_logits as fp8_fp4_paged_mqa_logits,
+)
 from jax_deepgemm.fused_casts import gather_cast_to_fp8 as gather_cast_to_fp8
 from jax_deepgemm.fused_casts import (
   rms_norm_cast_to_fp8 as rms_norm_cast_to_fp8,

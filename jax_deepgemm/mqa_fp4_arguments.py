@@ -36,10 +36,17 @@ def checked_q(values: Any, scales: Any) -> tuple[jax.Array, jax.Array]:
     TypeError: a dtype is wrong.
     ValueError: a shape is wrong, or h or d is not supported.
   """
-  values = _codes("q", values, "[s, h, d / 2]")
-  check_num_heads(values.shape[1])
-  check_head_dim(_CODES_PER_BYTE * values.shape[2])
-  return values, _packed("q", scales, values, "[s, h]")
+  return _checked_q(values, scales, "[s, h, d / 2]", "[s, h]")
+
+
+def checked_paged_q(values: Any, scales: Any) -> tuple[jax.Array, jax.Array]:
+  """Returns codes `[b, n, h, d / 2]` and packed scales `[b, n, h]`.
+
+  Raises:
+    TypeError: a dtype is wrong.
+    ValueError: a shape is wrong, or h or d is not supported.
+  """
+  return _checked_q(values, scales, "[b, next_n, h, d / 2]", "[b, next_n, h]")
 
 
 def checked_kv(kv: Any, num_bytes: int) -> tuple[jax.Array, jax.Array]:
@@ -66,6 +73,16 @@ def checked_kv(kv: Any, num_bytes: int) -> tuple[jax.Array, jax.Array]:
       f" {values.shape}"
     )
   return values, _packed("kv", pair["scales"], values, "[k]")
+
+
+def _checked_q(
+  values: Any, scales: Any, layout: str, scales_layout: str
+) -> tuple[jax.Array, jax.Array]:
+  values = _codes("q", values, layout)
+  *_, num_heads, num_bytes = values.shape
+  check_num_heads(num_heads)
+  check_head_dim(_CODES_PER_BYTE * num_bytes)
+  return values, _packed("q", scales, values, scales_layout)
 
 
 def _codes(name: str, values: Any, layout: str) -> jax.Array:

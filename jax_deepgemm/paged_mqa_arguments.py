@@ -46,6 +46,7 @@ def checked_operands(
   context_lens: Any,
   block_table: Any,
   indices: Any,
+  schedule_meta: Any = None,
 ) -> tuple[jax.Array, ...]:
   """Returns the operands, without indices if they are None.
 
@@ -54,19 +55,11 @@ def checked_operands(
     ValueError: a shape is wrong.
   """
   q = checked_paged_q(q)
-  batch, next_n, num_heads, head_dim = q.shape
-  kv_cache = checked_kv_cache(kv_cache, head_dim)
-  weights = checked_paged_weights(weights, (batch * next_n, num_heads))
-  lens = checked_int32(
-    "context_lens", context_lens, "[b, next_n]", (batch, next_n)
+  cache = checked_kv_cache(kv_cache, q.shape[3])
+  rows = checked_rows(
+    q.shape[:3], weights, context_lens, block_table, schedule_meta, indices
   )
-  table = checked_int32(
-    "block_table", block_table, "[b, max_blocks]", (batch, None)
-  )
-  operands = (q, kv_cache, weights, lens, table)
-  if indices is None:
-    return operands
-  return (*operands, checked_indices(indices, batch, next_n))
+  return (q, cache, *rows)
 
 
 def checked_paged_q(q: Any) -> jax.Array:
@@ -94,8 +87,15 @@ def checked_paged_q(q: Any) -> jax.Array:
   return q
 
 
-def checked_kv_cache(kv_cache: Any, head_dim: int) -> jax.Array:
+def checked_kv_cache(
+  kv_cache: Any, vector_bytes: int, name: str = "d"
+) -> jax.Array:
   """Returns the cache `[num_blocks, block_kv, 1, d + 4]`.
+
+  Args:
+    kv_cache: as it came.
+    vector_bytes: of a vector of q.
+    name: what these bytes are, for messages.
 
   Raises:
     TypeError: it is no array of uint8.
@@ -105,11 +105,11 @@ def checked_kv_cache(kv_cache: Any, head_dim: int) -> jax.Array:
   if kv_cache.dtype != jnp.uint8:
     raise TypeError(f"kv_cache must be uint8, got {kv_cache.dtype.name}")
   shape = kv_cache.shape
-  row = (1, head_dim + SCALE_BYTES)
+  row = (1, vector_bytes + SCALE_BYTES)
   if len(shape) != 4 or shape[1] not in BLOCK_KVS or shape[2:] != row:
     raise ValueError(
-      "kv_cache must have shape [num_blocks, block_kv, 1, d + 4] with block_kv"
-      f" 32 or 64 and d = {head_dim} as in q, got {shape}"
+      f"kv_cache must have shape [num_blocks, block_kv, 1, {name} + 4] with"
+      f" block_kv 32 or 64 and {name} = {vector_bytes} as in q, got {shape}"
     )
   return kv_cache
 
@@ -141,6 +141,41 @@ def checked_int32(
       f"{name} must have shape {layout} = [{names}], got {x.shape}"
     )
   return jnp.asarray(x)
+
+
+def checked_rows(
+  shape: tuple[int, ...],
+  weights: Any,
+  context_lens: Any,
+  block_table: Any,
+  schedule_meta: Any,
+  indices: Any,
+) -> tuple[jax.Array, ...]:
+  """Returns weights, lengths, the table, and indices if there are some.
+
+  Args:
+    shape: `[b, next_n, h]` of q.
+    weights: as it came, like all that follow.
+    context_lens: keys of each row.
+    block_table: blocks of each sequence.
+    schedule_meta: checked, and not read.
+    indices: the sequence of each row, or None.
+
+  Raises:
+    TypeError: a dtype is wrong.
+    ValueError: a shape is wrong.
+  """
+  batch, next_n, num_heads = shape
+  found = (
+    checked_paged_weights(weights, (batch * next_n, num_heads)),
+    checked_int32("context_lens", context_lens, "[b, next_n]", (batch, next_n)),
+    checked_int32("block_table", block_table, "[b, max_blocks]", (batch, None)),
+  )
+  if schedule_meta is not None:
+    checked_int32("schedule_meta", schedule_meta, "[num_sms + 1, 2]", (None, 2))
+  if indices is None:
+    return found
+  return (*found, checked_indices(indices, batch, next_n))
 
 
 def checked_paged_weights(weights: Any, shape: tuple[int, int]) -> jax.Array:

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 
 from jax_deepgemm import paged_mqa_arguments as arguments
 from jax_deepgemm.explicit_sharding import explicit_mesh
-from jax_deepgemm.options import Options, current
+from jax_deepgemm.options import current
 from jax_deepgemm.primitives import paged_mqa_logits
-from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from jax_deepgemm.primitives.varying import to_common_varying
 from jax_deepgemm.row_sharding import over_rows
+
+_CACHE = 1  # Of the operands.
 
 
 def fp8_paged_mqa_logits(
@@ -83,13 +84,12 @@ def fp8_paged_mqa_logits(
     clean_logits, max_context_len, logits_dtype, indices is not None
   )
   operands = arguments.checked_operands(
-    q, kv_cache, weights, context_lens, block_table, indices
+    q, kv_cache, weights, context_lens, block_table, indices, schedule_meta
   )
-  if schedule_meta is not None:
-    arguments.checked_int32(
-      "schedule_meta", schedule_meta, "[num_sms + 1, 2]", (None, 2)
-    )
-  return over_sequences(functools.partial(_logits, form, current()), operands)
+  logits = functools.partial(
+    paged_mqa_logits.fp8_paged_mqa_logits, form=form, options=current()
+  )
+  return over_sequences(functools.partial(logits_of, logits), operands)
 
 
 def over_sequences(
@@ -105,21 +105,15 @@ def over_sequences(
   if mesh is None:
     return function(*operands)
   # All but the cache have a sequence first, weights next_n rows for each.
-  has_rows = [i != 1 for i in range(len(operands))]
+  has_rows = [i != _CACHE for i in range(len(operands))]
   return over_rows(function, mesh, operands, has_rows)
 
 
-def _logits(
-  form: PagedMqaForm,
-  options: Options,
-  q: jax.Array,
-  kv_cache: jax.Array,
-  weights: jax.Array,
-  *others: jax.Array,
+def logits_of(
+  primitive: Callable[..., jax.Array], *operands: jax.Array
 ) -> jax.Array:
-  found = paged_mqa_logits.fp8_paged_mqa_logits(
-    *of_primitive(q, kv_cache, weights, *others), form=form, options=options
-  )
+  """Returns logits `[b * next_n, max_context_len]` of checked operands."""
+  found = primitive(*of_primitive(*operands))
   batch, next_n, width = found.shape
   return found.reshape(batch * next_n, width)
 

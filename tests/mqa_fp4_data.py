@@ -29,10 +29,10 @@ def operands(
   *_, weights, starts, ends = mqa_data.operands(
     num_rows, num_keys, num_heads, head_dim, ranges
   )
-  q, q_scales = _vectors(
+  q, q_scales = vectors(
     (num_rows, num_heads), head_dim, q_exponents, wide_every, 1
   )
-  keys, scales = _vectors((num_keys,), head_dim, key_exponents, wide_every, 2)
+  keys, scales = vectors((num_keys,), head_dim, key_exponents, wide_every, 2)
   seen = np.zeros(num_keys, bool)
   for start, end in zip(starts, ends, strict=True):
     seen[max(int(start), 0) : max(int(end), 0)] = True
@@ -40,13 +40,14 @@ def operands(
   return q, q_scales, keys, scales, weights, starts, ends
 
 
-def _vectors(
+def vectors(
   shape: tuple[int, ...],
   head_dim: int,
   exponents: tuple[int, int],
   wide_every: int,
   seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
+  """Returns codes and packed scales; of scales that no code has, NaN."""
   random = np.random.default_rng(seed)
   values = random.integers(0, 256, (*shape, head_dim // 2)).astype(np.uint8)
   narrow = random.integers(*NARROW, (*shape, 4))

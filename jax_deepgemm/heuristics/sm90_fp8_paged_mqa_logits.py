@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from jax_deepgemm.heuristics.device import Device
 
 _NUM_QUERY_STAGES = 2
-_BLOCK_KV = 64  # Keys of a tile: rows of an instruction of a warpgroup.
+BLOCK_KV = 64  # Keys of a tile: rows of an instruction of a warpgroup.
 # Pages that are on their way. 48 to 64 KB suffice for the memory's rate; more
 # bridge the reading of tables and lengths.
 _MOST_STAGES = 24
-_ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
+ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
 # A lane of the loading warp looks at one row of a block.
 _MOST_BLOCK_Q = 32
 # Pairs of row and head that are multiplied with a tile while it is there. Half
@@ -22,7 +22,7 @@ _VARLEN_COLUMNS = 256
 # the registers of a thread. With fewer heads there are more sums.
 _TILES = ((128, 3, 32), (128, 2, 8), (64, 3, 8), (64, 2, 8))
 # Of every 4 columns, those whose relu is a maximum.
-_MAX_COLUMNS = (0, 2)
+MAX_COLUMNS = (0, 2)
 # What the kernel counts in 32 bits.
 _MOST_TILES = 2**32 - 1
 _MOST_NUMBER = 2**31 - 1
@@ -96,13 +96,13 @@ class Sm90Fp8PagedMqaLogitsConfig:
   def query_stage_bytes(self) -> int:
     """Bytes of one block of queries, its barriers included."""
     columns = self.max_banks * self.bank_n
-    rows = self.block_q * _ROW_BYTES
-    return _align(columns * (self.head_dim + 4) + rows + 16 + 16, 1024)
+    rows = self.block_q * ROW_BYTES
+    return align(columns * (self.head_dim + 4) + rows + 16 + 16, 1024)
 
   @property
   def key_stage_bytes(self) -> int:
     """Bytes of one tile of keys, its barriers included."""
-    return _align(_BLOCK_KV * (self.head_dim + 4) + 16, 1024)
+    return align(BLOCK_KV * (self.head_dim + 4) + 16, 1024)
 
   @property
   def smem_bytes(self) -> int:
@@ -110,7 +110,7 @@ class Sm90Fp8PagedMqaLogitsConfig:
     stages = _NUM_QUERY_STAGES * self.query_stage_bytes
     stages += self.num_stages * self.key_stage_bytes
     warps = 4 * self.num_math_warpgroups + 4
-    return _align(stages + 2 * 4 * warps + 8, 1024)
+    return align(stages + 2 * 4 * warps + 8, 1024)
 
 
 def legal_paged_mqa_configs(
@@ -122,9 +122,9 @@ def legal_paged_mqa_configs(
   """
   found = set()
   for max_columns, (most_n, warpgroups, fewest_heads) in itertools.product(
-    _MAX_COLUMNS, _TILES
+    MAX_COLUMNS, _TILES
   ):
-    bank_n, max_banks = _banks(problem, most_n)
+    bank_n, max_banks = banks(problem, most_n, _MOST_COLUMNS)
     config = Sm90Fp8PagedMqaLogitsConfig(
       num_heads=problem.num_heads,
       head_dim=problem.head_dim,
@@ -142,7 +142,7 @@ def legal_paged_mqa_configs(
       fewer = config.num_stages - warpgroups
       config = dataclasses.replace(config, num_stages=fewer)
     fits = bank_n <= 64 or problem.num_heads >= fewest_heads
-    if fits and config not in found and _can_count(problem, config):
+    if fits and config not in found and can_count(problem, config):
       found.add(config)
       yield config
 
@@ -163,22 +163,35 @@ def choose(
   # Of equals the first.
   config = min(configs, key=lambda c: c.max_banks * c.bank_n, default=None)
   if config is None:
-    raise NotImplementedError(
-      "fp8_paged_mqa_logits has a Hopper kernel for fewer than 2**31 columns,"
-      f" pairs of row and head, and pages, and 2**32 tiles, got {problem}"
-    )
+    raise refusal("fp8_paged_mqa_logits", problem)
   return config
 
 
-def _banks(problem: PagedMqaProblem, most_n: int) -> tuple[int, int]:
-  """Returns the columns of a product, a power of two, and their number."""
+def refusal(name: str, problem: PagedMqaProblem) -> NotImplementedError:
+  """Returns what is raised where a kernel cannot count."""
+  return NotImplementedError(
+    f"{name} has a Hopper kernel for fewer than 2**31 columns, pairs of row and"
+    f" head, and pages, and 2**32 tiles, got {problem}"
+  )
+
+
+def banks(
+  problem: PagedMqaProblem, most_n: int, most_columns: int
+) -> tuple[int, int]:
+  """Returns the columns of a product, a power of two, and their number.
+
+  Args:
+    problem: to compute.
+    most_n: columns of a product at most.
+    most_columns: pairs of row and head that a tile meets at a time, at most.
+  """
   heads = problem.num_heads
   if problem.is_varlen:
     # A product for rows that are not there is left out: narrow ones.
     bank_n = 64
     most_rows = min(_VARLEN_COLUMNS // heads, _MOST_BLOCK_Q)
     return bank_n, -(-most_rows * heads // bank_n)
-  most_rows = min(_MOST_COLUMNS // heads, _MOST_BLOCK_Q)
+  most_rows = min(most_columns // heads, _MOST_BLOCK_Q)
   blocks = -(-problem.next_n // most_rows)
   rows = -(-problem.next_n // blocks)
   bank_rows = 1
@@ -187,13 +200,13 @@ def _banks(problem: PagedMqaProblem, most_n: int) -> tuple[int, int]:
   return bank_rows * heads, -(-rows // bank_rows)
 
 
-def _can_count(
+def can_count(
   problem: PagedMqaProblem, config: Sm90Fp8PagedMqaLogitsConfig
 ) -> bool:
   """Returns whether numbers of tiles and columns fit the kernel's integers."""
   blocks = problem.batch * -(-problem.next_n // config.block_q)
   num_keys = min(problem.max_pages * problem.block_kv, problem.width)
-  tiles = blocks * -(-num_keys // _BLOCK_KV)
+  tiles = blocks * -(-num_keys // BLOCK_KV)
   largest = max(
     problem.width,
     problem.num_rows * problem.num_heads,
@@ -203,5 +216,6 @@ def _can_count(
   return tiles <= _MOST_TILES and largest <= _MOST_NUMBER
 
 
-def _align(x: int, multiple: int) -> int:
+def align(x: int, multiple: int) -> int:
+  """Returns the smallest multiple that is no less than x."""
   return -(-x // multiple) * multiple

@@ -18,6 +18,7 @@ from jax_deepgemm.primitives.missing_kernel import (
   reference_as_way_out,
 )
 from jax_deepgemm.primitives.mqa_form import MqaForm
+from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from jax_deepgemm.primitives.target import target_device, use_kernel
 
 
@@ -39,7 +40,7 @@ class MqaLowering:
     self,
     ctx: mlir.LoweringRuleContext,
     *operands: mlir.ir.Value,
-    form: MqaForm,
+    form: MqaForm | PagedMqaForm,
     options: Options,
   ) -> Any:
     """Lowers for any platform but CUDA.
@@ -54,7 +55,7 @@ class MqaLowering:
     self,
     ctx: mlir.LoweringRuleContext,
     *operands: mlir.ir.Value,
-    form: MqaForm,
+    form: MqaForm | PagedMqaForm,
     options: Options,
   ) -> Any:
     """Lowers for CUDA, on any machine: the GPU comes from `options` by name.

@@ -53,8 +53,8 @@ def fp8_fp4_mqa_logits(
 ) -> jax.Array:
   """Returns the logits of FP4 vectors, decoded to float32."""
   return fp8_mqa_logits(
-    _decoded(q, q_scales),
-    _decoded(keys, key_scales),
+    decoded(q, q_scales),
+    decoded(keys, key_scales),
     jnp.ones(keys.shape[:1], jnp.float32),
     weights,
     starts,
@@ -63,7 +63,7 @@ def fp8_fp4_mqa_logits(
   )
 
 
-def _decoded(values: jax.Array, scales: jax.Array) -> jax.Array:
+def decoded(values: jax.Array, scales: jax.Array) -> jax.Array:
   """Returns `[..., d]` float32 of codes `[..., d / 2]` and scales `[...]`."""
   d = 2 * values.shape[-1]
   codes, spread = fp4_reference.as_fp8(values, scales[..., None], d)

@@ -59,6 +59,6 @@ class PagedTopkForm:
     return PagedMqaForm(np.dtype(np.float32), False, columns, self.is_varlen)
 
 
-def block_kv_of(page_bytes: int, head_dim: int) -> int:
+def block_kv_of(page_bytes: int, vector_bytes: int) -> int:
   """Returns the keys of a page of so many bytes."""
-  return page_bytes // (head_dim + _SCALE_BYTES)
+  return page_bytes // (vector_bytes + _SCALE_BYTES)

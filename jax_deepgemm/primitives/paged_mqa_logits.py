@@ -1,12 +1,13 @@
-"""Paged MQA logits as a primitive: types, batching, partitioning.
+"""Paged MQA logits as primitives: types, batching, partitioning.
 
 As with GEMMs, two primitives of one meaning: XLA may still partition one, the
-other is one device's share.
+other is one device's share. FP8 and FP4 differ in what they lower to, and in
+the scales of q, which FP4 has in front of the indices.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,17 +22,48 @@ from jax_deepgemm.primitives import (
   paged_mqa_lowering,
   row_partitioning,
 )
+from jax_deepgemm.primitives.mqa_lowering import MqaLowering
 from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 
-fp8_paged_mqa_logits_p = Primitive("fp8_paged_mqa_logits")
-fp8_paged_mqa_logits_local_p = Primitive("fp8_paged_mqa_logits_local")
-
-# q, pages, weights, lengths, table, and indices if rows have some.
-_HAS_ROWS = (True, False, True, True, True, True)
-_RULE = "b n h d, p x, b n h, b n, b m{} -> b n w"
 _REPLICATED = ("n", "h", "d", "p", "x", "m", "w")
+
+
+class _Operation(NamedTuple):
+  """Both primitives of an operation, and what one device runs for it.
+
+  Dimensions are those of its operands, the last one of indices; all but the
+  pages have a sequence first.
+  """
+
+  primitive: Primitive
+  local: Primitive
+  one_device: MqaLowering
+  dims: tuple[str, ...]
+
+  @property
+  def has_rows(self) -> tuple[bool, ...]:
+    """Which operands have sequences."""
+    return tuple(dims[0] == "b" for dims in self.dims)
+
+  def rule(self, num_operands: int) -> RowRule:
+    """Returns how operands are cut, indices among them or not."""
+    dims = self.dims[:num_operands]
+    text = f"{', '.join(dims)} -> b n w"
+    return RowRule(text, _REPLICATED, self.has_rows[:num_operands])
+
+
+def _operation(one_device: MqaLowering, *more: str) -> _Operation:
+  name = one_device.name
+  dims = ("b n h d", "p x", "b n h", "b n", "b m", *more, "b")
+  return _Operation(
+    Primitive(name), Primitive(f"{name}_local"), one_device, dims
+  )
+
+
+_FP8 = _operation(paged_mqa_lowering.FP8)
+_FP4 = _operation(paged_mqa_lowering.FP4, "b n h")
 
 
 def fp8_paged_mqa_logits(
@@ -57,15 +89,43 @@ def fp8_paged_mqa_logits(
     options: in force when the public function was called.
   """
   operands = (q, pages, weights, context_lens, block_table, *indices)
-  return _bind(*operands, form=form, options=options)
+  return _bind(_FP8, *operands, form=form, options=options)
 
 
-def _bind(*operands: jax.Array, **params: Any) -> jax.Array:
+def fp8_fp4_paged_mqa_logits(
+  q: jax.Array,
+  pages: jax.Array,
+  weights: jax.Array,
+  context_lens: jax.Array,
+  block_table: jax.Array,
+  q_scales: jax.Array,
+  *indices: jax.Array,
+  form: PagedMqaForm,
+  options: Options,
+) -> jax.Array:
+  """Returns the same of FP4 vectors.
+
+  Args:
+    q: `[b, n, h, d / 2]` int8.
+    pages: `[p, page_bytes]` uint8, codes of keys and then their scales.
+    weights: `[b, n, h]` float32.
+    context_lens: `[b, n]` int32, keys of each row; any value.
+    block_table: `[b, m]` int32, pages of each sequence; any value.
+    q_scales: `[b, n, h]` int32, four exponents each.
+    *indices: `[b]` int32 if `form.is_varlen`, the sequence of each row.
+    form: of the result.
+    options: in force when the public function was called.
+  """
+  operands = (q, pages, weights, context_lens, block_table, q_scales, *indices)
+  return _bind(_FP4, *operands, form=form, options=options)
+
+
+def _bind(
+  operation: _Operation, *operands: jax.Array, **params: Any
+) -> jax.Array:
   """Binds the primitive that suits the mesh around it."""
   is_manual = jax.sharding.get_abstract_mesh().are_all_axes_manual
-  primitive = (
-    fp8_paged_mqa_logits_local_p if is_manual else fp8_paged_mqa_logits_p
-  )
+  primitive = operation.local if is_manual else operation.primitive
   return _bind_unless_empty(primitive, *operands, **params)
 
 
@@ -115,28 +175,29 @@ def _jvp(
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
-def _lower(ctx: Any, *operands: Any, **params: Any) -> Any:
-  own = _HAS_ROWS[: len(operands)]
-  rule = _RULE.format(", b" if len(operands) == len(_HAS_ROWS) else "")
-  bind = functools.partial(_bind_unless_empty, fp8_paged_mqa_logits_local_p)
-  return row_partitioning.lower(
-    bind, RowRule(rule, _REPLICATED, own), ctx, *operands, **params
-  )
+def _lower(
+  operation: _Operation, ctx: Any, *operands: Any, **params: Any
+) -> Any:
+  bind = functools.partial(_bind_unless_empty, operation.local)
+  rule = operation.rule(len(operands))
+  return row_partitioning.lower(bind, rule, ctx, *operands, **params)
 
 
-for _primitive in (fp8_paged_mqa_logits_p, fp8_paged_mqa_logits_local_p):
-  _primitive.def_impl(functools.partial(xla.apply_primitive, _primitive))
-  _primitive.def_abstract_eval(_abstract_eval)
-  ad.primitive_jvps[_primitive] = functools.partial(_jvp, _primitive)
-  batching.primitive_batchers[_primitive] = functools.partial(
-    paged_mqa_batching.batch_shards, _bind, _HAS_ROWS
-  )
+def _register(operation: _Operation) -> None:
+  primitive, local, one_device, _ = operation
+  bind = functools.partial(_bind, operation)
+  for each in (primitive, local):
+    each.def_impl(functools.partial(xla.apply_primitive, each))
+    each.def_abstract_eval(_abstract_eval)
+    ad.primitive_jvps[each] = functools.partial(_jvp, each)
+    batching.primitive_batchers[each] = functools.partial(
+      paged_mqa_batching.batch_shards, bind, operation.has_rows
+    )
+  mlir.register_lowering(local, one_device.default)
+  mlir.register_lowering(local, one_device.cuda, platform="cuda")
+  mlir.register_lowering(primitive, functools.partial(_lower, operation))
+  gemm_partitioning.require_devices(primitive)
 
-mlir.register_lowering(
-  fp8_paged_mqa_logits_local_p, paged_mqa_lowering.lower_default
-)
-mlir.register_lowering(
-  fp8_paged_mqa_logits_local_p, paged_mqa_lowering.lower_cuda, platform="cuda"
-)
-mlir.register_lowering(fp8_paged_mqa_logits_p, _lower)
-gemm_partitioning.require_devices(fp8_paged_mqa_logits_p)
+
+_register(_FP8)
+_register(_FP4)

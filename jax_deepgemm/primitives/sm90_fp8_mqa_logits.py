@@ -150,8 +150,13 @@ def vectors_map(
     dims=(size, rows, 1),
     strides=(size, rows * size),
     box=(size, box_rows, 1),
-    swizzle=size if size > _LEAST_SWIZZLE // 2 else 0,
+    swizzle=swizzle_of(size),
   )
+
+
+def swizzle_of(row_bytes: int) -> int:
+  """Returns the swizzle of rows as wide; rows of 16 bytes have none."""
+  return row_bytes if row_bytes >= _LEAST_SWIZZLE else 0
 
 
 def weights_map(

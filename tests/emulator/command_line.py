@@ -26,6 +26,7 @@ from tests.emulator import (
   test_m_grouped_fp8_gemm,
   test_mqa_fp4_logits,
   test_mqa_logits,
+  test_paged_mqa_fp4_logits,
   test_paged_mqa_logits,
   test_row_topk,
 )
@@ -46,6 +47,7 @@ from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
@@ -67,6 +69,7 @@ CASES = (
   *test_mqa_logits.CASES,
   *test_paged_mqa_logits.CASES,
   *test_mqa_fp4_logits.CASES,
+  *test_paged_mqa_fp4_logits.CASES,
   *test_row_topk.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
@@ -85,6 +88,7 @@ ALL_MUTATIONS = (
   *MQA_MUTATIONS,
   *PAGED_MQA_MUTATIONS,
   *MQA_FP4_MUTATIONS,
+  *PAGED_MQA_FP4_MUTATIONS,
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,

@@ -8,6 +8,7 @@ _TYPES = "kernels/sm90_fp8_fp4_mqa_logits_types.cuh"
 _DECODE = "kernels/sm90_fp8_fp4_mqa_logits_decode.cuh"
 _WIDE = "kernels/sm90_fp8_fp4_mqa_logits_wide.cuh"
 _VECTOR = "common/fp4_vector.cuh"
+_STAGE = "kernels/sm90_fp8_fp4_mqa_logits_vector.cuh"
 # Several blocks and tiles for a CTA, and a ring that goes round.
 _TILES = fp4_mqa_case(
   9,
@@ -31,7 +32,7 @@ _SOME_WIDE = fp4_mqa_case(
 MQA_FP4_MUTATIONS = (
   Mutation(
     "mqa_fp4_decoded_vectors_not_fenced",
-    _DECODE,
+    _STAGE,
     "    ptx::fence_proxy_async();\n",
     "",
     _TILES,
@@ -59,7 +60,7 @@ MQA_FP4_MUTATIONS = (
   ),
   Mutation(
     "mqa_fp4_codes_released_before_they_are_read",
-    _DECODE,
+    _STAGE,
     "    __syncwarp();\n",
     "",
     _TILES,
@@ -94,7 +95,7 @@ MQA_FP4_MUTATIONS = (
   ),
   Mutation(
     "mqa_fp4_wide_vectors_not_noticed",
-    _DECODE,
+    _STAGE,
     "    if (fold.is_wide) raw.any_wide = 1;\n",
     "",
     _SOME_WIDE,

@@ -68,10 +68,10 @@ class PagedMqaCase:
     """What is beyond the keys: what the emulator leaves there is NaN."""
     return -np.inf if self.clean else np.nan
 
-  def config(self, problem, device):
+  def config(self, problem, device, legal=legal_paged_mqa_configs):
     fits = [
       config
-      for config in legal_paged_mqa_configs(problem, device)
+      for config in legal(problem, device)
       if all(getattr(config, name) == x for name, x in self.wanted)
     ]
     stages = self.rounds * fits[0].num_math_warpgroups
@@ -82,12 +82,15 @@ class PagedMqaCase:
 
   def expected(self):
     exact, magnitude = paged_mqa_data.logits(
-      operands(self), self.width, self.fill
+      self.operands(), self.width, self.fill
     )
     return exact, magnitude * 2.0**-_BITS + np.abs(exact) * 2.0**-8
 
   def wrong_elements(self, result):
-    return paged_mqa_data.wrong(result, operands(self), _BITS, self.fill)
+    return paged_mqa_data.wrong(result, self.operands(), _BITS, self.fill)
+
+  def operands(self):
+    return _operands(self)
 
   def roles(self, kernel):
     math = kernel.threads // 32 - 4
@@ -99,9 +102,24 @@ def paged_case(
   lens, num_heads, head_dim, block_kv, max_blocks, width, **fields
 ):
   """Returns a case; a plain length is that of the one row of a sequence."""
-  names = {field.name for field in dataclasses.fields(PagedMqaCase)}
+  return case_of(
+    PagedMqaCase,
+    lens,
+    num_heads,
+    head_dim,
+    block_kv,
+    max_blocks,
+    width,
+    **fields,
+  )
+
+
+def case_of(
+  kind, lens, num_heads, head_dim, block_kv, max_blocks, width, **fields
+):
+  names = {field.name for field in dataclasses.fields(kind)}
   own = {name: fields.pop(name) for name in names & fields.keys()}
-  return PagedMqaCase(
+  return kind(
     tuple(x if isinstance(x, tuple) else (x,) for x in lens),
     num_heads,
     head_dim,
@@ -114,8 +132,7 @@ def paged_case(
 
 
 @functools.cache
-def operands(case):
-  """Returns the operands of a case."""
+def _operands(case):
   return paged_mqa_data.operands(
     case.lens,
     case.num_heads,
@@ -130,7 +147,7 @@ def operands(case):
 def run(case, emulator, seed):
   """Returns the logits as the emulator computes them."""
   kernel = sm90_fp8_paged_mqa_logits
-  given = operands(case)
+  given = case.operands()
   batch, next_n = given.lens.shape
   arrays = [
     given.q,

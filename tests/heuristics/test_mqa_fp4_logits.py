@@ -14,7 +14,7 @@ from tests.heuristics.test_mqa_logits import SIZES, problem
 def test_legal_configurations_fit_the_device(device):
   for heads, dim in SIZES:
     configs = list(legal_fp4_mqa_configs(problem(heads, dim), device))
-    assert len(set(configs)) == len(configs) >= 4
+    assert len(set(configs)) == len(configs) >= 3
     for config in configs:
       assert config.smem_bytes <= device.smem_bytes
       assert config.num_stages >= 4

@@ -10,16 +10,17 @@
 
 namespace jdg {
 
-// A row of kRowBytes in TMA's and wgmma's swizzle of as many bytes; rows of 16 are not swizzled.
+// A row of kRowBytes in TMA's and wgmma's swizzle of as many bytes, or of kSwizzle, where several
+// rows share one of its lines; rows of 16 are not swizzled by themselves.
 // As rows and arrays of them are aligned, a chunk's place is an exclusive or with a constant: one
 // instruction, where sums of what is the same for all stages would be kept in registers.
-template <u32 kRowBytes>
+template <u32 kRowBytes, u32 kSwizzle = kRowBytes>
 class SwizzledRow {
  public:
   // Row `row` of those that begin `first` bytes behind `memory`, both multiples of 1024.
   __device__ __forceinline__ SwizzledRow(u8* memory, u32 first, u32 row)
       : memory_(memory),
-        offset_(first + row * kRowBytes + row * kRowBytes / 128 % (kRowBytes / 16) * 16) {}
+        offset_(first + (row * kRowBytes ^ row * kRowBytes / 128 % (kSwizzle / 16) * 16)) {}
 
   __device__ __forceinline__ uint4& chunk(u32 i) const {
     return *reinterpret_cast<uint4*>(memory_ + (offset_ ^ i * 16));
@@ -51,7 +52,6 @@ struct Fp4Fold {
 // A row of packed codes has a chunk for each group, one of e4m3 codes two.
 template <int kDim>
 struct Fp4Vector {
-  using Packed = SwizzledRow<kDim / 2>;
   using Decoded = SwizzledRow<kDim>;
   static constexpr u32 kGroups = kDim / kFp4Group;
   static constexpr u32 kMostPlainShift = 11;  // fp4_magnitudes is linear up to there.
@@ -63,21 +63,15 @@ struct Fp4Vector {
 
   template <typename Row>
   __device__ static __forceinline__ Fp4Fold fold(const Row& codes, u32 packed) {
-    u32 largest = 0;
-    u32 smallest = kNanExponent;
-#pragma unroll
-    for (int i = 0; i < static_cast<int>(kGroups); ++i) {
-      const u32 exponent = fp4_exponent(packed, i);
-      largest = max(largest, exponent);
-      smallest = min(smallest, exponent);
-    }
-    const bool is_plain =
-        largest - smallest <= kMostPlainShift && smallest >= kLeastScale && largest <= kMostScale;
-    return is_plain ? Fp4Fold{largest, true, false} : fold_of_values(codes, packed);
+    const Fp4Fold fold = fold_of_exponents(packed);
+    return fold.is_plain ? fold : fold_of_values(codes, packed);
   }
 
-  __device__ static __forceinline__ void decode(const Packed& codes, u32 packed,
-                                                const Fp4Fold& fold, const Decoded& to) {
+  // Decodes a vector and returns what its codes are relative to. In one branch for most vectors.
+  template <typename Row>
+  __device__ static __forceinline__ Fp4Fold decode(const Row& codes, u32 packed,
+                                                   const Decoded& to) {
+    Fp4Fold fold = fold_of_exponents(packed);
     if (fold.is_plain) {
       const u32 low = kLow - fold.largest * kLowStep;
       const u32 high = kHigh - fold.largest * kHighStep;
@@ -88,12 +82,14 @@ struct Fp4Vector {
         write_group(codes.chunk(i), magnitudes, to, i);
       }
     } else {
+      fold = fold_of_values(codes, packed);
 #pragma unroll 1
       for (u32 i = 0; i < kGroups; ++i) {
         const Fp4Magnitudes magnitudes = any_magnitudes(fp4_exponent(packed, i), fold.largest);
         write_group(codes.chunk(i), magnitudes, to, i);
       }
     }
+    return fold;
   }
 
  private:
@@ -102,6 +98,21 @@ struct Fp4Vector {
   static constexpr u32 kLowStep = 0x08080800;
   static constexpr u32 kHigh = 0x7C787470;
   static constexpr u32 kHighStep = 0x08080808;
+
+  // That of a vector which its exponents show to be plain.
+  __device__ static __forceinline__ Fp4Fold fold_of_exponents(u32 packed) {
+    u32 largest = 0;
+    u32 smallest = kNanExponent;
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(kGroups); ++i) {
+      const u32 exponent = fp4_exponent(packed, i);
+      largest = max(largest, exponent);
+      smallest = min(smallest, exponent);
+    }
+    const bool is_plain =
+        largest - smallest <= kMostPlainShift && smallest >= kLeastScale && largest <= kMostScale;
+    return {largest, is_plain, false};
+  }
 
   // Groups of zeros may have any exponent, and make no vector wide; nor do those without a scale.
   template <typename Row>

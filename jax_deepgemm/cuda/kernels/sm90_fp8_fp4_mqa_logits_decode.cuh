@@ -4,9 +4,8 @@
 // pair's goes into its weight, which is exact: it is a power of two.
 #pragma once
 
-#include "common/fp4_vector.cuh"
 #include "kernels/sm90_fp8_fp4_mqa_logits_types.cuh"
-#include "ptx/tma.cuh"
+#include "kernels/sm90_fp8_fp4_mqa_logits_vector.cuh"
 
 namespace jdg {
 
@@ -15,7 +14,7 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
   using Traits = Sm90Fp8Fp4MqaLogitsTraits<kConfig>;
   using Decoded = typename Traits::Decoded;
   using Raw = typename Traits::Smem;
-  using Vector = Fp4Vector<kConfig.head_dim>;
+  using Decode = Fp4StageDecode<kConfig.head_dim>;
   static constexpr u32 kNumThreads = Traits::kNumDecodeThreads;
 
   static_assert(Traits::kBlockKv == kNumThreads, "a thread has a key of a tile");
@@ -36,9 +35,9 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
         auto& to = decoded.stages[keys.index];
         wait(from.full, keys.parity);
         wait(to.empty, keys.parity ^ 1);
-        to.scales[thread] = decode(raw, packed(raw, from.keys, thread), from.scales[thread],
-                                   rows(decoded, to.keys, thread));
-        hand_over(from.empty, to.full, thread);
+        to.scales[thread] =
+            Decode::decode(raw, from.keys, thread, from.scales[thread], decoded, to.keys, thread);
+        Decode::hand_over(from.empty, to.full, thread % 32);
         keys.advance();
       }
     }
@@ -74,43 +73,11 @@ struct Sm90Fp8Fp4MqaLogitsDecode {
 #pragma unroll 1
     for (u32 pair = thread; pair < Traits::kColumns; pair += kNumThreads) {
       const float scale =
-          decode(raw, packed(raw, from.q, pair), from.q_scales[pair], rows(decoded, to.q, pair));
+          Decode::decode(raw, from.q, pair, from.q_scales[pair], decoded, to.q, pair);
       to.weights[pair] = from.weights[pair] * scale;
     }
-    hand_over(from.empty, to.full, thread);
+    Decode::hand_over(from.empty, to.full, thread % 32);
     return num_tiles;
-  }
-
-  __device__ static __forceinline__ typename Vector::Packed packed(Raw& raw, u8* codes, u32 row) {
-    u8* memory = reinterpret_cast<u8*>(&raw);
-    return {memory, static_cast<u32>(codes - memory), row};
-  }
-
-  __device__ static __forceinline__ typename Vector::Decoded rows(typename Decoded::Smem& decoded,
-                                                                  u8* vectors, u32 row) {
-    u8* memory = reinterpret_cast<u8*>(&decoded);
-    return {memory, static_cast<u32>(vectors - memory), row};
-  }
-
-  // Decodes a vector, and returns its scale.
-  __device__ static __forceinline__ float decode(Raw& raw, const typename Vector::Packed& codes,
-                                                 u32 exponents,
-                                                 const typename Vector::Decoded& to) {
-    const Fp4Fold fold = Vector::fold(codes, exponents);
-    if (fold.is_wide) raw.any_wide = 1;
-    Vector::decode(codes, exponents, fold, to);
-    return fold.scale();
-  }
-
-  // What was read may be overwritten, and what was written multiplied.
-  __device__ static __forceinline__ void hand_over(ptx::Mbarrier& empty, ptx::Mbarrier& full,
-                                                   u32 thread) {
-    ptx::fence_proxy_async();
-    __syncwarp();
-    if (thread % 32 == 0) {
-      ptx::mbarrier_arrive(empty);
-      ptx::mbarrier_arrive(full);
-    }
   }
 };
 

@@ -55,7 +55,7 @@ struct Sm90Fp8PagedMqaLogits {
     }
   }
 
- private:
+ protected:
   using Accumulators = float[Sums::kAccumulators];
 
   // What a thread is, and where logits go.

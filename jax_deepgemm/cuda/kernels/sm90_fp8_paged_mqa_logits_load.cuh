@@ -6,11 +6,11 @@
 
 namespace jdg {
 
-template <Sm90Fp8PagedMqaLogitsConfig kConfig>
+template <Sm90Fp8PagedMqaLogitsConfig kConfig,
+          typename Traits = Sm90Fp8PagedMqaLogitsTraits<kConfig>>
 struct Sm90Fp8PagedMqaLogitsLoad {
-  using Traits = Sm90Fp8PagedMqaLogitsTraits<kConfig>;
-  using Schedule = Sm90Fp8PagedMqaLogitsSchedule<kConfig>;
-  using Params = Sm90Fp8PagedMqaLogitsParams;
+  using Schedule = Sm90Fp8PagedMqaLogitsSchedule<kConfig, Traits>;
+  using Params = typename Traits::Params;
   using Smem = typename Traits::Smem;
   using Block = typename Schedule::Block;
   using Run = typename Schedule::Run;
@@ -31,11 +31,18 @@ struct Sm90Fp8PagedMqaLogitsLoad {
     }
   };
 
+  __device__ static __forceinline__ Table table_of(const Params& params, Block block, u32 tiles) {
+    const u64 sequence = block.row / params.next_n;
+    return {params.table + sequence * params.max_pages,
+            min(tiles * kPagesPerTile, params.max_pages) - 1, params.num_pages};
+  }
+
   __device__ static __forceinline__ void prefetch_maps(const Params& params) {
     ptx::prefetch_tensor_map(params.q);
     ptx::prefetch_tensor_map(params.pages);
-    if constexpr (kPagesPerTile > 1) ptx::prefetch_tensor_map(params.scales);
+    if constexpr (!Traits::kCopiesPages) ptx::prefetch_tensor_map(params.scales);
     ptx::prefetch_tensor_map(params.weights);
+    if constexpr (Traits::kHasQueryScales) ptx::prefetch_tensor_map(params.q_scales);
   }
 
   // Loads the `remaining` tiles of this CTA. A lane looks at every 32nd candidate for a block.
@@ -102,9 +109,13 @@ struct Sm90Fp8PagedMqaLogitsLoad {
 #pragma unroll 1
       for (u32 bank = 0; bank < num_banks; ++bank) {
         const u32 row = block.row + bank * Traits::kBankQueries;
-        ptx::tma_load(&stage.q[bank * Traits::kBankN * Traits::kHeadDim], params.q, stage.full, 0,
-                      row * kConfig.num_heads, 0);
+        ptx::tma_load(&stage.q[bank * Traits::kBankN * Traits::kVectorBytes], params.q, stage.full,
+                      0, row * kConfig.num_heads, 0);
         ptx::tma_load(&stage.weights[bank * Traits::kBankN], params.weights, stage.full, 0, row, 0);
+        if constexpr (Traits::kHasQueryScales) {
+          ptx::tma_load(&stage.q_scales[bank * Traits::kBankN], params.q_scales, stage.full, 0, row,
+                        0);
+        }
       }
     }
     __syncwarp();
@@ -116,12 +127,6 @@ struct Sm90Fp8PagedMqaLogitsLoad {
     if (i >= block.num_rows) return {0, {0, 0}};
     const u32 row = block.row + i;
     return {static_cast<u64>(row) * params.width, key_range(params, row)};
-  }
-
-  __device__ static __forceinline__ Table table_of(const Params& params, Block block, u32 tiles) {
-    const u64 sequence = block.row / params.next_n;
-    return {params.table + sequence * params.max_pages,
-            min(tiles * kPagesPerTile, params.max_pages) - 1, params.num_pages};
   }
 
   // Each lane reads every 32nd page of the table, one round ahead: `next` is of the first.
@@ -150,9 +155,13 @@ struct Sm90Fp8PagedMqaLogitsLoad {
                                                    u32 parity, const u32 (&pages)[kPagesPerTile]) {
     wait(stage.empty, parity ^ 1);
     ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kKeyBytes);
-    if constexpr (kPagesPerTile == 1) {
+    if constexpr (Traits::kCopiesPages) {
       // The scales are the last rows of the page, and follow its keys here as there.
-      ptx::tma_load(stage.keys, params.pages, stage.full, 0, 0, pages[0]);
+#pragma unroll
+      for (u32 i = 0; i < kPagesPerTile; ++i) {
+        ptx::tma_load(stage.keys + i * Traits::kPageBytes, params.pages, stage.full, 0, 0,
+                      pages[i]);
+      }
     } else {
       constexpr u32 kPageKeyBytes = kConfig.block_kv * Traits::kHeadDim;
 #pragma unroll

@@ -9,9 +9,9 @@
 
 namespace jdg {
 
-template <Sm90Fp8PagedMqaLogitsConfig kConfig>
+template <Sm90Fp8PagedMqaLogitsConfig kConfig,
+          typename Traits = Sm90Fp8PagedMqaLogitsTraits<kConfig>>
 struct Sm90Fp8PagedMqaLogitsSchedule {
-  using Traits = Sm90Fp8PagedMqaLogitsTraits<kConfig>;
   using Params = Sm90Fp8PagedMqaLogitsParams;
   using Smem = typename Traits::Smem;
   static constexpr u32 kBlockQ = Traits::kBlockQ;
@@ -50,6 +50,13 @@ struct Sm90Fp8PagedMqaLogitsSchedule {
     const u32 here = min(row, last);
     const int before = params.indices[max(here, 1u) - 1];
     return row == 0 || (row <= last && params.indices[here] != before);
+  }
+
+  // Goes on to `candidate`, the one after that of the call before.
+  __device__ static __forceinline__ void enter_run(const Params& params, u32 candidate, Run& run) {
+    if constexpr (kConfig.is_varlen) {
+      if (begins_run(params, candidate)) run.begin = candidate;
+    }
   }
 
   __device__ static __forceinline__ Block block_at(const Params& params, u32 candidate, Run run) {
@@ -112,9 +119,7 @@ struct Sm90Fp8PagedMqaLogitsSchedule {
 
  private:
   __device__ static __forceinline__ u32 tiles_at(const Params& params, u32 candidate, Run& run) {
-    if constexpr (kConfig.is_varlen) {
-      if (begins_run(params, candidate)) run.begin = candidate;
-    }
+    enter_run(params, candidate, run);
     return tiles_of(params, block_at(params, candidate, run));
   }
 

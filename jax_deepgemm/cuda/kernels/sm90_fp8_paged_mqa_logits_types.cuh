@@ -63,6 +63,12 @@ struct Sm90Fp8PagedMqaLogitsTraits {
   static constexpr int kNumWarps = kNumMathWarps + 1 + kNumFillWarps;
   static constexpr int kNumThreads = kNumWarps * 32;
   static constexpr int kNumQueryStages = 2;
+  static constexpr int kVectorBytes = kHeadDim;
+  static constexpr bool kHasQueryScales = false;  // They are in the weights.
+  // Whether a page is one copy, its scales behind its keys as in memory.
+  static constexpr bool kCopiesPages = kPagesPerTile == 1;
+  static constexpr u32 kPageBytes = kConfig.block_kv * (kHeadDim + 4);
+  using Params = Sm90Fp8PagedMqaLogitsParams;
 
   static_assert(kBankQueries >= 1 && kBlockQ <= 32, "a lane looks at one row of a block");
   // A wait for a stage tells odd rounds from even ones. It must not be early by two, as it could if
