@@ -20,6 +20,7 @@ from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import (
 # Bytes of pages that are on their way: what the memory needs, and a third more
 # while tables and lengths are read.
 _BYTES_IN_FLIGHT = 64 * 1024
+_FEWEST_BYTES = 32 * 1024
 # Pairs of row and head that are multiplied with a tile while it is there: half
 # as many take the tensor cores as long as the memory to bring the tile.
 _MOST_COLUMNS = 256
@@ -112,6 +113,7 @@ def legal_fp4_paged_mqa_configs(
       fewer = config.num_packed_stages - decode_warps
       config = dataclasses.replace(config, num_packed_stages=fewer)
     fits = bank_n < 64 or problem.num_heads >= fewest_heads
+    fits &= config.num_packed_stages * tile_bytes >= _FEWEST_BYTES
     if fits and config not in found and can_count(problem, config):
       found.add(config)
       yield config
