@@ -158,7 +158,7 @@ def test_a_loop_of_chunks_needs_the_memory_of_one():
     f = jax.jit(functools.partial(jd.mqa_topk, k=k))
     compiled = f.lower(q, kv, weights, starts, ends).compile()
   memory = compiled.memory_analysis()
-  assert memory.temp_size_in_bytes < 120 << 20  # All logits: 277 MB.
+  assert memory.temp_size_in_bytes < 144 << 20  # All logits: 277 MB.
   values, indices = compiled(q, kv, weights, starts, ends)
   # Of four chunks, rows of the first, the last, and beside a seam.
   rows = np.array([0, 263, 264, 265, 1000, 1055])
