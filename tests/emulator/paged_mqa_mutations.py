@@ -16,6 +16,8 @@ _SMALL_PAGES = paged_case([_HIGHEST, _LOWEST, 33, 97], 64, 32, 32, 5, 170)
 _SHORT = paged_case([9] * 30, 64, 32, 64, 1, 64, num_sms=1)
 _BLOCKS = paged_case([(60, 61, 62)] * 2, 32, 32, 64, 2, 80, bank_n=64)
 _LONG = paged_case([1100, 1071], 64, 32, 32, 35, 1100)
+# More pages than are read at once for the CTA that begins within a sequence.
+_HALVES = paged_case([2300], 64, 32, 32, 72, 2300)
 _RUNS = paged_case(
   [*[9] * 390, 70, 71, 72, 9, *range(100, 109), 5],
   64,
@@ -174,7 +176,7 @@ PAGED_MQA_MUTATIONS = (
     _LOAD,
     "load_keys(params, ring, table, skipped, count, pages, lane)",
     "load_keys(params, ring, table, 0, count, pages, lane)",
-    _RAGGED,
+    _HALVES,
   ),
   Mutation(
     "paged_rows_past_the_block_stored",
@@ -210,13 +212,6 @@ PAGED_MQA_MUTATIONS = (
     "      run.begin = ptx::shuffle(own.begin, 31);\n",
     "      run.begin = first + 32;\n",
     paged_case([9] * 69, 64, 32, 64, 1, 64, indices=(0, *[1] * 68), num_sms=1),
-  ),
-  Mutation(
-    "paged_filled_though_not_asked",
-    _KERNEL,
-    "} else if (params.clean) {",
-    "} else {",
-    _RAGGED,
   ),
   Mutation(
     "paged_previous_kernel_not_awaited",
