@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from jax_deepgemm import mqa_arguments, mqa_fp4_arguments
 from jax_deepgemm.mqa_logits import fp8_mqa_logits
-from jax_deepgemm.mqa_sharding import over_rows
 from jax_deepgemm.options import Options, current
 from jax_deepgemm.primitives import mqa_logits
 from jax_deepgemm.primitives.mqa_form import MqaForm
 from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.row_sharding import over_rows
 
 
 def fp8_fp4_mqa_logits(

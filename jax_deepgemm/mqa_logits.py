@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm import mqa_arguments, mqa_gradient
-from jax_deepgemm.mqa_sharding import over_rows
 from jax_deepgemm.options import current
+from jax_deepgemm.row_sharding import over_rows
 
 
 def fp8_mqa_logits(

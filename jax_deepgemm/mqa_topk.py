@@ -8,10 +8,10 @@ import numpy as np
 
 from jax_deepgemm import mqa_arguments, mqa_fp4_arguments, mqa_topk_gradient
 from jax_deepgemm.gemm_operands import as_pair
-from jax_deepgemm.mqa_sharding import over_rows
 from jax_deepgemm.options import Options, current
 from jax_deepgemm.primitives.mqa_topk import mqa_topk as topk_primitive
 from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.row_sharding import over_rows
 
 _MOST = 2**31 - 1
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from jax_deepgemm import paged_mqa_arguments as arguments
-from jax_deepgemm.explicit_sharding import explicit_mesh
 from jax_deepgemm.options import current
 from jax_deepgemm.primitives import paged_mqa_logits
 from jax_deepgemm.primitives.varying import to_common_varying
@@ -101,12 +100,9 @@ def over_sequences(
     function: of all operands; its results have rows first.
     operands: of the logits; the second is the cache.
   """
-  mesh = explicit_mesh(*operands)
-  if mesh is None:
-    return function(*operands)
   # All but the cache have a sequence first, weights next_n rows for each.
   has_rows = [i != _CACHE for i in range(len(operands))]
-  return over_rows(function, mesh, operands, has_rows)
+  return over_rows(function, operands, has_rows)
 
 
 def logits_of(

@@ -10,16 +10,12 @@ from jax_deepgemm.primitives.batch_sharding import explicit_axes, over_shards
 
 Bind = Callable[..., Any]  # Returns an array or a list of them.
 
-# Which operands have rows: q, weights, starts and ends, not keys and scales;
-# and the scales of q, if it has any.
-_HAS_ROWS = (True, False, False, True, True, True, True)
-
 
 def batch_shards(
   bind: Bind,
+  has_rows: Sequence[bool],
   operands: Sequence[jax.Array],
   dims: Sequence[int | None],
-  has_rows: Sequence[bool] = _HAS_ROWS,
   **params: Any,
 ) -> tuple[Any, Any]:
   """Returns what `_batch` does, each device computing its part of the batch.
@@ -29,10 +25,10 @@ def batch_shards(
 
   Args:
     bind: binds the primitive.
+    has_rows: which operands have rows, those that are lacking too; the first
+      one has.
     operands: of the primitive, with one more dimension where batched.
     dims: the batch dimension of each operand, or None.
-    has_rows: which operands have rows, in front of any others; the first one
-      has.
     **params: of the primitive.
   """
   moved = [

@@ -6,6 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Of what primitives are given; s are rows. The last operand, the scales of q,
+# is there for FP4 only.
+OPERAND_DIMS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
+
 
 @dataclasses.dataclass(frozen=True)
 class MqaForm:

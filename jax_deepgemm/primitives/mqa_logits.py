@@ -20,12 +20,14 @@ from jax_deepgemm.primitives import (
   gemm_partitioning,
   mqa_batching,
   mqa_lowering,
-  mqa_partitioning,
+  row_partitioning,
 )
-from jax_deepgemm.primitives.mqa_form import MqaForm
+from jax_deepgemm.primitives.mqa_form import OPERAND_DIMS, MqaForm
+from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 
 _OPERANDS = ("q", "kv", "kv", "weights")
+_RULE = RowRule(OPERAND_DIMS, ("s w",))
 
 
 class _Operation(NamedTuple):
@@ -164,6 +166,11 @@ def _jvp(
   return result, ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
+def _lower(local: Primitive, ctx: Any, *operands: Any, **params: Any) -> Any:
+  bind = functools.partial(_bind_unless_empty, local)
+  return row_partitioning.lower(bind, _RULE, ctx, *operands, **params)
+
+
 def _register(operation: _Operation) -> None:
   primitive, local, one_device = operation
   bind = functools.partial(_bind, operation)
@@ -172,14 +179,11 @@ def _register(operation: _Operation) -> None:
     each.def_abstract_eval(_abstract_eval)
     ad.primitive_jvps[each] = functools.partial(_jvp, each)
     batching.primitive_batchers[each] = functools.partial(
-      mqa_batching.batch_shards, bind
+      mqa_batching.batch_shards, bind, _RULE.has_rows
     )
   mlir.register_lowering(local, one_device.default)
   mlir.register_lowering(local, one_device.cuda, platform="cuda")
-  bind_local = functools.partial(_bind_unless_empty, local)
-  mlir.register_lowering(
-    primitive, functools.partial(mqa_partitioning.lower, bind_local)
-  )
+  mlir.register_lowering(primitive, functools.partial(_lower, local))
   gemm_partitioning.require_devices(primitive)
 
 

@@ -23,6 +23,7 @@ from jax_deepgemm.primitives import (
   topk_reference,
   topk_results,
 )
+from jax_deepgemm.primitives.mqa_form import OPERAND_DIMS
 from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.topk_form import TopkForm
 from jax_deepgemm.primitives.topk_lowering import TopkLowering
@@ -30,9 +31,10 @@ from jax_deepgemm.primitives.topk_lowering import TopkLowering
 mqa_topk_p = Primitive("mqa_topk")
 mqa_topk_local_p = Primitive("mqa_topk_local")
 
-_RULES = TopkLowering("mqa_topk", topk_reference.mqa_topk, sm90_mqa_topk.run)
-# The last operand, the scales of q, is there for FP4 only.
-_OPERANDS = ("s h d", "k d", "k", "s h", "s", "s", "s h")
+_RULE = RowRule(OPERAND_DIMS, ("s w", "s w"))
+_ONE_DEVICE = TopkLowering(
+  "mqa_topk", topk_reference.mqa_topk, sm90_mqa_topk.run
+)
 
 
 def mqa_topk(
@@ -111,15 +113,8 @@ def _jvp(
 
 
 def _lower(ctx: Any, *operands: Any, **params: Any) -> Any:
-  dims = _OPERANDS[: len(operands)]
-  rule = RowRule(
-    f"{', '.join(dims)} -> s w, s w",
-    replicated=("h", "d", "k", "w"),
-    has_rows=tuple("s" in x for x in dims),
-    multiple_results=True,
-  )
   bind = functools.partial(_bind_unless_empty, mqa_topk_local_p)
-  return row_partitioning.lower(bind, rule, ctx, *operands, **params)
+  return row_partitioning.lower(bind, _RULE, ctx, *operands, **params)
 
 
 for _primitive in (mqa_topk_p, mqa_topk_local_p):
@@ -128,10 +123,10 @@ for _primitive in (mqa_topk_p, mqa_topk_local_p):
   _primitive.def_abstract_eval(_abstract_eval)
   ad.primitive_jvps[_primitive] = _jvp
   batching.primitive_batchers[_primitive] = functools.partial(
-    mqa_batching.batch_shards, _bind
+    mqa_batching.batch_shards, _bind, _RULE.has_rows
   )
 
-mlir.register_lowering(mqa_topk_local_p, _RULES.default)
-mlir.register_lowering(mqa_topk_local_p, _RULES.cuda, platform="cuda")
+mlir.register_lowering(mqa_topk_local_p, _ONE_DEVICE.default)
+mlir.register_lowering(mqa_topk_local_p, _ONE_DEVICE.cuda, platform="cuda")
 mlir.register_lowering(mqa_topk_p, _lower)
 gemm_partitioning.require_devices(mqa_topk_p)

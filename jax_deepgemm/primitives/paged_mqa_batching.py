@@ -36,9 +36,8 @@ def batch_shards(
     )
     operands[-1] = _distinct(operands[-1], dims[-1], size)
     dims[-1] = 0
-  own = tuple(has_rows)[: len(operands)]
   return mqa_batching.batch_shards(
-    bind, operands, dims, has_rows=own, form=form, **params
+    bind, has_rows, operands, dims, form=form, **params
   )
 
 

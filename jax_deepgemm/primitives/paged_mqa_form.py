@@ -9,6 +9,12 @@ import numpy as np
 _SCALE_BYTES = 4
 
 
+# Of what primitives are given: q, pages, weights, lengths, table, the scales of
+# q of FP4, and indices if rows have some; b are sequences.
+FP8_OPERAND_DIMS = ("b n h d", "p x", "b n h", "b n", "b m", "b")
+FP4_OPERAND_DIMS = ("b n h d", "p x", "b n h", "b n", "b m", "b n h", "b")
+
+
 @dataclasses.dataclass(frozen=True)
 class PagedMqaForm:
   """A static parameter of the primitive.

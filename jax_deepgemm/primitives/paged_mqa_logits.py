@@ -23,47 +23,37 @@ from jax_deepgemm.primitives import (
   row_partitioning,
 )
 from jax_deepgemm.primitives.mqa_lowering import MqaLowering
-from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
+from jax_deepgemm.primitives.paged_mqa_form import (
+  FP4_OPERAND_DIMS,
+  FP8_OPERAND_DIMS,
+  PagedMqaForm,
+)
 from jax_deepgemm.primitives.row_partitioning import RowRule
 from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
-
-_REPLICATED = ("n", "h", "d", "p", "x", "m", "w")
 
 
 class _Operation(NamedTuple):
   """Both primitives of an operation, and what one device runs for it.
 
-  Dimensions are those of its operands, the last one of indices; all but the
-  pages have a sequence first.
+  The last operand of the rule is there only where rows have indices.
   """
 
   primitive: Primitive
   local: Primitive
   one_device: MqaLowering
-  dims: tuple[str, ...]
-
-  @property
-  def has_rows(self) -> tuple[bool, ...]:
-    """Which operands have sequences."""
-    return tuple(dims[0] == "b" for dims in self.dims)
-
-  def rule(self, num_operands: int) -> RowRule:
-    """Returns how operands are cut, indices among them or not."""
-    dims = self.dims[:num_operands]
-    text = f"{', '.join(dims)} -> b n w"
-    return RowRule(text, _REPLICATED, self.has_rows[:num_operands])
+  rule: RowRule
 
 
-def _operation(one_device: MqaLowering, *more: str) -> _Operation:
+def _operation(one_device: MqaLowering, dims: tuple[str, ...]) -> _Operation:
   name = one_device.name
-  dims = ("b n h d", "p x", "b n h", "b n", "b m", *more, "b")
+  rule = RowRule(dims, ("b n w",))
   return _Operation(
-    Primitive(name), Primitive(f"{name}_local"), one_device, dims
+    Primitive(name), Primitive(f"{name}_local"), one_device, rule
   )
 
 
-_FP8 = _operation(paged_mqa_lowering.FP8)
-_FP4 = _operation(paged_mqa_lowering.FP4, "b n h")
+_FP8 = _operation(paged_mqa_lowering.FP8, FP8_OPERAND_DIMS)
+_FP4 = _operation(paged_mqa_lowering.FP4, FP4_OPERAND_DIMS)
 
 
 def fp8_paged_mqa_logits(
@@ -179,8 +169,7 @@ def _lower(
   operation: _Operation, ctx: Any, *operands: Any, **params: Any
 ) -> Any:
   bind = functools.partial(_bind_unless_empty, operation.local)
-  rule = operation.rule(len(operands))
-  return row_partitioning.lower(bind, rule, ctx, *operands, **params)
+  return row_partitioning.lower(bind, operation.rule, ctx, *operands, **params)
 
 
 def _register(operation: _Operation) -> None:
@@ -191,7 +180,7 @@ def _register(operation: _Operation) -> None:
     each.def_abstract_eval(_abstract_eval)
     ad.primitive_jvps[each] = functools.partial(_jvp, each)
     batching.primitive_batchers[each] = functools.partial(
-      paged_mqa_batching.batch_shards, bind, operation.has_rows
+      paged_mqa_batching.batch_shards, bind, operation.rule.has_rows
     )
   mlir.register_lowering(local, one_device.default)
   mlir.register_lowering(local, one_device.cuda, platform="cuda")

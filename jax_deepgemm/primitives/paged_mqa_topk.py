@@ -21,15 +21,16 @@ from jax_deepgemm.primitives import (
   row_partitioning,
   topk_results,
 )
-from jax_deepgemm.primitives.paged_mqa_form import PagedTopkForm
+from jax_deepgemm.primitives.paged_mqa_form import (
+  FP8_OPERAND_DIMS,
+  PagedTopkForm,
+)
 from jax_deepgemm.primitives.row_partitioning import RowRule
 
 paged_mqa_topk_p = Primitive("paged_mqa_topk")
 paged_mqa_topk_local_p = Primitive("paged_mqa_topk_local")
 
-# q, pages, weights, lengths, table, and indices if rows have some.
-_OPERANDS = ("b n h d", "p x", "b n h", "b n", "b m", "b")
-_HAS_ROWS = tuple("b" in dims for dims in _OPERANDS)
+_RULE = RowRule(FP8_OPERAND_DIMS, ("b n w", "b n w"))
 
 
 def paged_mqa_topk(
@@ -43,7 +44,7 @@ def paged_mqa_topk(
     width: the most keys of a row.
     options: in force when the public function was called.
   """
-  is_varlen = len(operands) == len(_OPERANDS)
+  is_varlen = len(operands) == len(FP8_OPERAND_DIMS)
   form = PagedTopkForm(min(k, width), width, is_varlen)
   return topk_results.padded(_bind(*operands, form=form, options=options), k)
 
@@ -86,15 +87,8 @@ def _jvp(
 
 
 def _lower(ctx: Any, *operands: Any, **params: Any) -> Any:
-  dims = _OPERANDS[: len(operands)]
-  rule = RowRule(
-    f"{', '.join(dims)} -> b n w, b n w",
-    replicated=("n", "h", "d", "p", "x", "m", "w"),
-    has_rows=_HAS_ROWS[: len(operands)],
-    multiple_results=True,
-  )
   bind = functools.partial(_bind_unless_empty, paged_mqa_topk_local_p)
-  return row_partitioning.lower(bind, rule, ctx, *operands, **params)
+  return row_partitioning.lower(bind, _RULE, ctx, *operands, **params)
 
 
 for _primitive in (paged_mqa_topk_p, paged_mqa_topk_local_p):
@@ -103,7 +97,7 @@ for _primitive in (paged_mqa_topk_p, paged_mqa_topk_local_p):
   _primitive.def_abstract_eval(_abstract_eval)
   ad.primitive_jvps[_primitive] = _jvp
   batching.primitive_batchers[_primitive] = functools.partial(
-    paged_mqa_batching.batch_shards, _bind, _HAS_ROWS
+    paged_mqa_batching.batch_shards, _bind, _RULE.has_rows
   )
 
 mlir.register_lowering(

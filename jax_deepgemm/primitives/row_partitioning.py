@@ -17,19 +17,43 @@ from jax_deepgemm.primitives.partition_plan import axes_of_entry
 
 @dataclasses.dataclass(frozen=True)
 class RowRule:
-  """Which operands have rows, the first one and others.
+  """The dimensions of operands and results; the first of all is rows.
+
+  Rows are the first dimension of every result, and of operands or none of
+  theirs.
 
   Attributes:
-    rule: Shardy's rule; rows are one of its factors.
-    replicated: its other factors.
-    has_rows: for each operand, whether its first dimension is rows.
-    multiple_results: whether a list is returned, all of it with rows.
+    operands: names of the dimensions of each, as in Shardy's rules. Those that
+      a call may lack are the last.
+    results: the same; of a list if there are several.
   """
 
-  rule: str
-  replicated: tuple[str, ...]
-  has_rows: tuple[bool, ...]
-  multiple_results: bool = False
+  operands: tuple[str, ...]
+  results: tuple[str, ...]
+
+  def of(self, num_operands: int) -> "RowRule":
+    """Returns the rule of a call with so many operands."""
+    return RowRule(self.operands[:num_operands], self.results)
+
+  @property
+  def text(self) -> str:
+    """Shardy's rule."""
+    return f"{', '.join(self.operands)} -> {', '.join(self.results)}"
+
+  @property
+  def has_rows(self) -> tuple[bool, ...]:
+    """For each operand, whether its first dimension is rows."""
+    return tuple(self._rows in dims.split() for dims in self.operands)
+
+  @property
+  def replicated(self) -> tuple[str, ...]:
+    """All dimensions but rows."""
+    names = " ".join(self.operands + self.results).split()
+    return tuple(name for name in dict.fromkeys(names) if name != self._rows)
+
+  @property
+  def _rows(self) -> str:
+    return self.operands[0].split()[0]
 
 
 def lower(
@@ -43,7 +67,7 @@ def lower(
 
   Args:
     bind_local: binds the primitive that one device runs.
-    rule: how its operands are cut.
+    rule: of its operands, those that are lacking too.
     ctx: of the lowering.
     *operands: of the primitive.
     **params: of the primitive.
@@ -52,16 +76,16 @@ def lower(
   def function(*arrays: jax.Array) -> Any:
     return bind_local(*arrays, **params)
 
-  chosen = function
+  chosen, rule = function, rule.of(len(operands))
   if is_partitioned_by_xla(ctx):
     chosen = custom_partitioning(function)
     chosen.def_partition(
       partition=functools.partial(_partition, function, rule),
-      sharding_rule=rule.rule,
+      sharding_rule=rule.text,
       need_replication_factors=rule.replicated,
     )
-  lower_chosen = mlir.lower_fun(chosen, multiple_results=rule.multiple_results)
-  return lower_chosen(ctx, *operands)
+  lowered = mlir.lower_fun(chosen, multiple_results=len(rule.results) > 1)
+  return lowered(ctx, *operands)
 
 
 def _partition(
