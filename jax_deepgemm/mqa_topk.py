@@ -33,7 +33,7 @@ def mqa_topk(
     cu_seq_len_k_start[i] <= j < cu_seq_len_k_end[i],
 
   but logits of all rows are never in memory together: rows are computed in
-  chunks, on a Hopper GPU with at most 96 MB of logits (192 MB for so many keys
+  chunks, on a Hopper GPU with at most 144 MB of logits (192 MB for so many keys
   that fewer rows than multiprocessors would fit).
 
   The choice is exact for the logits that are computed, and the same each time:

@@ -26,7 +26,7 @@ def paged_mqa_topk(
 
   The choice is that of `mqa_topk`: exact and in order, NaN first, of equal
   values the lower key. Logits are in memory for a chunk of sequences at a
-  time, on a Hopper GPU at most 96 MB, and 192 MB where fewer rows than
+  time, on a Hopper GPU at most 144 MB, and 192 MB where fewer rows than
   multiprocessors would fit, or those of one sequence.
 
   There are no gradients. `vmap` over sequences with one cache makes one call.
