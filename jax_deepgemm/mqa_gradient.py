@@ -130,16 +130,27 @@ def _forward(
   ends: Any,
 ) -> tuple[jax.Array, _Residuals]:
   """Returns the logits, and what the perturbed operands' gradients need."""
+  (q, kv, weights), wishes = primals(dtypes, q, kv, weights)
+  operands = (q, kv, weights, starts.value, ends.value)
+  result = _quantised_logits(form, options, *operands)
+  kept = as_bits(q, kv, dtypes)
+  return result, _Residuals(*kept, *operands[2:], *wishes)
+
+
+def primals(
+  dtypes: Dtypes, q: Any, kv: Any, weights: Any
+) -> tuple[tuple[jax.Array, Operand, jax.Array], list[jax.Array]]:
+  """Returns the operands of a forward rule, and which gradients are wanted.
+
+  Raises:
+    TypeError: one of a quantised operand.
+  """
   q, wants_q = straight_through.primal("q", q)
   if wants_q and dtypes.q is None:
     raise TypeError(quantized_gradient_message("q"))
   kv, wants_kv = straight_through.primal("kv", kv)
-  wants_weights = weights.perturbed
-  operands = (q, kv, weights.value, starts.value, ends.value)
-  result = _quantised_logits(form, options, *operands)
-  kept = as_bits(q, kv, dtypes)
-  wishes = map(residuals.wish, (wants_q, wants_kv, wants_weights))
-  return result, _Residuals(*kept, *operands[2:], *wishes)
+  wishes = map(residuals.wish, (wants_q, wants_kv, weights.perturbed))
+  return (q, kv, weights.value), list(wishes)
 
 
 def as_bits(
@@ -152,8 +163,8 @@ def as_bits(
   )
 
 
-class _Gradients(NamedTuple):
-  """Gradients of a chunk of rows; of the keys, the sum up to there."""
+class Gradients(NamedTuple):
+  """Gradients of a chunk of rows, those that are wanted."""
 
   q: jax.Array | None
   weights: jax.Array | None
@@ -176,20 +187,19 @@ def _backward(
     return _zeros(kept, dtypes)
   starts, ends = form.ranges(kept.starts, kept.ends, num_keys)
 
-  def chunk(dk: jax.Array, rows: Any) -> tuple[jax.Array, _Gradients]:
+  def chunk(dk: jax.Array, rows: Any) -> tuple[jax.Array, Gradients]:
     dy, q, weights, starts, ends = rows
     dy = mqa_rows.taken_back(dy, starts, ends, num_keys, form) * key_scales
     x = mqa_rows.scores(q, keys)
     dw = dq = None
     if wants_weights:
-      dw = _einsum("sk,shk->sh", dy, jnp.maximum(x, np.float32(0)))
+      dw = of_weights(dy, x)
     if wants_q or wants_kv:
-      dx = weights[:, :, None] * dy[:, None, :]
-      dx = jnp.where(x > 0, dx, np.float32(0))
-      dq = _einsum("shk,kd->shd", dx, keys) if wants_q else None
+      dx = of_scores(dy, x, weights)
+      dq = einsum("shk,kd->shd", dx, keys) if wants_q else None
     if wants_kv:
-      dk = dk + _einsum("shk,shd->kd", dx, q)
-    return dk, _Gradients(dq, dw)
+      dk = dk + einsum("shk,shd->kd", dx, q)
+    return dk, Gradients(dq, dw)
 
   rows = mqa_rows.rows_at_once(num_rows, num_heads, num_keys)
   arrays = (dy, q, kept.weights, starts, ends)
@@ -198,11 +208,36 @@ def _backward(
     (jnp.zeros((num_keys, head_dim), jnp.float32), (arrays, keys))
   )
   dk, gradients = jax.lax.scan(chunk, dk, chunks)
-  dq, dw = gradients
+  return cotangents(dtypes, num_rows, gradients, dk if wants_kv else None)
+
+
+def of_weights(dy: jax.Array, x: jax.Array) -> jax.Array:
+  """Returns the gradient of weights, from cotangents and scores of keys."""
+  return einsum("sk,shk->sh", dy, jnp.maximum(x, np.float32(0)))
+
+
+def of_scores(dy: jax.Array, x: jax.Array, weights: jax.Array) -> jax.Array:
+  """Returns the gradient of the scores x."""
+  dx = weights[:, :, None] * dy[:, None, :]
+  return jnp.where(x > 0, dx, np.float32(0))
+
+
+def cotangents(
+  dtypes: Dtypes, num_rows: int, rows: Gradients, dk: jax.Array | None
+) -> tuple[jax.Array | None, ...]:
+  """Returns those of q, kv, weights and the ranges.
+
+  Args:
+    dtypes: of the first two.
+    num_rows: rows that there are.
+    rows: gradients of all chunks of them.
+    dk: of the keys, None if it is not wanted.
+  """
+  dq, dw = rows
   return (
-    mqa_rows.joined(dq, num_rows).astype(dtypes.q) if wants_q else None,
-    dk.astype(dtypes.kv) if wants_kv else None,
-    mqa_rows.joined(dw, num_rows) if wants_weights else None,
+    None if dq is None else mqa_rows.joined(dq, num_rows).astype(dtypes.q),
+    None if dk is None else dk.astype(dtypes.kv),
+    None if dw is None else mqa_rows.joined(dw, num_rows),
     None,
     None,
   )
@@ -238,7 +273,8 @@ def _zeros(kept: _Residuals, dtypes: Dtypes) -> tuple[jax.Array | None, ...]:
   )
 
 
-def _einsum(formula: str, *arrays: jax.Array) -> jax.Array:
+def einsum(formula: str, *arrays: jax.Array) -> jax.Array:
+  """Returns an einsum in float32."""
   return jnp.einsum(formula, *arrays, precision=jax.lax.Precision.HIGHEST)
 
 

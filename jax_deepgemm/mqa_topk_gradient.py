@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from jax_deepgemm import mqa_gradient, residuals, straight_through
+from jax_deepgemm import mqa_gradient, residuals
 from jax_deepgemm.gemm_operands import Operand
-from jax_deepgemm.mqa_gradient import Dtypes
+from jax_deepgemm.mqa_gradient import Dtypes, Gradients, einsum
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import mqa_rows
 from jax_deepgemm.primitives.mqa_topk import mqa_topk
-from jax_deepgemm.primitives.scaled_gemm import quantized_gradient_message
 from jax_deepgemm.primitives.varying import to_common_varying
 
 Pair = tuple[jax.Array, jax.Array]
@@ -89,23 +88,12 @@ def _forward(
   ends: Any,
 ) -> tuple[Pair, _Residuals]:
   """Returns the results, and what the perturbed operands' gradients need."""
-  q, wants_q = straight_through.primal("q", q)
-  if wants_q and dtypes.q is None:
-    raise TypeError(quantized_gradient_message("q"))
-  kv, wants_kv = straight_through.primal("kv", kv)
-  operands = (q, kv, weights.value, starts.value, ends.value)
+  (q, kv, weights), wishes = mqa_gradient.primals(dtypes, q, kv, weights)
+  operands = (q, kv, weights, starts.value, ends.value)
   settings = (k, max_seqlen_k, options, dtypes)
   values, indices = _straight_through.fun(*settings, *operands)
-  wishes = map(residuals.wish, (wants_q, wants_kv, weights.perturbed))
   kept = mqa_gradient.as_bits(q, kv, dtypes)
-  return (values, indices), _Residuals(*kept, weights.value, indices, *wishes)
-
-
-class _Gradients(NamedTuple):
-  """Gradients of a chunk of rows."""
-
-  q: jax.Array | None
-  weights: jax.Array | None
+  return (values, indices), _Residuals(*kept, weights, indices, *wishes)
 
 
 def _backward(
@@ -128,39 +116,29 @@ def _backward(
   if 0 in (num_rows, keys.shape[0]):
     return None, None, None, None, None
 
-  def chunk(dk: jax.Array, rows: Any) -> tuple[jax.Array, _Gradients]:
+  def chunk(dk: jax.Array, rows: Any) -> tuple[jax.Array, Gradients]:
     dy, q, weights, indices = rows
     # Where there is no key, key 0 with a cotangent of zero.
     is_there, index = indices >= 0, jnp.maximum(indices, 0)
     chosen = keys[index]
     dy = jnp.where(is_there, dy * key_scales[index], np.float32(0))
-    x = _einsum("shd,skd->shk", q, chosen)
+    x = einsum("shd,skd->shk", q, chosen)
     dw = dq = None
     if wants_weights:
-      dw = _einsum("sk,shk->sh", dy, jnp.maximum(x, np.float32(0)))
+      dw = mqa_gradient.of_weights(dy, x)
     if wants_q or wants_kv:
-      dx = weights[:, :, None] * dy[:, None, :]
-      dx = jnp.where(x > 0, dx, np.float32(0))
-      dq = _einsum("shk,skd->shd", dx, chosen) if wants_q else None
+      dx = mqa_gradient.of_scores(dy, x, weights)
+      dq = einsum("shk,skd->shd", dx, chosen) if wants_q else None
     if wants_kv:
-      dk = dk.at[index].add(_einsum("shk,shd->skd", dx, q))
-    return dk, _Gradients(dq, dw)
+      dk = dk.at[index].add(einsum("shk,shd->skd", dx, q))
+    return dk, Gradients(dq, dw)
 
   rows = mqa_rows.rows_at_once(num_rows, num_heads, num_chosen)
   arrays = (dy, q, kept.weights, kept.indices)
   dk, _ = to_common_varying((jnp.zeros_like(keys), (arrays, keys)))
-  dk, (dq, dw) = jax.lax.scan(chunk, dk, mqa_rows.in_chunks(arrays, rows))
-  return (
-    mqa_rows.joined(dq, num_rows).astype(dtypes.q) if wants_q else None,
-    dk.astype(dtypes.kv) if wants_kv else None,
-    mqa_rows.joined(dw, num_rows) if wants_weights else None,
-    None,
-    None,
-  )
-
-
-def _einsum(formula: str, *arrays: jax.Array) -> jax.Array:
-  return jnp.einsum(formula, *arrays, precision=jax.lax.Precision.HIGHEST)
+  dk, gradients = jax.lax.scan(chunk, dk, mqa_rows.in_chunks(arrays, rows))
+  dk = dk if wants_kv else None
+  return mqa_gradient.cotangents(dtypes, num_rows, gradients, dk)
 
 
 _straight_through.defvjp(_forward, _backward, symbolic_zeros=True)
