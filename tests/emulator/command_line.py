@@ -52,7 +52,7 @@ from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
-from tests.emulator.toolchain import CUDA, HERE, Toolchain, digest
+from tests.emulator.toolchain import BUILD, CUDA, Toolchain, digest
 
 CASES = (
   *test_fp8_gemm.CASES,
@@ -95,8 +95,6 @@ ALL_MUTATIONS = (
   *HC_PRENORM_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}
-# Libraries of earlier calls, so that a second look takes no compiler.
-_FOLDER = HERE.parent.parent / "build" / "emulator"
 
 
 def main(
@@ -112,7 +110,8 @@ def main(
     print(f"no case has {parsed.case!r} in its name; see --list")
     return 2
   if toolchain is None:
-    toolchain = Toolchain(_FOLDER, for_debugger=parsed.debug)
+    # Kernels stay there, too: a second look takes no compiler.
+    toolchain = Toolchain(BUILD, for_debugger=parsed.debug)
   emulator = _emulator(toolchain, parsed.mutate)
   emulator.traced = parsed.trace
   seeds = range(parsed.seed, parsed.seed + parsed.seeds)

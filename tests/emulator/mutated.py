@@ -1,5 +1,6 @@
 """Kernels with a mistake in them, and what is found wrong with a run."""
 
+import functools
 import pathlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -34,6 +35,29 @@ def examine(
     f"first at {wrong[0].tolist()}"
   )
   return text, result
+
+
+def is_found(
+  mutation: Mutation, toolchain: Toolchain, folder: pathlib.Path, num_seeds: int
+) -> bool:
+  """Returns whether a seed shows the mistake in a case that is right without.
+
+  Args:
+    mutation: the mistake.
+    toolchain: what compiles the kernels.
+    folder: where the changed headers go.
+    num_seeds: schedules to try.
+  """
+  assert _verdict_of_right(mutation.case, toolchain) is None
+  headers = mutated(mutation, folder / "cuda")
+  wrong = Emulator(toolchain, headers, mutation.case.roles)
+  return any(verdict(mutation.case, wrong, seed) for seed in range(num_seeds))
+
+
+# Most mutations of a kernel share a case.
+@functools.cache
+def _verdict_of_right(case: AnyCase, toolchain: Toolchain) -> str | None:
+  return verdict(case, Emulator(toolchain, roles=case.roles), 0)
 
 
 def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:

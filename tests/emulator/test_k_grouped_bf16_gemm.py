@@ -6,7 +6,7 @@ import pytest
 from tests.emulator.emulator import Emulator
 from tests.emulator.k_grouped_bf16_case import KBf16Case, k_bf16_case
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
-from tests.emulator.mutated import mutated, verdict
+from tests.emulator.mutated import is_found
 
 NUM_SEEDS = 3
 
@@ -106,9 +106,4 @@ def test_wrong_groups_touch_nothing_outside_the_arrays(
   "mutation", K_GROUPED_BF16_MUTATIONS, ids=lambda m: m.name
 )
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  right = Emulator(toolchain, roles=mutation.case.roles)
-  assert verdict(mutation.case, right, 0) is None
-  wrong = Emulator(
-    toolchain, mutated(mutation, tmp_path / "cuda"), mutation.case.roles
-  )
-  assert any(verdict(mutation.case, wrong, s) for s in range(12))
+  assert is_found(mutation, toolchain, tmp_path, num_seeds=12)

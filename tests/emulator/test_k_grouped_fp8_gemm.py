@@ -12,7 +12,7 @@ from tests.emulator.k_grouped_case import (
   wrong_elements,
 )
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
-from tests.emulator.mutated import mutated, verdict
+from tests.emulator.mutated import is_found
 
 NUM_SEEDS = 3
 
@@ -91,7 +91,4 @@ def test_wrong_sizes_touch_nothing_outside_the_arrays(
 
 @pytest.mark.parametrize("mutation", K_GROUPED_MUTATIONS, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  right = Emulator(toolchain, roles=roles)
-  assert verdict(mutation.case, right, 0) is None
-  wrong = Emulator(toolchain, mutated(mutation, tmp_path / "cuda"), roles)
-  assert any(verdict(mutation.case, wrong, s) for s in range(12))
+  assert is_found(mutation, toolchain, tmp_path, num_seeds=12)

@@ -8,7 +8,7 @@ import pytest
 from tests.emulator.emulator import Emulator
 from tests.emulator.mqa_fp4_case import Fp4MqaCase, fp4_mqa_case
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
-from tests.emulator.mutated import mutated, verdict
+from tests.emulator.mutated import is_found
 from tests.mqa_fp4_data import EXACT, NARROW, ONE_MORE, WIDE
 
 NUM_SEEDS = 2
@@ -75,8 +75,4 @@ def test_wide_rows_leave_their_neighbours_alone(toolchain):
 
 @pytest.mark.parametrize("mutation", MQA_FP4_MUTATIONS, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  right = Emulator(toolchain, roles=mutation.case.roles)
-  assert verdict(mutation.case, right, 0) is None
-  headers = mutated(mutation, tmp_path / "cuda")
-  wrong = Emulator(toolchain, headers, mutation.case.roles)
-  assert any(verdict(mutation.case, wrong, s) for s in range(8))
+  assert is_found(mutation, toolchain, tmp_path, num_seeds=8)

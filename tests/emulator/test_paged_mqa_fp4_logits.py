@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.emulator.emulator import Emulator
-from tests.emulator.mutated import mutated, verdict
+from tests.emulator.mutated import is_found
 from tests.emulator.paged_mqa_fp4_case import Fp4PagedMqaCase, fp4_paged_case
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.mqa_fp4_data import EXACT, NARROW, WIDE
@@ -116,8 +116,4 @@ def test_wide_rows_leave_their_neighbours_alone(toolchain):
   "mutation", PAGED_MQA_FP4_MUTATIONS, ids=lambda m: m.name
 )
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  right = Emulator(toolchain, roles=mutation.case.roles)
-  assert verdict(mutation.case, right, 0) is None
-  headers = mutated(mutation, tmp_path / "cuda")
-  wrong = Emulator(toolchain, headers, mutation.case.roles)
-  assert any(verdict(mutation.case, wrong, s) for s in range(8))
+  assert is_found(mutation, toolchain, tmp_path, num_seeds=8)

@@ -14,6 +14,8 @@ from jax_deepgemm.jit import Recipe
 
 HERE = pathlib.Path(__file__).parent.resolve()
 CUDA = pathlib.Path(jit.__file__).parent.parent / "cuda"
+# Where the emulator stays compiled.
+BUILD = HERE.parent.parent / "build" / "emulator"
 
 # _FORTIFY_SOURCE takes the jumps between fibers for an attack.
 _FLAGS = ["-std=c++20", "-fPIC", "-U_FORTIFY_SOURCE", "-w"]
@@ -39,17 +41,26 @@ class Toolchain:
   What is in `folder` already, from the same sources, is used again.
 
   Attributes:
-    folder: where objects and libraries go.
+    folder: where kernels go.
+    runtime: where the emulator itself goes.
   """
 
-  def __init__(self, folder: pathlib.Path, *, for_debugger: bool = False):
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    *,
+    runtime: pathlib.Path = BUILD,
+    for_debugger: bool = False,
+  ):
     self.folder = folder
+    self.runtime = runtime
     self._kernel_flags = [
       *_KERNEL_FLAGS,
       *(_DEBUGGED if for_debugger else _TESTED),
     ]
     self._libraries: dict[tuple[Recipe, pathlib.Path], pathlib.Path] = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, runtime):
+      place.mkdir(parents=True, exist_ok=True)
     self._objects = self._compile_runtime()
     self._prelude = self._compile_prelude()
 
@@ -67,7 +78,7 @@ class Toolchain:
     version = digest(HERE / "runtime")
 
     def compile_one(source: pathlib.Path) -> pathlib.Path:
-      target = self.folder / f"{source.stem}-{version}.o"
+      target = self.runtime / f"{source.stem}-{version}.o"
       return _make(target, ["-O2", "-c", str(source)])
 
     sources = sorted((HERE / "runtime").glob("*.cc"))
@@ -79,7 +90,7 @@ class Toolchain:
     version = digest(
       HERE / "runtime", HERE / "device", text=f"{self._kernel_flags}"
     )
-    folder = self.folder / f"prelude-{version}"
+    folder = self.runtime / f"prelude-{version}"
     folder.mkdir(exist_ok=True)
     header = str(HERE / "device" / "prelude.h")
     flags = [*self._kernel_flags, "-x", "c++-header", header]
