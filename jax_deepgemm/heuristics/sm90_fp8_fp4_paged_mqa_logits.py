@@ -5,13 +5,12 @@ import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import ROW_BYTES, align
 from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import (
   BLOCK_KV,
   MAX_COLUMNS,
-  ROW_BYTES,
   PagedMqaProblem,
   Sm90Fp8PagedMqaLogitsConfig,
-  align,
   banks,
   can_count,
   refusal,

@@ -5,13 +5,13 @@ import itertools
 from collections.abc import Iterator
 
 from jax_deepgemm.heuristics.device import Device
+from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import ROW_BYTES, align
 
 _NUM_QUERY_STAGES = 2
 BLOCK_KV = 64  # Keys of a tile: rows of an instruction of a warpgroup.
 # Pages that are on their way. 48 to 64 KB suffice for the memory's rate; more
 # bridge the reading of tables and lengths.
 _MOST_STAGES = 24
-ROW_BYTES = 16  # RowTarget in cuda/kernels/sm90_fp8_mqa_logits_types.cuh.
 # A lane of the loading warp looks at one row of a block.
 _MOST_BLOCK_Q = 32
 # Pairs of row and head that are multiplied with a tile while it is there. Half
@@ -214,8 +214,3 @@ def can_count(
     problem.max_pages,
   )
   return tiles <= _MOST_TILES and largest <= _MOST_NUMBER
-
-
-def align(x: int, multiple: int) -> int:
-  """Returns the smallest multiple that is no less than x."""
-  return -(-x // multiple) * multiple

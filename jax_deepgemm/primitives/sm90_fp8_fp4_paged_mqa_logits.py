@@ -11,6 +11,7 @@ from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import PagedMqaProblem
 from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.block_launch import block_call, one_per_sm
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from jax_deepgemm.primitives.print_config import print_config
@@ -69,19 +70,16 @@ def kernel_call(
   indices = _INDICES if problem.is_varlen else _LENGTHS  # Not read then.
   # The last four are for vectors that the tensor cores cannot multiply.
   buffers = (_LENGTHS, _TABLE, indices, logits, _Q, _PAGES, _Q_SCALES, _WEIGHTS)
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(options.num_sms or device.num_sms, 1, 1),
-    cluster=(1, 1, 1),
-    threads=config.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+  return block_call(
+    recipe(config),
+    config,
+    options,
+    num_blocks=one_per_sm(device, options),
     params=(
       *_tensor_maps(problem, config),
       *map(launch.Buffer, buffers),
       *numbers(problem, form),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 

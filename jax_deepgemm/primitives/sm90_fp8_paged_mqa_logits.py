@@ -13,6 +13,7 @@ from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import (
 from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.block_launch import block_call, one_per_sm
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm, block_kv_of
 from jax_deepgemm.primitives.print_config import print_config
@@ -66,19 +67,16 @@ def kernel_call(
   """Returns the launch that solves `problem`."""
   logits = _INDICES + problem.is_varlen
   indices = _INDICES if problem.is_varlen else _LENGTHS  # Not read then.
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(options.num_sms or device.num_sms, 1, 1),
-    cluster=(1, 1, 1),
-    threads=config.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+  return block_call(
+    recipe(config),
+    config,
+    options,
+    num_blocks=one_per_sm(device, options),
     params=(
       *_tensor_maps(problem, config),
       *map(launch.Buffer, (_LENGTHS, _TABLE, indices, logits)),
       *numbers(problem, form),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 

@@ -13,6 +13,7 @@ from jax_deepgemm.heuristics.sm90_row_topk import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.block_launch import block_call
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; the last two if rows are cut.
@@ -93,18 +94,15 @@ def _call(
     values, keys = first_result - 2, first_result - 1
   # A kernel gets some buffer for what it does not have, and never uses it.
   buffers = (values, keys, _STARTS, _ENDS, first_result, first_result + 1)
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(problem.num_rows * parts, 1, 1),
-    cluster=(1, 1, 1),
-    threads=config.num_threads,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+  return block_call(
+    recipe(config),
+    config,
+    options,
+    num_blocks=problem.num_rows * parts,
     params=(
       *map(launch.Buffer, buffers),
       *map(launch.Scalar, (num_keys, problem.width, problem.k, parts)),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
