@@ -100,7 +100,7 @@ def rows_per_thread(
   """Returns how many rows a thread of the kernel for rows loads together.
 
   Many hide the memory's latency, 128 bytes a thread; one spreads a small x
-  over more SMs.
+  over more SMs, and is faster for RMS norm, 25.7 us for 29.5 (4096 x 7168).
 
   Args:
     rows: that are cast, those of a batch together.
@@ -109,6 +109,8 @@ def rows_per_thread(
     source: what is cast.
     device: what it runs on.
   """
+  if source is CastSource.RMS_NORM:
+    return 1
   most = max(1, _BYTES_IN_FLIGHT // _bytes_per_row(float32_in, source))
   warps = -(-rows // (4 * most)) * strips
   return most if warps >= _BUSY_WARPS * device.num_sms else 1
