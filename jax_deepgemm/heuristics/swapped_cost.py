@@ -48,6 +48,7 @@ class StageTimes:
     tokens_that_double: rows beyond a few that double the time of all else.
     weight_bytes: of a row of B in a block of K.
     issue_cycles: that a warpgroup's warps take from those of others, a stage.
+    two_stage_loss: share that a ring of two stages adds where it goes round.
   """
 
   cycles: float
@@ -56,6 +57,7 @@ class StageTimes:
   tokens_that_double: int
   weight_bytes: int = _LINE_BYTES
   issue_cycles: float = 0.0
+  two_stage_loss: float = 0.0
 
 
 def estimate_seconds(
@@ -71,6 +73,8 @@ def estimate_seconds(
     _read_seconds(config, device, stage, present, stages),
     _multiply_seconds(config, device, stage, present, stages),
   )
+  if stages > config.num_stages == 2:
+    wave *= 1 + stage.two_stage_loss
   # CTAs that share a multiprocessor hide most of what is between two of them.
   between = (waves - 1) * _FIRST_BYTES_SECONDS / config.ctas_per_sm
   exposed = stage.cycles / _CLOCK  # The last stage has been read.
