@@ -10,7 +10,13 @@ from collections.abc import Callable
 import jax
 
 from jax_deepgemm.ffi import _launch
-from jax_deepgemm.ffi._launch import counters, reset_counters
+from jax_deepgemm.ffi._launch import (
+  counters,
+  register_arena,
+  reset_counters,
+  set_arena_board,
+  unregister_arena,
+)
 
 TARGET = "jax_deepgemm_launch"
 
@@ -43,4 +49,13 @@ def _register_handlers() -> None:
     jax.ffi.register_ffi_target(name, stages, platform="CUDA")
 
 
-__all__ = ["TARGET", "Resolver", "counters", "register", "reset_counters"]
+__all__ = [
+  "TARGET",
+  "Resolver",
+  "counters",
+  "register",
+  "register_arena",
+  "reset_counters",
+  "set_arena_board",
+  "unregister_arena",
+]

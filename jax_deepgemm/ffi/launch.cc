@@ -3,11 +3,13 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "arena_registry.h"
 #include "counters.h"
 #include "cuda_driver.h"
 #include "device_context.h"
@@ -60,6 +62,15 @@ cuda::Stream GetStream(const cuda::Driver& driver, const ffi::Context& context) 
   throw std::runtime_error(stream.error().message());
 }
 
+// Throws what the arenas' kernels have reported. Before a run rather than in one:
+// what is refused here leaves the devices and other programs as they are.
+void CheckArenas(const KernelCall& call, const ffi::Context& context) {
+  if (call.arenas.empty()) return;
+  std::optional<int64_t> run_id;
+  if (const auto id = context.get<ffi::RunId>(); id.has_value()) run_id = id->run_id;
+  for (int64_t handle : call.arenas) ArenaRegistry::Global().CheckBoard(handle, run_id);
+}
+
 // The addresses of all operands, then all results. `has_output` tells whether
 // any result has an element.
 std::vector<void*> GetBuffers(ffi::RemainingArgs operands, ffi::RemainingRets results,
@@ -92,6 +103,8 @@ ffi::Error Guard(Body body) {
   try {
     body();
     return ffi::Error::Success();
+  } catch (const AbortedError& error) {
+    return ffi::Error(ffi::ErrorCode::kAborted, error.what());
   } catch (const std::invalid_argument& error) {
     return ffi::Error::InvalidArgument(error.what());
   } catch (const std::exception& error) {
@@ -104,25 +117,34 @@ ffi::ErrorOr<std::unique_ptr<KernelCall>> Instantiate(ffi::Dictionary attributes
   auto call = std::make_unique<KernelCall>();
   ffi::Error error = Guard([&] {
     call->launches = DecodeLaunches(attributes);
+    call->arenas = DecodeArenas(attributes);
     ForEachLaunch(*call, [](Launch& launch) { launch.kernel = FindOrCompile(launch.recipe); });
   });
   if (error.failure()) return ffi::Unexpected(std::move(error));
   return call;
 }
 
-ffi::Error Initialize(KernelCall* call, int32_t ordinal) {
-  return Guard([&] { EnsureReady(*call, ordinal); });
+ffi::Error Initialize(KernelCall* call, int32_t ordinal, ffi::Context context) {
+  return Guard([&] {
+    EnsureReady(*call, ordinal);
+    for (int64_t handle : call->arenas) ArenaRegistry::Global().Find(handle, ordinal);
+    CheckArenas(*call, context);
+  });
 }
 
 ffi::Error Execute(KernelCall* call, int32_t ordinal, ffi::Context context,
                    ffi::RemainingArgs operands, ffi::RemainingRets results) {
   return Guard([&] {
     EnsureReady(*call, ordinal);  // XLA's CPU backend does not initialize.
+    CheckArenas(*call, context);
     const cuda::Driver& driver = cuda::LoadedDriver();
     const cuda::Stream stream = GetStream(driver, context);
     CountExecute(driver, stream);
     bool has_output = false;
-    const std::vector<void*> buffers = GetBuffers(operands, results, has_output);
+    std::vector<void*> buffers = GetBuffers(operands, results, has_output);
+    for (int64_t handle : call->arenas) {
+      buffers.push_back(ArenaRegistry::Global().Find(handle, ordinal));
+    }
     if (!has_output) return;
     ScopedContext device_context(driver, ordinal);
     ForEachLaunch(*call, [&](const Launch& launch) {
@@ -138,9 +160,11 @@ ffi::Error Execute(KernelCall* call, int32_t ordinal, ffi::Context context,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmInstantiate, Instantiate,
                               ffi::Ffi::BindInstantiate().Attrs());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    JaxDeepgemmInitialize, Initialize,
-    ffi::Ffi::BindInitialize().Ctx<ffi::State<KernelCall>>().Ctx<ffi::DeviceOrdinal>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmInitialize, Initialize,
+                              ffi::Ffi::BindInitialize()
+                                  .Ctx<ffi::State<KernelCall>>()
+                                  .Ctx<ffi::DeviceOrdinal>()
+                                  .Ctx<ffi::Context>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmExecute, Execute,
                               ffi::Ffi::Bind()
