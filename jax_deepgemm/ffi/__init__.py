@@ -11,6 +11,7 @@ import jax
 
 from jax_deepgemm.ffi import _launch
 from jax_deepgemm.ffi._launch import (
+  arena_fault,
   counters,
   register_arena,
   reset_counters,
@@ -52,6 +53,7 @@ def _register_handlers() -> None:
 __all__ = [
   "TARGET",
   "Resolver",
+  "arena_fault",
   "counters",
   "register",
   "register_arena",

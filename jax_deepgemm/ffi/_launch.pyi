@@ -46,5 +46,8 @@ def set_arena_board(handle: int, address: int, num_records: int) -> None:
     num_records: how many there are.
   """
 
+def arena_fault(handle: int) -> str:
+  """Returns what a status record of a handle reports, or "" if all is well."""
+
 def set_driver_path(path: str) -> None:
   """Replaces libcuda.so.1, for tests; RuntimeError once a driver is loaded."""

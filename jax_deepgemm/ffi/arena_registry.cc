@@ -37,6 +37,11 @@ void* ArenaRegistry::Find(int64_t handle, int ordinal) {
   return found->second;
 }
 
+std::string ArenaRegistry::Fault(int64_t handle) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return boards_.count(handle) == 0 ? "" : ReadBoard(handle);
+}
+
 void ArenaRegistry::CheckBoard(int64_t handle, std::optional<int64_t> run_id) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (boards_.count(handle) == 0) return;

@@ -35,6 +35,9 @@ class ArenaRegistry {
   // Returns the arena's address. Throws std::runtime_error that names both.
   void* Find(int64_t handle, int ordinal);
 
+  // Returns what a record of `handle` reports, or an empty string.
+  std::string Fault(int64_t handle);
+
   // Throws AbortedError with the text of a record that reports a fault. All
   // devices of a run get the answer that the first one got: XLA ends a process
   // in which one device refuses a run that others wait in.

@@ -67,6 +67,8 @@ void SetArenaBoard(int64_t handle, uintptr_t address, size_t num_records) {
   ArenaRegistry::Global().SetBoard(handle, records, num_records);
 }
 
+std::string ArenaFault(int64_t handle) { return ArenaRegistry::Global().Fault(handle); }
+
 void UnregisterArena(int64_t handle) { ArenaRegistry::Global().Remove(handle); }
 
 }  // namespace
@@ -82,6 +84,7 @@ NB_MODULE(_launch, module) {
   module.def("unregister_arena", &UnregisterArena, nb::arg("handle"));
   module.def("set_arena_board", &SetArenaBoard, nb::arg("handle"), nb::arg("address"),
              nb::arg("num_records"));
+  module.def("arena_fault", &ArenaFault, nb::arg("handle"));
   module.def("set_driver_path", &cuda::SetDriverPath, nb::call_guard<nb::gil_scoped_release>());
 }
 

@@ -17,14 +17,14 @@ uint32_t ReadCode(const StatusRecord& record) {
 std::string FaultText(const StatusRecord& record) {
   const std::string call =
       "mega_moe: rank " + std::to_string(record.rank) + ", call " + std::to_string(record.epoch);
-  const std::string awaited =
-      "'" + PhaseName(record.phase) + "' of rank " + std::to_string(record.awaited_rank);
   switch (record.code) {
     case kTimeOut:
-      return call + ", timed out waiting for " + awaited + " (saw call " +
-             std::to_string(record.seen) + ")";
+      return call + ", timed out waiting for '" + PhaseName(record.phase) + "' of rank " +
+             std::to_string(record.awaited_rank) + " (saw call " + std::to_string(record.seen) +
+             ")";
     case kPeerAborted:
-      return call + ", stopped waiting for " + awaited + ": another rank gave up";
+      return call + ", stopped in '" + PhaseName(record.phase) + "' because rank " +
+             std::to_string(record.awaited_rank) + " gave up";
     case kShapesDiffer:
       return call + ", has another shape than that of rank " + std::to_string(record.awaited_rank) +
              " (hash " + std::to_string(record.seen) + ", expected " +

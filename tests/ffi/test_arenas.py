@@ -110,8 +110,8 @@ def test_a_buffer_of_another_device_is_not_taken(driver, make_call):
     ),
     (
       STOPPED,
-      "ABORTED: mega_moe: rank 1, call 4, stopped waiting for 'results' of"
-      " rank 0: another rank gave up",
+      "ABORTED: mega_moe: rank 1, call 4, stopped in 'results' because rank 0"
+      " gave up",
     ),
     (
       RESHAPED,
@@ -126,9 +126,11 @@ def test_a_fault_is_told_by_the_next_run(
 ):
   call = make_call((Buffer(1),), "8")
   report(board, record[1], record)
+  assert ffi.arena_fault(HANDLE) == expected.removeprefix("ABORTED: ")
   assert expected in error_of(call)
   assert driver.launches() == []
   board[:] = 0
+  assert ffi.arena_fault(HANDLE) == ""
   run(call, arenas=(HANDLE,))
   assert len(driver.launches()) == 1
 
