@@ -1,6 +1,7 @@
 """Processes without GPUs: a fake driver, and a registry that only records."""
 
 import dataclasses
+import itertools
 import struct
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from jax_deepgemm.symmetric_memory import (
   allocation,
   driver,
+  handles,
   header,
   quiescence,
   rank_groups,
@@ -73,6 +75,11 @@ class Processes:
     monkeypatch.setattr(driver, "_bindings", lambda: self.current.cuda)
     monkeypatch.setattr(allocation, "KeyValueStore", lambda: self.store)
     monkeypatch.setattr(quiescence, "wait_for", self._record("wait"))
+    # A real process counts what it allocates.
+    counts = [itertools.count(1) for _ in self.members]
+    monkeypatch.setattr(
+      handles, "label", lambda _: f"mesh/{next(counts[self.index])}"
+    )
     for name in ("register_arena", "unregister_arena", "set_arena_board"):
       monkeypatch.setattr(allocation.ffi, name, self._record(name))
 
