@@ -1,9 +1,11 @@
 """Waiting until devices have nothing left to do."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jax_deepgemm.symmetric_memory.driver import Driver
 from jax_deepgemm.symmetric_memory.rank_groups import Member
@@ -18,14 +20,16 @@ def wait_for(members: Iterable[Member], driver: Driver) -> None:
   """
   jax.effects_barrier()
   members = tuple(members)
-  last = [
-    jax.jit(_increment)(jax.device_put(np.int32(0), member.device))
-    for member in members
-  ]
-  jax.block_until_ready(last)
+  jax.block_until_ready([_dispatch(member.device) for member in members])
   for member in members:
     with driver.on(member.ordinal):
       driver.call("cuCtxSynchronize")
+
+
+def _dispatch(device: Any) -> jax.Array:
+  # A mesh of its own, for callers within the mesh of several devices.
+  with jax.set_mesh(Mesh(np.array([device]), ("device",))):
+    return jax.jit(_increment)(jax.device_put(np.int32(0), device))
 
 
 def _increment(x: jax.Array) -> jax.Array:
