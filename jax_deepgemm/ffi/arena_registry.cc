@@ -45,18 +45,25 @@ std::string ArenaRegistry::Fault(int64_t handle) {
 void ArenaRegistry::CheckBoard(int64_t handle, std::optional<int64_t> run_id) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (boards_.count(handle) == 0) return;
-  std::string fault;
-  const Verdict* known = nullptr;
-  for (const Verdict& verdict : verdicts_) {
-    if (run_id && verdict.run_id == *run_id && verdict.handle == handle) known = &verdict;
-  }
-  if (known != nullptr) {
-    fault = known->fault;
-  } else {
-    fault = ReadBoard(handle);
-    if (run_id) verdicts_[next_verdict_++ % verdicts_.size()] = {*run_id, handle, fault};
+  const Verdict* known = run_id ? FindVerdict(*run_id, handle) : nullptr;
+  const std::string fault = known != nullptr ? known->fault : ReadBoard(handle);
+  if (run_id && known == nullptr) {
+    verdicts_[next_verdict_++ % verdicts_.size()] = {*run_id, handle, fault,
+                                                     std::chrono::steady_clock::now()};
   }
   if (!fault.empty()) throw AbortedError(fault);
+}
+
+const ArenaRegistry::Verdict* ArenaRegistry::FindVerdict(int64_t run_id, int64_t handle) const {
+  // XLA ends a process whose devices begin a run 30 s apart. A verdict that is
+  // older is of another run of that number.
+  const auto oldest = std::chrono::steady_clock::now() - std::chrono::seconds(40);
+  for (const Verdict& verdict : verdicts_) {
+    if (verdict.run_id == run_id && verdict.handle == handle && verdict.time > oldest) {
+      return &verdict;
+    }
+  }
+  return nullptr;
 }
 
 // What stopped first says more than what stopped because of it.

@@ -5,6 +5,7 @@
 #define JAX_DEEPGEMM_FFI_ARENA_REGISTRY_H_
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -52,9 +53,11 @@ class ArenaRegistry {
     int64_t run_id = -1;
     int64_t handle = -1;
     std::string fault;  // Empty where there is none.
+    std::chrono::steady_clock::time_point time;
   };
 
   std::string ReadBoard(int64_t handle) const;
+  const Verdict* FindVerdict(int64_t run_id, int64_t handle) const;
 
   std::mutex mutex_;
   std::map<std::pair<int64_t, int>, void*> addresses_;
