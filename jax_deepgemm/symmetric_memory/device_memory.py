@@ -44,6 +44,8 @@ def write(driver: Driver, member: Member, address: int, data: bytes) -> None:
   source = np.frombuffer(data, np.uint8)
   with driver.on(member.ordinal):
     driver.call("cuMemcpyHtoD", address, source.ctypes.data, source.nbytes)
+    # The copy returns when the bytes have left the host.
+    driver.call("cuCtxSynchronize")
 
 
 def zero(driver: Driver, member: Member, address: int, num_bytes: int) -> None:

@@ -61,6 +61,18 @@ def test_headers_tell_ranks_of_any_axis(process, axes, expected):
   memory.release()
 
 
+def test_what_is_written_is_there_before_any_program(process):
+  memory = allocate(line(0, 1))
+  waiting = set()
+  for function, device, *_ in process.cuda.log:
+    if function in ("cuMemcpyHtoD", "cuMemsetD8"):
+      waiting.add(device)
+    elif function == "cuCtxSynchronize":
+      waiting.discard(device)
+  assert not waiting
+  memory.release()
+
+
 def test_devices_of_a_group_map_each_other_before_they_allocate(process):
   memory = allocate(RankGroups.along(MESH, (1,)))
   pairs = [(3, 0), (0, 3), (2, 1), (1, 2)]
