@@ -1,5 +1,6 @@
 """Arenas on real devices: alone, in one process, between processes."""
 
+import functools
 import importlib.util
 import os
 import socket
@@ -10,7 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jax_deepgemm import ffi
 from tests.gpu import symmetric_program
@@ -112,6 +114,32 @@ def test_devices_of_a_group_reach_each_other(axis):
         found = symmetric_program.run(buffer, device, "read")
         assert found[: len(expected)].tolist() == expected
         assert not found[len(expected) :].any()
+
+
+def test_all_devices_of_a_run_refuse_it():
+  devices = jax.local_devices()[:2]
+  if len(devices) < 2:
+    pytest.skip("one GPU")
+  mesh = mesh_of(*devices)
+  spec = P("expert")
+  x = jax.device_put(np.ones(16, np.uint32), NamedSharding(mesh, spec))
+  with symmetric_program.make_buffer(mesh) as buffer:
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def program(x, mode):
+      def on_one(x):
+        y = symmetric_program.use(buffer, x, mode)
+        return jax.lax.psum(y, "expert")
+
+      return jax.shard_map(on_one, mesh=mesh, in_specs=spec, out_specs=P())(x)
+
+    program(x, "read").block_until_ready()
+    symmetric_program.run(buffer, devices[1], "fail")
+    for _ in range(3):
+      with pytest.raises(jax.errors.JaxRuntimeError, match="rank 1, call 4"):
+        program(x, "read").block_until_ready()
+    buffer.reset()
+    assert int(program(x, "count")[0]) == 2
 
 
 @pytest.mark.parametrize("backend", ["cuda_ipc", "nvshmem"])
