@@ -103,6 +103,10 @@ class SymmBuffer:
 
     Waits for all that runs on the mesh's devices: memory of a device that
     waits for another must not be freed. Without this it is freed at exit.
+
+    Raises:
+      TimeoutError: another process did not come within 20 s. The memory stays
+        until this one ends, since devices of that may still write to it.
     """
     self._destroyed.set()
     if self._memory is not None:

@@ -101,22 +101,34 @@ class SymmetricMemory:
     self._board.clear(member.record)
 
   def release(self) -> None:
-    """Frees the arenas once no device uses them; every process calls it."""
+    """Frees the arenas once no device uses them; every process calls it.
+
+    Raises:
+      TimeoutError: another process did not come. The arenas stay until this one
+        ends, since a device of that may still write to them.
+    """
     with self._lock:
       if self._is_released:
         return
       self._is_released = True
-      request = self._request
-      # What is put on the stack last runs first, also after an error below.
-      request.stack.callback(ffi.unregister_arena, self.handle)
-      with request.stack:
-        quiescence.wait_for(request.members, request.driver)
-        # From here on a program that uses the handle is refused.
-        ffi.unregister_arena(self.handle)
-        quiescence.wait_for(request.members, request.driver)
-        # Nor does a peer's device write here any more.
-        request.exchange.meet(_RELEASE_TIMEOUT_S)
       _live().remove(self)
+      self._wait_and_unregister()
+      if not self._request.exchange.meet(_RELEASE_TIMEOUT_S):
+        self._request.stack.pop_all()
+        raise TimeoutError(
+          "symmetric buffer: another process did not release it within"
+          f" {_RELEASE_TIMEOUT_S:g} s; its memory stays until this process ends"
+        )
+      self._request.stack.close()
+
+  def _wait_and_unregister(self) -> None:
+    request = self._request
+    try:
+      quiescence.wait_for(request.members, request.driver)
+    finally:
+      # From here on a program that uses the handle is refused.
+      ffi.unregister_arena(self.handle)
+    quiescence.wait_for(request.members, request.driver)
 
 
 def allocate(

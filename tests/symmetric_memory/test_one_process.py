@@ -7,8 +7,8 @@ import pytest
 
 from jax_deepgemm.symmetric_memory import allocation
 from jax_deepgemm.symmetric_memory.rank_groups import RankGroups
-from tests.symmetric_memory.conftest import allocate
 from tests.symmetric_memory.fake_cuda import OUT_OF_MEMORY, FakeDevice
+from tests.symmetric_memory.fake_processes import allocate
 
 # Ranks are no ordinals, and ordinals no ids.
 DEVICES = [FakeDevice(10 + i, local_hardware_id=i) for i in (3, 0, 2, 1)]

@@ -6,11 +6,15 @@ import functools
 import numpy as np
 import pytest
 
-from jax_deepgemm.symmetric_memory import cuda_ipc, nvshmem_library
+from jax_deepgemm.symmetric_memory import (
+  allocation,
+  cuda_ipc,
+  nvshmem_library,
+)
 from jax_deepgemm.symmetric_memory.nvshmem_library import NvshmemLibrary
 from jax_deepgemm.symmetric_memory.rank_groups import RankGroups
-from tests.symmetric_memory.conftest import allocate
 from tests.symmetric_memory.fake_cuda import FakeDevice
+from tests.symmetric_memory.fake_processes import allocate
 
 # Process 1 has rank 0, and both count their device as 0.
 GROUPS = RankGroups.along(
@@ -65,6 +69,22 @@ def test_memory_is_freed_when_nobody_has_it_open(processes):
     assert order.index("cuIpcCloseMemHandle") < order.index("cuMemFree")
     assert process.cuda.memory == process.cuda.opened == {}
     assert process.cuda.pinned == set()
+
+
+def test_memory_stays_while_another_process_may_write_it(
+  processes, monkeypatch
+):
+  memories = processes.run(lambda _: allocate(GROUPS))
+  monkeypatch.setattr(allocation, "_RELEASE_TIMEOUT_S", 0.05)
+  error, _ = processes.run(
+    lambda index: memories[0].release() if index == 0 else None
+  )
+  assert isinstance(error, TimeoutError)
+  assert "its memory stays until this process ends" in str(error)
+  cuda = processes.members[0].cuda
+  assert cuda.calls("cuMemFree", "cuIpcCloseMemHandle") == []
+  assert ("unregister_arena", memories[0].handle) in processes.members[0].events
+  allocation._live().remove(memories[1])
 
 
 @pytest.mark.parametrize(
