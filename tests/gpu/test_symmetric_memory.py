@@ -55,6 +55,14 @@ def test_captured_calls_keep_the_arena(buffer):
   assert int(found[0]) == 6 * 21
   counters = ffi.counters()
   assert counters["executes"] < 20 * 7
+  # A replay, too, is refused after a fault.
+  symmetric_program.run(buffer, jax.local_devices()[0], "fail")
+  ffi.reset_counters()
+  with pytest.raises(jax.errors.JaxRuntimeError, match="ABORTED: mega_moe"):
+    program(x).block_until_ready()
+  assert ffi.counters()["executes"] == 0
+  buffer.reset()
+  assert int(program(x)[0]) == 6
 
 
 def test_a_fault_is_an_error_of_the_next_call_until_reset(buffer):
