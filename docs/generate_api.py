@@ -153,7 +153,8 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
 def _members(node: ast.ClassDef) -> Iterator[str]:
   for member in node.body:
     if isinstance(member, ast.AnnAssign):
-      yield f"  {ast.unparse(member)}"
+      if ast.unparse(member.target)[0] != "_":
+        yield f"  {ast.unparse(member)}"
     elif isinstance(member, ast.FunctionDef) and member.name[0] != "_":
       doc = (ast.get_docstring(member) or "").split("\n")[0]
       yield f"  {member.name}: {doc}"

@@ -10,7 +10,14 @@ from collections.abc import Callable
 import jax
 
 from jax_deepgemm.ffi import _launch
-from jax_deepgemm.ffi._launch import counters, reset_counters
+from jax_deepgemm.ffi._launch import (
+  arena_fault,
+  counters,
+  register_arena,
+  reset_counters,
+  set_arena_board,
+  unregister_arena,
+)
 
 TARGET = "jax_deepgemm_launch"
 
@@ -43,4 +50,14 @@ def _register_handlers() -> None:
     jax.ffi.register_ffi_target(name, stages, platform="CUDA")
 
 
-__all__ = ["TARGET", "Resolver", "counters", "register", "reset_counters"]
+__all__ = [
+  "TARGET",
+  "Resolver",
+  "arena_fault",
+  "counters",
+  "register",
+  "register_arena",
+  "reset_counters",
+  "set_arena_board",
+  "unregister_arena",
+]

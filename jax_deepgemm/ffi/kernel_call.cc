@@ -39,6 +39,12 @@ ScalarParam DecodeFloat32(const ffi::Dictionary& attributes) {
                               : Get<float>(attributes, "value"));
 }
 
+// An attribute that is only there where it is not 0.
+int64_t GetOffset(const ffi::Dictionary& attributes) {
+  if (!attributes.contains("offset")) return 0;
+  return Narrow<int64_t>(Get<int64_t>(attributes, "offset"), "offset");
+}
+
 Param DecodeParam(const ffi::Dictionary& attributes) {
   const auto kind = Get<std::string_view>(attributes, "kind");
   if (kind == "i32") return DecodeInt32(attributes);
@@ -49,8 +55,9 @@ Param DecodeParam(const ffi::Dictionary& attributes) {
                                 "'; expected one of buffer i32 i64 f32 tensor_map");
   }
   const int64_t index = Narrow<int64_t>(Get<int64_t>(attributes, "index"), "index");
-  if (kind == "buffer") return BufferParam{index};
-  return TensorMapParam{index, DecodeTensorMap(attributes)};
+  const int64_t offset = GetOffset(attributes);
+  if (kind == "buffer") return BufferParam{index, offset};
+  return TensorMapParam{index, offset, DecodeTensorMap(attributes)};
 }
 
 std::vector<Param> DecodeParams(const ffi::Dictionary& attributes) {
@@ -112,6 +119,11 @@ std::vector<Launch> DecodeLaunches(const ffi::Dictionary& attributes) {
     }
   }
   return launches;
+}
+
+std::vector<int64_t> DecodeArenas(const ffi::Dictionary& attributes) {
+  if (!attributes.contains("arenas")) return {};
+  return GetSizes<int64_t>(attributes, "arenas");
 }
 
 }  // namespace jax_deepgemm

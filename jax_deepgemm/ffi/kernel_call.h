@@ -19,9 +19,10 @@
 
 namespace jax_deepgemm {
 
-// The address of operand or result `index` (operands first).
+// An address `offset` bytes into buffer `index`: operands, results, arenas.
 struct BufferParam {
   int64_t index;
+  int64_t offset;
 };
 
 // 4 or 8 bytes, as the kernel's parameter has.
@@ -29,9 +30,10 @@ struct ScalarParam {
   alignas(8) std::array<char, 8> bytes;
 };
 
-// A TMA map over operand or result `index`.
+// A TMA map over buffer `index` from byte `offset` on.
 struct TensorMapParam {
   int64_t index;
+  int64_t offset;
   TensorMapSpec spec;
 };
 
@@ -60,6 +62,7 @@ struct KernelCall {
   static inline xla::ffi::TypeInfo info = xla::ffi::MakeTypeInfo<KernelCall>();
 
   std::vector<Launch> launches;
+  std::vector<int64_t> arenas;  // Handles.
 
   // Once `ready` for a device, its `functions` no longer change and are read
   // without the lock: XLA asks before every run, graph replays included.
@@ -70,6 +73,10 @@ struct KernelCall {
 // Returns the launches that the attributes describe, their kernels not yet
 // looked up. Throws std::invalid_argument.
 std::vector<Launch> DecodeLaunches(const xla::ffi::Dictionary& attributes);
+
+// Returns the handles of the arenas that the attributes name, which may be none.
+// Throws std::invalid_argument.
+std::vector<int64_t> DecodeArenas(const xla::ffi::Dictionary& attributes);
 
 }  // namespace jax_deepgemm
 

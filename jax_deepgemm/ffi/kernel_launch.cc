@@ -17,6 +17,7 @@ class Arguments {
             const std::vector<void*>& buffers)
       : driver_(driver), buffers_(buffers) {
     maps_.reserve(params.size());  // Addresses of elements are kept below.
+    pointers_.reserve(params.size());
     addresses_.reserve(params.size());
     for (const Param& param : params) {
       try {
@@ -30,26 +31,30 @@ class Arguments {
 
   void** data() { return addresses_.data(); }
 
-  const void* operator()(const BufferParam& param) { return &Buffer(param.index); }
+  const void* operator()(const BufferParam& param) {
+    pointers_.push_back(Address(param.index, param.offset));
+    return &pointers_.back();
+  }
   const void* operator()(const ScalarParam& param) { return param.bytes.data(); }
   const void* operator()(const TensorMapParam& param) {
-    maps_.push_back(EncodeTensorMap(driver_, param.spec, Buffer(param.index)));
+    maps_.push_back(EncodeTensorMap(driver_, param.spec, Address(param.index, param.offset)));
     return &maps_.back();
   }
 
  private:
-  void* const& Buffer(int64_t index) const {
+  void* Address(int64_t index, int64_t offset) const {
     if (index >= static_cast<int64_t>(buffers_.size())) {
       throw std::runtime_error("index " + std::to_string(index) +
                                " is out of range; the call has " + std::to_string(buffers_.size()) +
-                               " operands and results");
+                               " operands, results and arenas");
     }
-    return buffers_[index];
+    return static_cast<char*>(buffers_[index]) + offset;
   }
 
   const cuda::Driver& driver_;
   const std::vector<void*>& buffers_;
   std::vector<cuda::TensorMap> maps_;
+  std::vector<void*> pointers_;
   std::vector<void*> addresses_;
 };
 

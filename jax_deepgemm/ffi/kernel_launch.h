@@ -11,7 +11,8 @@
 namespace jax_deepgemm {
 
 // Launches the kernel of `launch` as loaded on device `ordinal`, whose context
-// is current. `buffers` are the addresses of the call's operands, then results.
+// is current. `buffers` are the addresses of the call's operands, then results,
+// then arenas.
 // Throws std::runtime_error with the driver's reason and what it was asked.
 void LaunchKernel(const cuda::Driver& driver, const Launch& launch, int ordinal,
                   const std::vector<void*>& buffers, cuda::Stream stream);

@@ -3,11 +3,13 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "arena_registry.h"
 #include "counters.h"
 #include "cuda_driver.h"
 #include "device_context.h"
@@ -60,6 +62,17 @@ cuda::Stream GetStream(const cuda::Driver& driver, const ffi::Context& context) 
   throw std::runtime_error(stream.error().message());
 }
 
+// Throws what the arenas' kernels have reported. Before a run rather than in one:
+// what is refused here leaves the devices and other programs as they are.
+void CheckArenas(const KernelCall& call, const ffi::Context& context) {
+  if (call.arenas.empty()) return;
+  std::optional<int64_t> run_id;
+  // -1 stands for a run without a number.
+  const auto id = context.get<ffi::RunId>();
+  if (id.has_value() && id->run_id != -1) run_id = id->run_id;
+  for (int64_t handle : call.arenas) ArenaRegistry::Global().CheckBoard(handle, run_id);
+}
+
 // The addresses of all operands, then all results. `has_output` tells whether
 // any result has an element.
 std::vector<void*> GetBuffers(ffi::RemainingArgs operands, ffi::RemainingRets results,
@@ -92,6 +105,8 @@ ffi::Error Guard(Body body) {
   try {
     body();
     return ffi::Error::Success();
+  } catch (const AbortedError& error) {
+    return ffi::Error(ffi::ErrorCode::kAborted, error.what());
   } catch (const std::invalid_argument& error) {
     return ffi::Error::InvalidArgument(error.what());
   } catch (const std::exception& error) {
@@ -104,14 +119,19 @@ ffi::ErrorOr<std::unique_ptr<KernelCall>> Instantiate(ffi::Dictionary attributes
   auto call = std::make_unique<KernelCall>();
   ffi::Error error = Guard([&] {
     call->launches = DecodeLaunches(attributes);
+    call->arenas = DecodeArenas(attributes);
     ForEachLaunch(*call, [](Launch& launch) { launch.kernel = FindOrCompile(launch.recipe); });
   });
   if (error.failure()) return ffi::Unexpected(std::move(error));
   return call;
 }
 
-ffi::Error Initialize(KernelCall* call, int32_t ordinal) {
-  return Guard([&] { EnsureReady(*call, ordinal); });
+ffi::Error Initialize(KernelCall* call, int32_t ordinal, ffi::Context context) {
+  return Guard([&] {
+    EnsureReady(*call, ordinal);
+    for (int64_t handle : call->arenas) ArenaRegistry::Global().Find(handle, ordinal);
+    CheckArenas(*call, context);
+  });
 }
 
 ffi::Error Execute(KernelCall* call, int32_t ordinal, ffi::Context context,
@@ -119,10 +139,14 @@ ffi::Error Execute(KernelCall* call, int32_t ordinal, ffi::Context context,
   return Guard([&] {
     EnsureReady(*call, ordinal);  // XLA's CPU backend does not initialize.
     const cuda::Driver& driver = cuda::LoadedDriver();
+    if (driver.is_substitute) CheckArenas(*call, context);
     const cuda::Stream stream = GetStream(driver, context);
     CountExecute(driver, stream);
     bool has_output = false;
-    const std::vector<void*> buffers = GetBuffers(operands, results, has_output);
+    std::vector<void*> buffers = GetBuffers(operands, results, has_output);
+    for (int64_t handle : call->arenas) {
+      buffers.push_back(ArenaRegistry::Global().Find(handle, ordinal));
+    }
     if (!has_output) return;
     ScopedContext device_context(driver, ordinal);
     ForEachLaunch(*call, [&](const Launch& launch) {
@@ -138,9 +162,11 @@ ffi::Error Execute(KernelCall* call, int32_t ordinal, ffi::Context context,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmInstantiate, Instantiate,
                               ffi::Ffi::BindInstantiate().Attrs());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    JaxDeepgemmInitialize, Initialize,
-    ffi::Ffi::BindInitialize().Ctx<ffi::State<KernelCall>>().Ctx<ffi::DeviceOrdinal>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmInitialize, Initialize,
+                              ffi::Ffi::BindInitialize()
+                                  .Ctx<ffi::State<KernelCall>>()
+                                  .Ctx<ffi::DeviceOrdinal>()
+                                  .Ctx<ffi::Context>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(JaxDeepgemmExecute, Execute,
                               ffi::Ffi::Bind()

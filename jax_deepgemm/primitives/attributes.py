@@ -19,19 +19,23 @@ from jax_deepgemm.primitives.kernel_call import (
 
 
 def of_call(
-  kernel_calls: Sequence[KernelCall], images: Sequence[bytes | None]
+  kernel_calls: Sequence[KernelCall],
+  images: Sequence[bytes | None],
+  arenas: Sequence[int] = (),
 ) -> dict[str, Any]:
-  """Returns {num_launches, launch0, launch1, ...}.
+  """Returns {num_launches, launch0, launch1, ...}, and {arenas} if any.
 
   Args:
     kernel_calls: the launches in order.
     images: for each the cubin to embed, or None to send the recipe alone.
+    arenas: handles of the buffers behind operands and results.
   """
   launches = {
     f"launch{i}": _of_launch(kernel, image)
     for i, (kernel, image) in enumerate(zip(kernel_calls, images, strict=True))
   }
-  return {"num_launches": np.int64(len(launches)), **launches}
+  call = {"num_launches": np.int64(len(launches)), **launches}
+  return call | {"arenas": _i64s(arenas)} if arenas else call
 
 
 def _of_launch(kernel: KernelCall, image: bytes | None) -> dict[str, Any]:
@@ -55,14 +59,14 @@ def _of_launch(kernel: KernelCall, image: bytes | None) -> dict[str, Any]:
 def _of_param(param: Buffer | Scalar | TensorMap) -> dict[str, Any]:
   match param:
     case Buffer():
-      return {"kind": "buffer", "index": np.int64(param.index)}
+      return {"kind": "buffer", **_place(param)}
     case Scalar():
       number = np.float32 if param.kind == "f32" else np.int64
       return {"kind": param.kind, "value": number(param.value)}
     case TensorMap():
       return {
         "kind": "tensor_map",
-        "index": np.int64(param.index),
+        **_place(param),
         "dtype": param.dtype,
         "dims": _i64s(param.dims),
         "strides": _i64s(param.strides),
@@ -70,6 +74,11 @@ def _of_param(param: Buffer | Scalar | TensorMap) -> dict[str, Any]:
         "swizzle": np.int64(param.swizzle),
         "l2_promotion": np.int64(param.l2_promotion),
       }
+
+
+def _place(param: Buffer | TensorMap) -> dict[str, Any]:
+  index = {"index": np.int64(param.index)}
+  return index | {"offset": np.int64(param.offset)} if param.offset else index
 
 
 def _i64s(values: Sequence[int]) -> np.ndarray:

@@ -10,10 +10,12 @@ class Buffer:
   """A device pointer.
 
   Attributes:
-    index: which buffer, counting operands and then results.
+    index: which buffer, counting operands, then results, then arenas.
+    offset: bytes from the buffer's beginning.
   """
 
   index: int
+  offset: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +31,14 @@ class TensorMap:
   """A `CUtensorMap` over one buffer, encoded at launch and passed by value.
 
   Attributes:
-    index: which buffer, counting operands and then results.
+    index: which buffer, counting operands, then results, then arenas.
     dtype: element type, such as "u8", "bf16" or "f32".
     dims: sizes in elements, innermost first.
     strides: pitches in bytes of dimension 1 and up.
     box: sizes of the tile that one instruction copies, innermost first.
     swizzle: bytes of the shared memory swizzle: 0, 32, 64 or 128.
     l2_promotion: bytes that a miss fetches into L2: 0, 64, 128 or 256.
+    offset: bytes from the buffer's beginning to the map's, a multiple of 16.
   """
 
   index: int
@@ -45,6 +48,7 @@ class TensorMap:
   box: tuple[int, ...]
   swizzle: int
   l2_promotion: int = 256
+  offset: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ def call(
   operands: Sequence[jax.Array],
   results: Sequence[jax.ShapeDtypeStruct],
   aliases: Mapping[int, int] | None = None,
+  arenas: Sequence[int] = (),
 ) -> list[jax.Array]:
   """Returns the results of launching `kernel_calls` one after the other.
 
@@ -43,12 +44,15 @@ def call(
     results: shapes and dtypes of the buffers after the operands.
     aliases: operand index -> result index that shares its memory. XLA copies
       the operand first unless it is dead, so it is safe without donation.
+    arenas: handles of symmetric buffers, the buffers after the results. XLA
+      knows nothing of them: calls on one arena must depend on each other.
   """
   return kernel_call_p.bind(
     *operands,
     kernel_calls=tuple(kernel_calls),
     results=tuple((tuple(r.shape), r.dtype) for r in results),
     aliases=tuple(sorted((aliases or {}).items())),
+    arenas=tuple(arenas),
   )
 
 
@@ -82,6 +86,7 @@ def _lower_cuda(
   kernel_calls: tuple[KernelCall, ...],
   results: Results,
   aliases: tuple[tuple[int, int], ...],
+  arenas: tuple[int, ...],
 ) -> Any:
   """Emits the custom call and starts compiling its kernels."""
   del results
@@ -98,7 +103,8 @@ def _lower_cuda(
       if image is None:
         kernel_library.library().prefetch(kernel.recipe)
   rule = jax.ffi.ffi_lowering(TARGET_NAME, operand_output_aliases=dict(aliases))
-  return rule(ctx, *operands, **attributes.of_call(kernel_calls, images))
+  values = attributes.of_call(kernel_calls, images, arenas)
+  return rule(ctx, *operands, **values)
 
 
 mlir.register_lowering(kernel_call_p, _lower_cuda, platform="cuda")

@@ -97,12 +97,13 @@ def launch(
   calls: KernelCall | list[KernelCall] | dict[str, Any],
   *operands: jax.Array,
   results: tuple[tuple[tuple[int, ...], Any], ...] = (((4,), np.float32),),
+  arenas: tuple[int, ...] = (),
 ) -> list[jax.Array]:
   """Returns the results of one custom call, given by launches or attributes."""
   if isinstance(calls, KernelCall):
     calls = [calls]
   if isinstance(calls, list):
-    calls = attributes.of_call(calls, [None] * len(calls))
+    calls = attributes.of_call(calls, [None] * len(calls), arenas)
   return _fake_launch_p.bind(
     *operands, attributes=_Attributes(calls), results=results
   )

@@ -85,7 +85,7 @@ def test_a_missing_launch_is_named(driver, make_call):
 def test_an_index_out_of_range_is_named(driver, make_call, param):
   text = error_of(make_call((Buffer(0), param), "8 8"), jnp.zeros(4))
   assert "kernel 'fake': parameter 1: index 2 is out of range" in text
-  assert "the call has 2 operands and results" in text
+  assert "the call has 2 operands, results and arenas" in text
 
 
 def test_a_python_exception_keeps_its_type_and_text(driver, make_call):

@@ -1,5 +1,6 @@
 """Launch descriptions become exactly one custom call with their attributes."""
 
+import dataclasses
 import re
 
 import jax
@@ -47,10 +48,10 @@ def kernel(**changes):
   return launch.KernelCall(**(arguments | changes))
 
 
-def call(*kernels, aliases=None):
+def call(*kernels, aliases=None, arenas=()):
   def f(x):
     result = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    return launch.call(kernels, [x], [result], aliases)[0]
+    return launch.call(kernels, [x], [result], aliases, arenas)[0]
 
   return f
 
@@ -98,6 +99,22 @@ def test_several_launches_share_one_call():
   assert attribute(line, "num_launches") == "2"
   assert "launch0 = {" in line
   assert "threads = 128" in line.split("launch1 = {")[1]
+
+
+def test_arenas_and_offsets_are_attributes_where_there_are_any():
+  plain = kernel(params=(launch.Buffer(1), PARAMS[-1]))
+  (line,) = launches(lowered_for_cuda(call(plain), X))
+  assert "arenas" not in line
+  assert "offset" not in line
+  moved = kernel(
+    params=tuple(
+      dataclasses.replace(param, index=2, offset=2**33)
+      for param in plain.params
+    )
+  )
+  (line,) = launches(lowered_for_cuda(call(moved, arenas=(3, 5)), X))
+  assert attribute(line, "arenas") == "dense<[3, 5]>"
+  assert line.count(f"offset = {2**33} : i64") == 2
 
 
 def test_more_than_ten_parameters_stay_in_order():
