@@ -31,7 +31,19 @@ class EmulatorError(Exception):
 
 
 class _Buffer(ctypes.Structure):
-  _fields_ = (("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64))
+  _fields_ = (
+    ("data", ctypes.c_void_p),
+    ("bytes", ctypes.c_uint64),
+    ("device", ctypes.c_int32),
+  )
+
+
+class _Pointer(ctypes.Structure):
+  _fields_ = (
+    ("buffer", ctypes.c_uint32),
+    ("target", ctypes.c_uint32),
+    ("offset", ctypes.c_uint64),
+  )
 
 
 class _Param(ctypes.Structure):
@@ -52,6 +64,7 @@ class _Param(ctypes.Structure):
 class _Trace(ctypes.Structure):
   _fields_ = (
     ("path", ctypes.c_char_p),
+    ("device", ctypes.c_uint32),
     ("cta", ctypes.c_uint32),
     ("thread", ctypes.c_uint32),
   )
@@ -63,11 +76,24 @@ class _Launch(ctypes.Structure):
     ("cluster", ctypes.c_uint32),
     ("threads", ctypes.c_uint32),
     ("smem_bytes", ctypes.c_uint32),
-    ("num_buffers", ctypes.c_uint32),
     ("num_params", ctypes.c_uint32),
-    ("buffers", ctypes.POINTER(_Buffer)),
+    ("device", ctypes.c_uint32),
     ("params", ctypes.POINTER(_Param)),
     ("roles", ctypes.POINTER(ctypes.c_char_p)),
+    ("invoke", ctypes.c_void_p),
+    ("parameter_bytes", ctypes.c_void_p),
+  )
+
+
+class _System(ctypes.Structure):
+  _fields_ = (
+    ("num_devices", ctypes.c_uint32),
+    ("num_launches", ctypes.c_uint32),
+    ("num_buffers", ctypes.c_uint32),
+    ("num_pointers", ctypes.c_uint32),
+    ("launches", ctypes.POINTER(_Launch)),
+    ("buffers", ctypes.POINTER(_Buffer)),
+    ("pointers", ctypes.POINTER(_Pointer)),
     ("trace", ctypes.POINTER(_Trace)),
   )
 
@@ -79,6 +105,24 @@ class Thread:
   cta: int
   warp: int
   lane: int = 0
+  rank: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+  """Devices that run at once.
+
+  Attributes:
+    launches: of each device, one after the other.
+    buffers: of all of them; launches count through all.
+    owners: of each buffer, the device that alone may touch it, or None.
+    pointers: (buffer, byte, other buffer): where the address of another lies.
+  """
+
+  launches: Sequence[Sequence[KernelCall]]
+  buffers: Sequence[np.ndarray]
+  owners: Sequence[int | None]
+  pointers: Sequence[tuple[int, int, int]] = ()
 
 
 class Emulator:
@@ -113,17 +157,22 @@ class Emulator:
     Raises:
       EmulatorError: the kernel does what it must not.
     """
-    library, path = self.toolchain.library(kernel.recipe, self.cuda)
-    launch = _describe(kernel, buffers, self.roles and self.roles(kernel))
+    self.run_system(System([[kernel]], buffers, [None] * len(buffers)), seed)
+
+  def run_system(self, system: System, seed: int) -> None:
+    """Runs all launches, those of different devices at once.
+
+    Raises:
+      EmulatorError: a kernel does what it must not.
+    """
+    calls = [call for calls in system.launches for call in calls]
+    recipes = [call.recipe for call in calls]
+    library, path = self.toolchain.library(recipes, self.cuda)
     trace = self.toolchain.folder / f"trace-{os.getpid()}.txt"
-    if self.traced is not None:
-      thread = self.traced.warp * 32 + self.traced.lane
-      launch.trace = ctypes.pointer(
-        _Trace(str(trace).encode(), self.traced.cta, thread)
-      )
+    described = self._describe(system, library, str(trace))
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     failed = library.jdg_emulate(
-      ctypes.byref(launch),
+      ctypes.byref(described),
       ctypes.c_uint64(seed),
       message,
       ctypes.c_size_t(_MESSAGE_BYTES),
@@ -133,7 +182,36 @@ class Emulator:
       trace.unlink()
     if failed:
       text = with_lines(message.value.decode(), path)
-      raise EmulatorError(f"{kernel.recipe.kernel}, seed {seed}: {text}")
+      raise EmulatorError(f"{recipes[0].kernel}, seed {seed}: {text}")
+
+  def _describe(
+    self, system: System, library: ctypes.CDLL, trace: str
+  ) -> _System:
+    launches = [
+      _launch(call, device, library, self.roles and self.roles(call))
+      for device, calls in enumerate(system.launches)
+      for call in calls
+    ]
+    buffers = [
+      _Buffer(buffer.ctypes.data, buffer.nbytes, -1 if owner is None else owner)
+      for buffer, owner in zip(system.buffers, system.owners, strict=True)
+    ]
+    pointers = [_Pointer(i, target, at) for i, at, target in system.pointers]
+    described = _System(
+      num_devices=len(system.launches),
+      num_launches=len(launches),
+      num_buffers=len(buffers),
+      num_pointers=len(pointers),
+      launches=(_Launch * len(launches))(*launches),
+      buffers=(_Buffer * len(buffers))(*buffers),
+      pointers=(_Pointer * len(pointers))(*pointers),
+    )
+    if self.traced is not None:
+      thread = self.traced.warp * 32 + self.traced.lane
+      described.trace = ctypes.pointer(
+        _Trace(trace.encode(), self.traced.rank, self.traced.cta, thread)
+      )
+    return described
 
   def launcher(self, seed: int) -> Callable[..., list[jax.Array]]:
     """Returns a stand-in for `launch.call` on concrete arrays."""
@@ -161,37 +239,41 @@ class Emulator:
     return call
 
 
-def _describe(
+def _launch(
   kernel: KernelCall,
-  buffers: Sequence[np.ndarray],
+  device: int,
+  library: ctypes.CDLL,
   roles: Sequence[str] | None,
 ) -> _Launch:
   if kernel.cluster[1:] != (1, 1):
     raise NotImplementedError(f"clusters lie along x, got {kernel.cluster}")
-  places = (_Buffer * len(buffers))(
-    *[(b.ctypes.data, b.nbytes) for b in buffers]
-  )
   params = (_Param * len(kernel.params))(*map(_param, kernel.params))
   names = None
   if roles is not None:
     names = (ctypes.c_char_p * len(roles))(*[role.encode() for role in roles])
+  name = kernel.recipe.kernel
   return _Launch(
     grid=kernel.grid,
     cluster=kernel.cluster[0],
     threads=kernel.threads,
     smem_bytes=kernel.smem_bytes,
-    num_buffers=len(buffers),
     num_params=len(params),
-    buffers=places,
+    device=device,
     params=params,
     roles=names,
+    invoke=_address(library, f"jdg_invoke_{name}"),
+    parameter_bytes=_address(library, f"jdg_parameter_bytes_{name}"),
   )
+
+
+def _address(library: ctypes.CDLL, name: str) -> int | None:
+  return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
 
 
 def _param(param: Buffer | Scalar | TensorMap) -> _Param:
   match param:
     case Buffer():
-      return _Param(kind=0, index=param.index)
+      return _Param(kind=0, index=param.index, value=param.offset)
     case Scalar():
       number = struct.pack(_SCALAR_FORMATS[param.kind], param.value)
       value = int.from_bytes(number, "little")
@@ -200,6 +282,7 @@ def _param(param: Buffer | Scalar | TensorMap) -> _Param:
       return _Param(
         kind=2,
         index=param.index,
+        value=param.offset,
         rank=len(param.dims),
         element=_ELEMENTS.index(param.dtype),
         dims=param.dims,

@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterable
 
 from jax_deepgemm import jit
 from jax_deepgemm.jit import Recipe
@@ -58,19 +59,24 @@ class Toolchain:
       *_KERNEL_FLAGS,
       *(_DEBUGGED if for_debugger else _TESTED),
     ]
-    self._libraries: dict[tuple[Recipe, pathlib.Path], pathlib.Path] = {}
+    self._libraries: dict[
+      tuple[tuple[Recipe, ...], pathlib.Path], pathlib.Path
+    ] = {}
     for place in (folder, runtime):
       place.mkdir(parents=True, exist_ok=True)
     self._objects = self._compile_runtime()
     self._prelude = self._compile_prelude()
 
   def library(
-    self, recipe: Recipe, cuda: pathlib.Path = CUDA
+    self, recipes: Iterable[Recipe], cuda: pathlib.Path = CUDA
   ) -> tuple[ctypes.CDLL, pathlib.Path]:
-    """Returns the loaded library of `recipe`, and where it is."""
-    key = (recipe, cuda)
+    """Returns the loaded library of kernels with distinct names, and its file.
+
+    Each recipe is compiled once.
+    """
+    key = (tuple(dict.fromkeys(recipes)), cuda)
     if key not in self._libraries:
-      self._libraries[key] = self._compile_kernel(recipe, cuda)
+      self._libraries[key] = self._link(key[0], cuda)
     path = self._libraries[key]
     return ctypes.CDLL(str(path)), path
 
@@ -97,6 +103,16 @@ class Toolchain:
     _make(folder / "prelude.h.gch", flags)
     return folder
 
+  def _link(
+    self, recipes: Iterable[Recipe], cuda: pathlib.Path
+  ) -> pathlib.Path:
+    kernels = [self._compile_kernel(recipe, cuda) for recipe in recipes]
+    name = kernels[0].stem
+    if len(kernels) > 1:
+      name = digest(text=" ".join(kernel.stem for kernel in kernels))
+    objects = map(str, (*kernels, *self._objects))
+    return _make(self.folder / f"{name}.so", ["-shared", *objects])
+
   def _compile_kernel(self, recipe: Recipe, cuda: pathlib.Path) -> pathlib.Path:
     text = (
       f'#include "prelude.h"\n{recipe.source}\nJDG_EMULATE({recipe.kernel})\n'
@@ -114,9 +130,7 @@ class Toolchain:
     includes = [f"-I{folder}" for folder in (self._prelude, *folders)]
     kernel = self.folder / f"{name}.o"
     flags = [*self._kernel_flags, *includes]
-    _make(kernel, [*flags, "-c", str(source)])
-    objects = map(str, (kernel, *self._objects))
-    return _make(self.folder / f"{name}.so", ["-shared", *objects])
+    return _make(kernel, [*flags, "-c", str(source)])
 
 
 def with_lines(message: str, library: pathlib.Path) -> str:

@@ -65,6 +65,13 @@ __device__ __forceinline__ bool vote_all(bool mine) {
   return all != 0;
 }
 
+// Bit i says whether lane i has the same value as this one.
+__device__ __forceinline__ u32 match_any(u32 value) {
+  u32 lanes;
+  asm volatile("match.any.sync.b32 %0, %1, 0xffffffff;" : "=r"(lanes) : "r"(value) : "memory");
+  return lanes;
+}
+
 // The value of lane `lane % 32`, which may differ between lanes.
 __device__ __forceinline__ u32 shuffle(u32 value, u32 lane) {
   u32 result;

@@ -108,11 +108,11 @@ Invoker<Args...> invoker_of(void (*)(Args...)) {
 }  // namespace jdg::emu
 
 // Goes after the translation unit: what the launcher finds by the kernel's name on a GPU.
-#define JDG_EMULATE(kernel)                                           \
-  extern "C" void jdg_invoke(const void* const* params) {             \
-    decltype(jdg::emu::invoker_of(kernel))::call(kernel, params);     \
-  }                                                                   \
-  extern "C" size_t jdg_parameter_bytes(const size_t** bytes) {       \
-    *bytes = decltype(jdg::emu::invoker_of(kernel))::kBytes;          \
-    return std::size(decltype(jdg::emu::invoker_of(kernel))::kBytes); \
+#define JDG_EMULATE(kernel)                                              \
+  extern "C" void jdg_invoke_##kernel(const void* const* params) {       \
+    decltype(jdg::emu::invoker_of(kernel))::call(kernel, params);        \
+  }                                                                      \
+  extern "C" size_t jdg_parameter_bytes_##kernel(const size_t** bytes) { \
+    *bytes = decltype(jdg::emu::invoker_of(kernel))::kBytes;             \
+    return std::size(decltype(jdg::emu::invoker_of(kernel))::kBytes);    \
   }

@@ -22,6 +22,7 @@ void sync_threads();
 uint32_t lane_index();
 uint32_t shuffle(uint32_t value, uint32_t source);
 uint32_t ballot(bool mine);
+uint32_t match_any(uint32_t value);
 bool elect();
 void named_barrier(uint32_t id, uint32_t threads, bool waits);
 void cluster_arrive();
@@ -64,12 +65,21 @@ void store_shared(uint32_t address, const void* data, uint32_t bytes);
 void store_matrices(uint32_t address, std::initializer_list<uint32_t> registers, bool transposed);
 void load_matrices(uint32_t address, uint32_t* registers, uint32_t count, bool transposed);
 
-// Atomic operations, and other CTAs of the cluster.
+// Atomic operations.
 uint32_t atomic_add(uint32_t* global, uint32_t value);
 uint32_t atomic_max(uint32_t* global, uint32_t value);
 void reduce_add(float* global, std::initializer_list<float> values);
 uint32_t atomic_shared(uint32_t address, uint32_t value, bool is_max);
 void fence_gpu();
+
+// Memory that other devices see, and time.
+uint32_t load_acquire(const uint32_t* global, bool of_system);
+void store_system(uint32_t* global, uint32_t value);
+uint32_t compare_and_swap(uint32_t* global, uint32_t expected, uint32_t value);
+void fence_system();
+uint64_t global_timer();
+
+// Other CTAs of the cluster.
 uint32_t map_to_cta(uint32_t address, uint32_t rank);
 uint32_t load_cluster(uint32_t mapped);
 void store_cluster(uint32_t mapped, uint32_t value, bool adds);
@@ -93,3 +103,5 @@ void mma(MmaType type, float* accumulators, int n, const MmaOperand& a, const Mm
 
 // Starts every function above that can block: notes where the kernel calls it, and lets others run.
 #define JDG_ENTER() machine().enter(__func__, __builtin_return_address(0))
+// The same of an operation that threads repeat until something happens.
+#define JDG_ENTER_POLL() machine().enter(__func__, __builtin_return_address(0), true)

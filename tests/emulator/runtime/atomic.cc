@@ -20,9 +20,8 @@ void touch(T* global, size_t count) {
 template <typename Combine>
 uint32_t exchange(uint32_t* global, Combine combine) {
   touch(global, 1);
-  const uint32_t before = *global;
-  *global = combine(before);
-  return before;
+  machine().note_access(global, sizeof(*global), Scope::kDevice, true, machine().self().caller);
+  return machine().exchange_strong(global, Scope::kDevice, combine);
 }
 
 }  // namespace
@@ -39,6 +38,7 @@ uint32_t atomic_max(uint32_t* global, uint32_t value) {
 
 void reduce_add(float* global, std::initializer_list<float> values) {
   JDG_ENTER();
+  machine().needs_one_device();
   touch(global, values.size());
   const std::vector<float> terms(values);
   auto& reductions = machine().self().reductions;
@@ -64,6 +64,8 @@ uint32_t atomic_shared(uint32_t address, uint32_t value, bool is_max) {
 void fence_gpu() {
   JDG_ENTER();
   machine().settle_reductions();
+  machine().settle_stores();
+  machine().fence(Scope::kDevice);
 }
 
 }  // namespace jdg::emu

@@ -97,6 +97,7 @@ void complete_bytes(Cta& cta, uint32_t address, uint32_t bytes, uint64_t phase) 
 
 void barrier_init(uint32_t address, uint32_t arrivals) {
   JDG_ENTER();
+  machine().needs_one_device();
   Cta& cta = *machine().self().cta;
   cta.smem.reserve_barrier(address);
   Barrier barrier;
@@ -168,7 +169,7 @@ void barrier_arrive_remote(uint32_t address, uint32_t rank) {
 }
 
 bool barrier_test(uint32_t address, uint32_t parity) {
-  JDG_ENTER();
+  JDG_ENTER_POLL();
   const Barrier& barrier = barrier_at(*machine().self().cta, address);
   // It may look a moment before a completion that is already there.
   const bool done = barrier.parity() != parity && !machine().random().chance(25);

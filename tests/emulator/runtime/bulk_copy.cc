@@ -158,11 +158,13 @@ void tma_load_multicast(uint32_t address, const void* map, uint32_t barrier, uin
 
 void tma_store(const void* map, uint32_t address, Coordinates coordinates) {
   JDG_ENTER();
+  machine().needs_one_device();
   start_store(map, address, coordinates, false);
 }
 
 void tma_store_add(const void* map, uint32_t address, Coordinates coordinates) {
   JDG_ENTER();
+  machine().needs_one_device();
   start_store(map, address, coordinates, true);
 }
 

@@ -15,8 +15,11 @@ size_t round_up(size_t x, size_t multiple) { return (x + multiple - 1) / multipl
 
 }  // namespace
 
-GuardedBuffer::GuardedBuffer(void* original, uint64_t bytes)
-    : original_(original), bytes_(bytes), mapped_(round_up(bytes, kPage) + 2 * kPage) {
+GuardedBuffer::GuardedBuffer(void* original, uint64_t bytes, int32_t device)
+    : original_(original),
+      bytes_(bytes),
+      device_(device),
+      mapped_(round_up(bytes, kPage) + 2 * kPage) {
   void* memory = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   mapping_ = static_cast<uint8_t*>(memory);
@@ -30,6 +33,7 @@ GuardedBuffer::GuardedBuffer(void* original, uint64_t bytes)
 GuardedBuffer::GuardedBuffer(GuardedBuffer&& other) noexcept
     : original_(other.original_),
       bytes_(other.bytes_),
+      device_(other.device_),
       data_(other.data_),
       mapping_(other.mapping_),
       mapped_(other.mapped_) {

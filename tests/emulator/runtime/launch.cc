@@ -29,8 +29,9 @@ struct Arguments {
 
 TensorMap tensor_map(const JdgParam& param, const GuardedBuffer& buffer) {
   TensorMap map = {};
-  map.base = buffer.data();
-  map.buffer_bytes = buffer.bytes();
+  if (param.value > buffer.bytes()) throw Error("a tensor map begins behind its buffer");
+  map.base = buffer.data() + param.value;
+  map.buffer_bytes = buffer.bytes() - param.value;
   map.rank = param.rank;
   map.element = static_cast<Element>(param.element);
   std::memcpy(map.dims, param.dims, sizeof(map.dims));
@@ -51,7 +52,7 @@ size_t set_argument(Arguments& arguments, size_t i, const JdgParam& param,
   }
   const GuardedBuffer& buffer = buffers.at(param.index);
   if (param.kind == kJdgBuffer) {
-    arguments.words[i] = reinterpret_cast<uint64_t>(buffer.data());
+    arguments.words[i] = reinterpret_cast<uint64_t>(buffer.data() + param.value);
     return sizeof(void*);
   }
   arguments.maps[i] = tensor_map(param, buffer);
@@ -63,7 +64,7 @@ size_t set_argument(Arguments& arguments, size_t i, const JdgParam& param,
 void set_arguments(Arguments& arguments, const JdgLaunch& launch,
                    const std::vector<GuardedBuffer>& buffers) {
   const size_t* sizes;
-  const size_t count = jdg_parameter_bytes(&sizes);
+  const size_t count = launch.parameter_bytes(&sizes);
   if (count != launch.num_params) {
     throw Error(format("the kernel has %zu parameters, the launch %u", count, launch.num_params));
   }
@@ -75,18 +76,37 @@ void set_arguments(Arguments& arguments, const JdgLaunch& launch,
   }
 }
 
-void run(const JdgLaunch& launch, uint64_t seed) {
+// The buffers, which know each other's addresses.
+std::vector<GuardedBuffer> make_buffers(const JdgSystem& system) {
   std::vector<GuardedBuffer> buffers;
-  for (uint32_t i = 0; i < launch.num_buffers; ++i) {
-    buffers.emplace_back(launch.buffers[i].data, launch.buffers[i].bytes);
+  for (uint32_t i = 0; i < system.num_buffers; ++i) {
+    const JdgBuffer& buffer = system.buffers[i];
+    buffers.emplace_back(buffer.data, buffer.bytes, buffer.device);
   }
-  Arguments arguments(launch.num_params);
-  set_arguments(arguments, launch, buffers);
-  const Shape shape = {{launch.grid[0], launch.grid[1], launch.grid[2]},
-                       launch.cluster,
-                       launch.threads,
-                       launch.smem_bytes};
-  Machine machine(shape, seed, jdg_invoke, arguments.pointers.data(), launch.roles, launch.trace);
+  for (uint32_t i = 0; i < system.num_pointers; ++i) {
+    const JdgPointer& pointer = system.pointers[i];
+    const uint8_t* target = buffers.at(pointer.target).data();
+    std::memcpy(buffers.at(pointer.buffer).data() + pointer.offset, &target, sizeof(target));
+  }
+  return buffers;
+}
+
+void run(const JdgSystem& system, uint64_t seed) {
+  const std::vector<GuardedBuffer> buffers = make_buffers(system);
+  std::vector<Arguments> arguments;
+  std::vector<std::vector<Launch>> launches(system.num_devices);
+  for (uint32_t i = 0; i < system.num_launches; ++i) {
+    const JdgLaunch& launch = system.launches[i];
+    arguments.emplace_back(launch.num_params);
+    set_arguments(arguments.back(), launch, buffers);
+    const Shape shape = {{launch.grid[0], launch.grid[1], launch.grid[2]},
+                         launch.cluster,
+                         launch.threads,
+                         launch.smem_bytes};
+    const void* const* params = arguments.back().pointers.data();
+    launches.at(launch.device).push_back({shape, launch.invoke, params, launch.roles});
+  }
+  Machine machine(std::move(launches), seed, system.trace);
   machine.set_buffers(&buffers);
   const FaultHandler faults;
   machine.run();
@@ -96,9 +116,9 @@ void run(const JdgLaunch& launch, uint64_t seed) {
 }  // namespace
 }  // namespace jdg::emu
 
-int jdg_emulate(const JdgLaunch* launch, uint64_t seed, char* message, size_t message_bytes) {
+int jdg_emulate(const JdgSystem* system, uint64_t seed, char* message, size_t message_bytes) {
   try {
-    jdg::emu::run(*launch, seed);
+    jdg::emu::run(*system, seed);
     return 0;
   } catch (const std::exception& error) {
     std::strncpy(message, error.what(), message_bytes - 1);

@@ -72,6 +72,7 @@ void bulk_load(uint32_t address, const void* global, uint32_t bytes, uint32_t ba
 
 void bulk_store(void* global, uint32_t address, uint32_t bytes, bool adds) {
   JDG_ENTER();
+  machine().needs_one_device();
   check_sizes(global, bytes);
   touch(global, bytes);
   Thread& self = machine().self();

@@ -17,9 +17,8 @@ Machine& machine() { return *current; }
 
 bool Machine::is_running() { return current != nullptr && current->running_ != nullptr; }
 
-Machine::Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* const*),
-                 const void* const* params, const char* const* roles, const JdgTrace* trace)
-    : shape_(shape), random_(seed), kernel_(kernel), params_(params), roles_(roles), trace_(trace) {
+Machine::Machine(std::vector<std::vector<Launch>> launches, uint64_t seed, const JdgTrace* trace)
+    : random_(seed), trace_(trace), devices_(launches.size()) {
   // Eager and lazy units, and threads that run long or take turns often, find different errors.
   constexpr unsigned kEventPercent[] = {0, 2, 20, 70};
   constexpr unsigned kYieldPercent[] = {2, 20, 60};
@@ -29,31 +28,7 @@ Machine::Machine(const Shape& shape, uint64_t seed, void (*kernel)(const void* c
   late_percent_ = kLatePercent[random_.below(2)];
   elected_lane_ = static_cast<uint32_t>(random_.below(32));
   current = this;
-  const uint32_t num_ctas = shape.grid.x * shape.grid.y * shape.grid.z;
-  const uint32_t registers = std::min(kRegistersOfSm / shape.threads / 8 * 8, 255u);
-  for (uint32_t i = 0; i < num_ctas; ++i) {
-    auto cta = std::make_unique<Cta>(shape.smem_bytes, (shape.threads + 31) / 32);
-    cta->index = i;
-    cta->block = {i % shape.grid.x, i / shape.grid.x % shape.grid.y,
-                  i / shape.grid.x / shape.grid.y};
-    cta->rank = i % shape.cluster;
-    cta->num_live = shape.threads;
-    if (cta->rank == 0) clusters_.push_back(std::make_unique<Cluster>());
-    cta->cluster = clusters_.back().get();
-    cta->cluster->ctas.push_back(cta.get());
-    for (Warp& warp : cta->warps) warp.registers = registers;
-    for (uint32_t t = 0; t < shape.threads; ++t) {
-      auto thread = std::make_unique<Thread>();
-      thread->cta = cta.get();
-      thread->warp = &cta->warps[t / 32];
-      thread->index = t;
-      thread->lane = t % 32;
-      thread->fiber.create(&Machine::thread_main, thread.get());
-      cta->runnable.push_back(thread.get());
-      cta->threads.push_back(std::move(thread));
-    }
-    ctas_.push_back(std::move(cta));
-  }
+  for (size_t i = 0; i < launches.size(); ++i) devices_[i].launches = std::move(launches[i]);
 }
 
 Machine::~Machine() { current = nullptr; }
@@ -62,7 +37,8 @@ void Machine::thread_main(void* argument) {
   auto* thread = static_cast<Thread*>(argument);
   Machine& m = machine();
   try {
-    m.kernel_(m.params_);
+    const Launch& launch = thread->cta->grid->launch;
+    launch.kernel(launch.params);
     m.finish(*thread);
   } catch (const Error& error) {
     const std::string place = "\n  " + m.where(*thread);
@@ -83,15 +59,22 @@ void Machine::finish(Thread& thread) {
 }
 
 void Machine::run() {
+  start_some();
   while (step()) {
   }
-  check_end();
+}
+
+bool Machine::can_run(const Cta& cta) const {
+  return !cta.runnable.empty() && devices_[cta.grid->device].held_until <= num_steps_;
+}
+
+bool Machine::some_can_run() const {
+  return std::any_of(ctas_.begin(), ctas_.end(), [this](Cta* cta) { return can_run(*cta); });
 }
 
 bool Machine::step() {
   if (++num_steps_ == kMaxSteps) throw Error("the kernel does not end:" + deadlock());
-  const bool can_run =
-      std::any_of(ctas_.begin(), ctas_.end(), [](auto& cta) { return !cta->runnable.empty(); });
+  const bool can_run = some_can_run();
   if (events_.has_ready() && (!can_run || random_.chance(event_percent_))) {
     events_.fire_one(random_);
     return true;
@@ -99,21 +82,36 @@ bool Machine::step() {
   if (can_run) {
     resume(choose());
     if (!error_.empty()) throw Error(error_);
+    if (has_devices()) start_some();
     return true;
   }
+  if (release_devices()) return true;
   const bool all_done =
-      std::all_of(ctas_.begin(), ctas_.end(), [](auto& cta) { return cta->num_live == 0; });
+      std::all_of(ctas_.begin(), ctas_.end(), [](Cta* cta) { return cta->num_live == 0; });
   if (!all_done) throw Error("deadlock: no thread can run" + deadlock());
-  return false;
+  for (Device& device : devices_) {
+    if (device.grid != nullptr) end(device);
+  }
+  start_some();
+  return !ctas_.empty();
+}
+
+Cta* Machine::choose_cta() {
+  Cta* next;
+  do {
+    next = ctas_[random_.below(ctas_.size())];
+  } while (!can_run(*next));
+  return next;
 }
 
 Thread* Machine::choose() {
-  // Changing the window costs a system call, so a CTA stays for a while.
-  if (active_ == nullptr || active_->runnable.empty() || random_.chance(1)) {
-    Cta* next;
-    do {
-      next = ctas_[random_.below(ctas_.size())].get();
-    } while (next->runnable.empty());
+  // Changing the window costs a system call, so a CTA stays for a while; but not while its threads
+  // poll and look at the clock.
+  const bool stays = active_ != nullptr && can_run(*active_) &&
+                     !random_.chance(has_clock_ && only_polls() ? 20 : 1);
+  if (!stays) {
+    if (has_devices() && !only_polls()) hold_some();
+    Cta* next = choose_cta();
     if (next != active_) next->smem.map_window();
     active_ = next;
     for (Warp& warp : active_->warps) warp.slow = random_.chance(30);
@@ -135,11 +133,12 @@ void Machine::resume(Thread* thread) {
   running_ = nullptr;
 }
 
-void Machine::enter(const char* operation, const void* caller) {
+void Machine::enter(const char* operation, const void* caller, bool is_poll) {
   Thread& thread = self();
   thread.operation = operation;
   thread.caller = caller;
   ++num_operations_;
+  if (!is_poll) thread.num_polls = 0;
   trace(thread, "", operation, caller);
   maybe_yield();
 }
@@ -173,6 +172,8 @@ void Machine::wake(Thread* thread) {
 void Machine::polled() {
   constexpr uint64_t kPatience = 1000;
   constexpr uint64_t kMaxPolls = 1'000'000;
+  constexpr uint64_t kNanosecondsOfRound = 10'000'000;
+  ++self().num_polls;
   ++num_polls_;
   if (num_operations_ - before_polls_ != num_polls_) {
     before_polls_ = num_operations_ - 1;
@@ -182,8 +183,14 @@ void Machine::polled() {
   if (events_.has_ready()) {
     num_polls_ = 0;
     events_.fire_one(random_);
+  } else if (has_clock_ && release_devices()) {
+    before_polls_ = num_operations_ - 1;
+    num_polls_ = 1;
   } else if (num_polls_ > kMaxPolls) {
     throw Error("deadlock: threads poll, and nothing else happens" + deadlock());
+  } else if (has_clock_ && all_poll()) {
+    // Those that look at the clock may give up.
+    time_ += kNanosecondsOfRound;
   }
 }
 

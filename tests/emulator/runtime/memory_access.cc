@@ -17,9 +17,10 @@ void check_shared(Thread& self, uint32_t address, uint32_t count, bool is_store)
   self.add_unfenced(address, count);
 }
 
-void check(const void* pointer, size_t count, bool is_store) {
+void check(const void* pointer, size_t count, bool is_store, const void* caller) {
   Thread& self = machine().self();
   if (self.fiber.owns(pointer, count)) return;
+  self.num_polls = 0;
   machine().maybe_yield();
   const auto offset = static_cast<const unsigned char*>(pointer) - smem_bytes;
   const uint32_t size = static_cast<uint32_t>(count);
@@ -27,6 +28,7 @@ void check(const void* pointer, size_t count, bool is_store) {
     check_shared(self, static_cast<uint32_t>(offset), size, is_store);
   } else {
     machine().check_global(pointer, size, is_store ? "a store" : "a load");
+    machine().note_access(pointer, size, Scope::kNone, is_store, caller);
   }
 }
 
@@ -34,7 +36,7 @@ void check(const void* pointer, size_t count, bool is_store) {
 void access(const void* pointer, size_t count, bool is_store, const void* caller) {
   if (!Machine::is_running()) return;
   try {
-    check(pointer, count, is_store);
+    check(pointer, count, is_store, caller);
     return;
   } catch (const Error& error) {
     machine().note_error(error.what(), is_store ? "a store" : "a load", caller);

@@ -25,6 +25,7 @@ void check(const NamedBarrier& barrier, const Cta& cta, uint32_t id, uint32_t th
 
 void named_barrier(uint32_t id, uint32_t threads, bool waits) {
   JDG_ENTER();
+  machine().needs_one_device();
   machine().settle_reductions();
   Thread& self = machine().self();
   machine().meet(self.warp->meeting, 32, [] {});

@@ -58,8 +58,12 @@ std::string Machine::where(const Thread& thread) const {
 
 std::string Machine::where(const Thread& thread, const std::string& lanes) const {
   const uint32_t warp = thread.index / 32;
-  const std::string role = roles_ == nullptr ? "" : format(" (%s)", roles_[warp]);
-  return format("CTA %u, warp %u%s, %s: %s at ", thread.cta->index, warp, role.c_str(),
+  const Grid& grid = *thread.cta->grid;
+  const char* const* roles = grid.launch.roles;
+  const std::string role = roles == nullptr ? "" : format(" (%s)", roles[warp]);
+  const std::string device = has_devices() ? format("rank %u, ", grid.device) : "";
+  return device +
+         format("CTA %u, warp %u%s, %s: %s at ", thread.cta->index, warp, role.c_str(),
                 lanes.c_str(), thread.operation) +
          code_address(thread.caller);
 }
@@ -67,7 +71,7 @@ std::string Machine::where(const Thread& thread, const std::string& lanes) const
 // One line for all lanes of a warp that wait for the same.
 std::string Machine::deadlock() const {
   std::string text;
-  for (const auto& cta : ctas_) {
+  for (const Cta* cta : ctas_) {
     using Wait = std::tuple<uint32_t, const void*, std::string>;
     std::map<Wait, std::pair<const Thread*, uint32_t>> lanes;
     for (const auto& thread : cta->threads) {
@@ -88,7 +92,7 @@ std::string Machine::deadlock() const {
 
 void Machine::trace(const Thread& thread, const char* what, const char* operation,
                     const void* caller) {
-  if (!trace_.wants(thread.cta->index, thread.index)) return;
+  if (!trace_.wants(thread.cta->grid->device, thread.cta->index, thread.index)) return;
   const std::string place = caller == nullptr ? "" : " at " + code_address(caller);
   trace_.write(num_steps_, what + (operation + place));
 }
@@ -120,6 +124,9 @@ void Machine::check_global(const void* pointer, uint32_t count, const char* what
       throw Error(format("%s: %u bytes at byte %ld of buffer %zu, which has %lu", what, count,
                          static_cast<long>(offset), i, static_cast<unsigned long>(buffer.bytes())));
     }
+    if (!buffer.is_of(running_->cta->grid->device)) {
+      throw Error(format("%s: buffer %zu is another rank's", what, i));
+    }
     if (running_->previous_kernel_done) return;
     throw Error("uses global memory before it waits for the previous kernel");
   }
@@ -127,8 +134,8 @@ void Machine::check_global(const void* pointer, uint32_t count, const char* what
   throw Error(format("%s: %u bytes outside every buffer", what, count));
 }
 
-void Machine::check_end() const {
-  for (const auto& cta : ctas_) {
+void Machine::check_end(const Grid& grid) const {
+  for (const auto& cta : grid.ctas) {
     for (const auto& [address, barrier] : cta->barriers) {
       if (barrier.bytes == 0) continue;
       throw Error(format("the kernel ends with %ld bytes outstanding at mbarrier 0x%x of CTA %u",

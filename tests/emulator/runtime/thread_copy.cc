@@ -30,6 +30,7 @@ void store_shared(uint32_t address, const void* data, uint32_t bytes) {
 
 void copy_async(uint32_t address, const void* global, uint32_t bytes, uint32_t valid_bytes) {
   JDG_ENTER();
+  machine().needs_one_device();
   Thread& self = machine().self();
   Cta& cta = *self.cta;
   cta.smem.check(address, bytes, bytes, "cp.async");

@@ -23,7 +23,7 @@ Index block_index() {
 }
 
 Index grid_size() {
-  const Index3& grid = machine().shape().grid;
+  const Index3& grid = machine().self().cta->grid->launch.shape.grid;
   return {grid.x, grid.y, grid.z};
 }
 
@@ -35,18 +35,21 @@ void sync_warp(uint32_t mask) {
   JDG_ENTER();
   if (mask != kWholeWarp) throw Error("only whole warps are emulated");
   machine().settle_reductions();
-  machine().meet(machine().self().warp->meeting, 32, [] {});
+  Warp& warp = *machine().self().warp;
+  machine().meet(warp.meeting, 32, [&] { machine().tell_each_other(warp.meeting.waiting); });
 }
 
 void sync_threads() {
   JDG_ENTER();
   machine().settle_reductions();
   Cta& cta = *machine().self().cta;
-  machine().meet(cta.meeting, static_cast<uint32_t>(cta.threads.size()), [] {});
+  machine().meet(cta.meeting, static_cast<uint32_t>(cta.threads.size()),
+                 [&] { machine().tell_each_other(cta.meeting.waiting); });
 }
 
 void cluster_arrive() {
   JDG_ENTER();
+  machine().needs_one_device();
   Thread& self = machine().self();
   machine().meet(self.warp->meeting, 32, [] {});
   // Releases: what the thread signalled before is there after the barrier.

@@ -6,6 +6,7 @@ namespace jdg::emu {
 
 Trace::Trace(const JdgTrace* what) {
   if (what == nullptr) return;
+  device_ = what->device;
   cta_ = what->cta;
   thread_ = what->thread;
   file_ = std::fopen(what->path, "w");

@@ -17,14 +17,15 @@ class Trace {
   Trace& operator=(const Trace&) = delete;
   ~Trace();
 
-  bool wants(uint32_t cta, uint32_t thread) const {
-    return file_ != nullptr && cta == cta_ && thread == thread_;
+  bool wants(uint32_t device, uint32_t cta, uint32_t thread) const {
+    return file_ != nullptr && device == device_ && cta == cta_ && thread == thread_;
   }
 
   void write(uint64_t step, const std::string& text);
 
  private:
   std::FILE* file_ = nullptr;
+  uint32_t device_ = 0;
   uint32_t cta_ = 0;
   uint32_t thread_ = 0;
 };

@@ -34,6 +34,24 @@ uint32_t ballot(bool mine) {
   return self.operands.values[1];
 }
 
+uint32_t match_any(uint32_t value) {
+  JDG_ENTER();
+  Thread& self = machine().self();
+  self.operands.values[0] = value;
+  machine().meet(self.warp->meeting, 32, [&] {
+    const auto* lanes = &self.cta->threads[self.index - self.lane];
+    for (uint32_t lane = 0; lane < 32; ++lane) {
+      Operands& operands = lanes[lane]->operands;
+      operands.values[1] = 0;
+      for (uint32_t other = 0; other < 32; ++other) {
+        const bool same = lanes[other]->operands.values[0] == operands.values[0];
+        operands.values[1] |= static_cast<uint32_t>(same) << other;
+      }
+    }
+  });
+  return self.operands.values[1];
+}
+
 // Any lane, but one for the whole launch.
 bool elect() {
   JDG_ENTER();

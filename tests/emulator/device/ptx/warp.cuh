@@ -13,6 +13,8 @@ __forceinline__ bool vote_any(bool mine) { return emu::ballot(mine) != 0; }
 
 __forceinline__ bool vote_all(bool mine) { return emu::ballot(mine) == 0xFFFFFFFF; }
 
+__forceinline__ u32 match_any(u32 value) { return emu::match_any(value); }
+
 __forceinline__ u32 shuffle(u32 value, u32 lane) { return emu::shuffle(value, lane % 32); }
 
 __forceinline__ u32 shuffle_xor(u32 value, u32 mask) {
