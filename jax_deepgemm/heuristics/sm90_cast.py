@@ -21,6 +21,7 @@ class CastSource(enum.Enum):
     PLAIN: it is x.
     GATHER: row i is row row_indices[i] of x, zeros if x has no such row.
     SWIGLU: silu(gate) * up of h = [gate, up].
+    WEIGHTED_SWIGLU: the same, clamped and times a weight for each row.
     SWIGLU_GRADIENT: the gradient to h, of dy to silu(gate) * up.
     RMS_NORM: x * rstd * weight.
   """
@@ -28,8 +29,12 @@ class CastSource(enum.Enum):
   PLAIN = "plain"
   GATHER = "gather"
   SWIGLU = "swiglu"
+  WEIGHTED_SWIGLU = "weighted_swiglu"
   SWIGLU_GRADIENT = "swiglu_gradient"
   RMS_NORM = "rms_norm"
+
+
+_SWIGLUS = (CastSource.SWIGLU, CastSource.WEIGHTED_SWIGLU)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +137,16 @@ def ctas_per_sm(
   if source is CastSource.SWIGLU_GRADIENT:
     return 1 if float32_in else 2  # Two tiles of float32 fill shared memory.
   if float32_in or not aligned_columns:
-    makes_much = source in (CastSource.SWIGLU, CastSource.RMS_NORM)
+    makes_much = source in (*_SWIGLUS, CastSource.RMS_NORM)
     return 1 if float32_in and not aligned_columns and makes_much else 2
   if source is CastSource.RMS_NORM:
     return 2 if both_ways else 4
-  return 3 if both_ways or source is CastSource.SWIGLU else 4
+  if source is CastSource.WEIGHTED_SWIGLU and both_ways:
+    return 2
+  return 3 if both_ways or source in _SWIGLUS else 4
 
 
 def _bytes_per_row(float32_in: bool, source: CastSource) -> int:
   """Returns what a thread of the kernel for rows loads of one row."""
-  pieces = {CastSource.SWIGLU: 2, CastSource.SWIGLU_GRADIENT: 3}
+  pieces = {**dict.fromkeys(_SWIGLUS, 2), CastSource.SWIGLU_GRADIENT: 3}
   return pieces.get(source, 1) * (64 if float32_in else 32)

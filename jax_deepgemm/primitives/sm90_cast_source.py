@@ -35,11 +35,13 @@ def missing(form: CastForm, *operands: ShapedArray) -> str | None:
 def params(
   source: CastSource, shapes: Sequence[tuple[int, ...]]
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
-  """Returns second, rstd and num_source_rows of `CastSourceParams`.
+  """Returns second, row_factors and num_source_rows of `CastSourceParams`.
 
   A kernel gets buffer 0 for what its source does not have, and never uses it.
   """
   second = 1 if len(shapes) > 1 else 0
   rstd = 2 if source is CastSource.RMS_NORM else 0
+  if source is CastSource.WEIGHTED_SWIGLU:
+    second, rstd = 2, 1  # What all rows share, and what each has.
   rows = shapes[0][-2] if source is CastSource.GATHER else 0
   return (launch.Buffer(second), launch.Buffer(rstd), launch.Scalar(rows))

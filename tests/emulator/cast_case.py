@@ -23,7 +23,11 @@ from tests.emulator.produced_operands import operands_of
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _DENORMAL = 1e-39
 # Of approximate functions: codes may be neighbours of the reference's.
-_INEXACT = (CastSource.SWIGLU, CastSource.SWIGLU_GRADIENT)
+_INEXACT = (
+  CastSource.SWIGLU,
+  CastSource.WEIGHTED_SWIGLU,
+  CastSource.SWIGLU_GRADIENT,
+)
 _MOST_NEIGHBOURS = 0.02
 
 

@@ -27,6 +27,9 @@ _BLOCK = cast_case("blocks", 150, 264)
 _GROUPED = cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128))
 _NEAR = cast_case("both", 33, 256, source=CastSource.SWIGLU_GRADIENT)
 _PERMUTED = cast_case("both", 2, 33, 136, source=CastSource.GATHER)
+_WEIGHTED = cast_case(
+  "rows", 2, 5, 136, source=CastSource.WEIGHTED_SWIGLU, mn_major=True
+)
 _TWICE = cast_case("rows_grouped", 150, 136, sizes=(130, 0, 5))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
@@ -265,6 +268,20 @@ CAST_MUTATIONS = (
     "const u32 row = rows.first + i;",
     "const u32 row = at.block * kCastTile + i;",
     _TWICE,
+  ),
+  Mutation(
+    "cast_weights_of_another_row",
+    _SOURCE,
+    "source.row_factors[first + step]",
+    "source.row_factors[step]",
+    _WEIGHTED,
+  ),
+  Mutation(
+    "cast_up_is_clamped_on_one_side",
+    "common/swiglu.cuh",
+    "below < -clamp ? -clamp : below",
+    "below",
+    _WEIGHTED,
   ),
   Mutation(
     "cast_silu_without_its_sigmoid",

@@ -56,6 +56,7 @@ LARGE_FUSED = [
     for source in (
       CastSource.GATHER,
       CastSource.SWIGLU,
+      CastSource.WEIGHTED_SWIGLU,
       CastSource.SWIGLU_GRADIENT,
       CastSource.RMS_NORM,
     )

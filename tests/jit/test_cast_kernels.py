@@ -50,6 +50,7 @@ def _fused_recipes():
       CastSource.PLAIN: [(m, n)],
       CastSource.GATHER: [(m, n), (m,)],
       CastSource.SWIGLU: [(m, 2 * n)],
+      CastSource.WEIGHTED_SWIGLU: [(m, 2 * n), (m,), ()],
       CastSource.SWIGLU_GRADIENT: [(m, n), (m, n // 2)],
       CastSource.RMS_NORM: [(m, n), (n,), (m,)],
     }[source]

@@ -219,14 +219,15 @@ struct Sm90CastRows {
 }  // namespace jdg
 
 // The order of the parameters is that of primitives/sm90_cast_rows.py.
-#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                                        \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads) sm90_cast_rows(             \
-      const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, jdg::u32 num_columns,    \
-      jdg::u32 column_tiles, const void* second, const float* rstd, jdg::u32 num_source_rows) { \
-    Kernel::run({{x, second, rstd, num_source_rows},                                            \
-                 values,                                                                        \
-                 scales,                                                                        \
-                 num_rows,                                                                      \
-                 num_columns,                                                                   \
-                 column_tiles});                                                                \
+#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                              \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads)                   \
+      sm90_cast_rows(const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, \
+                     jdg::u32 num_columns, jdg::u32 column_tiles, const void* second, \
+                     const float* row_factors, jdg::u32 num_source_rows) {            \
+    Kernel::run({{x, second, row_factors, num_source_rows},                           \
+                 values,                                                              \
+                 scales,                                                              \
+                 num_rows,                                                            \
+                 num_columns,                                                         \
+                 column_tiles});                                                      \
   }
