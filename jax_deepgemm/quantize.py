@@ -253,6 +253,31 @@ def cast_rows(
   return ScaledArray(values, scales)
 
 
+def cast_live_rows(
+  x: jax.Array | Produced,
+  group_sizes: jax.Array,
+  use_ue8m0: bool,
+  options: Options,
+) -> ScaledArray:
+  """Returns what `per_token_cast_to_fp8` does of the rows of groups.
+
+  Where the kernel runs, nothing is read or written for other rows: it serves
+  arrays with room for many more rows than there are. Their values and scales
+  are undefined.
+
+  Args:
+    x: `[m, n]`, groups one after the other.
+    group_sizes: `[g]` int32.
+    use_ue8m0: round the scales up to powers of two.
+    options: of the call.
+  """
+  x = as_produced(x)
+  form = CastForm("live_rows", use_ue8m0=use_ue8m0, source=x.source)
+  operands = (*x.operands, group_sizes)
+  values, scales = cast(*operands, form=form, options=options)
+  return ScaledArray(values, _natural(scales, x.shape[0]))
+
+
 def cast_blocks(
   x: jax.Array, gran_k: int, use_ue8m0: bool, options: Options
 ) -> ScaledArray:

@@ -7,6 +7,8 @@ from jax_deepgemm.heuristics.device import Device
 
 TILE = 128  # kCastTile in cuda/common/transposed_tile.cuh.
 STRIP = 128  # Columns of a warp in the kernel for rows.
+# Of 4 warps with at most 64 registers a thread; for tiles taken in turn.
+COUNTED_CTAS_PER_SM = 8
 
 # 8 warps an SM, each with all of its rows in flight, keep the memory busy.
 _BUSY_WARPS = 8
@@ -53,6 +55,8 @@ class Sm90CastRowsConfig:
     fp4: values are e2m1, else e4m3.
     packed: scales are exponents, four to an int32; needs gran_k 32.
     source: what is cast.
+    counted: rows of groups alone are cast, whose sizes the device knows; CTAs
+      take tiles in turn.
   """
 
   float32_in: bool
@@ -65,6 +69,7 @@ class Sm90CastRowsConfig:
   fp4: bool = False
   packed: bool = False
   source: CastSource = CastSource.PLAIN
+  counted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

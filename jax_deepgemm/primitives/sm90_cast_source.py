@@ -9,7 +9,14 @@ from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.cast_form import CastForm
 
 # Weights are cast per block, and nothing produces them.
-_KINDS = ("rows", "transposed", "both", "grouped", "rows_grouped")
+_KINDS = (
+  "rows",
+  "transposed",
+  "both",
+  "grouped",
+  "rows_grouped",
+  "live_rows",
+)
 
 
 def num_outputs(source: CastSource) -> int:

@@ -30,6 +30,11 @@ _PERMUTED = cast_case("both", 2, 33, 136, source=CastSource.GATHER)
 _WEIGHTED = cast_case(
   "rows", 2, 5, 136, source=CastSource.WEIGHTED_SWIGLU, mn_major=True
 )
+_LIVE = cast_case(
+  *("live_rows", 70, 136),
+  source=CastSource.WEIGHTED_SWIGLU,
+  sizes=(1,) * 33 + (0, 20),
+)
 _TWICE = cast_case("rows_grouped", 150, 136, sizes=(130, 0, 5))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
@@ -282,6 +287,27 @@ CAST_MUTATIONS = (
     "below < -clamp ? -clamp : below",
     "below",
     _WEIGHTED,
+  ),
+  Mutation(
+    "cast_sizes_read_early",
+    _ROWS,
+    "      ptx::wait_for_previous_kernel();\n      const u32 rows",
+    "      const u32 rows",
+    _LIVE,
+  ),
+  Mutation(
+    "cast_takes_one_tile",
+    _ROWS,
+    "tile += gridDim.x",
+    "tile += tiles",
+    _LIVE,
+  ),
+  Mutation(
+    "cast_groups_past_a_warp_are_not_counted",
+    "common/group_rows.cuh",
+    "group += 32",
+    "group += num_groups",
+    _LIVE,
   ),
   Mutation(
     "cast_silu_without_its_sigmoid",

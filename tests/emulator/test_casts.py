@@ -107,6 +107,12 @@ FUSED = [
     "rows_grouped", 70, 136, source=CastSource.GATHER, sizes=(33, 0, 20)
   ),
   cast_case("grouped", 70, 131, source=CastSource.SWIGLU, sizes=(33, 0, 20)),
+  cast_case("live_rows", 41, 50, sizes=(0, -3, 2**31 - 1), float32_in=True),
+  cast_case(
+    *("live_rows", 70, 136),
+    source=CastSource.WEIGHTED_SWIGLU,
+    sizes=(1,) * 33 + (0, 20),
+  ),
 ]
 
 

@@ -195,6 +195,9 @@ def test_rows_and_groups_of_one_input(sizes):
   for a, b in zip(live_rows, expected, strict=True):
     np.testing.assert_array_equal(a, b)
   assert not np.any(_wide(rows)[live:])
+  alone = quantize.cast_live_rows(y, sizes, False, Options())
+  for a, b in zip(alone, rows, strict=True):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
 def test_blocks_are_written_both_ways():
