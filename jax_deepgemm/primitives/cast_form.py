@@ -49,7 +49,7 @@ class CastForm:
   | rows_grouped | | those of rows, mn_major | and of grouped |
   | live_rows | | those of rows, mn_major | |
 
-  Columns of scales past the last row of what they scale are zero. The last three
+  Columns of scales past the last row of what they scale are zero. The last 3
   have one more operand, int32 sizes `[g]` of the groups that the rows of x are
   cut into; padded = align(m, 128) + 128 g. Rows of x past the last group mean
   nothing: of rows_grouped and live_rows, their values and scales, and columns
