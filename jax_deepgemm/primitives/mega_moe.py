@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.interpreters import mlir, xla
+from jax.interpreters import batching, mlir, xla
 from jax.sharding import PartitionSpec
 
 from jax_deepgemm.heuristics.mega_moe_arena import MegaMoeArena
@@ -113,6 +113,12 @@ def _lower_cuda(
     raise NotImplementedError(
       f"mega_moe has no kernel for {device.name}, only for Hopper; {_WAY_OUT}"
     )
+  if _is_partitioned_by_xla(ctx):
+    raise NotImplementedError(
+      "mega_moe has no kernel inside a shard_map with axes that XLA shards by"
+      " itself: make all axes of the mesh manual, or"
+      f" {_WAY_OUT}"
+    )
   if not fast_math:
     raise NotImplementedError(
       "mega_moe has no kernel with fast_math=False, all approximate the"
@@ -124,6 +130,23 @@ def _lower_cuda(
   return mlir.lower_fun(run, multiple_results=True)(ctx, *operands)
 
 
+def _is_partitioned_by_xla(ctx: mlir.LoweringRuleContext) -> bool:
+  context = ctx.module_context.axis_context
+  if not isinstance(context, mlir.SPMDAxisContext):
+    return False
+  return not context.mesh.abstract_mesh.update_axis_types(
+    dict.fromkeys(context.manual_axes, jax.sharding.AxisType.Manual)
+  ).are_all_axes_manual
+
+
+def _batch(*_: Any, **__: Any) -> Any:
+  raise NotImplementedError(
+    "mega_moe has no vmap: rows of a batch are more tokens, so reshape x to"
+    " [tokens, hidden]"
+  )
+
+
 mega_moe_p.def_impl(functools.partial(xla.apply_primitive, mega_moe_p))
+batching.primitive_batchers[mega_moe_p] = _batch
 mlir.register_lowering(mega_moe_p, _lower_default)
 mlir.register_lowering(mega_moe_p, _lower_cuda, platform="cuda")
