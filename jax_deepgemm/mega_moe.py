@@ -49,9 +49,9 @@ def fp8_mega_moe(
   x and the weights come with scales or plain. Plain ones are quantised here,
   1 x 128 and 128 x 128, and gradients flow to them and to topk_weights: those
   of the unquantised formula ("straight through") at the hidden values that FP8
-  computed, in FP8 products as those of `moe_mlp`. Tokens and their gradients
-  travel as bfloat16 then. What W1 gave is kept for the backward pass, with the
-  name "moe_hidden" for policies of `jax.checkpoint`.
+  computed, in FP8 products as those of `moe_mlp`. What W1 gave is kept for the
+  backward pass, with the name "moe_hidden" for policies of `jax.checkpoint`;
+  rows that travel in the backward pass are bfloat16.
 
   All ranks of the axis must make the same calls with one buffer, of the same
   shapes and in the same order.

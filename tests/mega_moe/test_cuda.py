@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
 from jax_deepgemm.primitives.call_chain import ChainBuffers, placed
@@ -17,9 +18,15 @@ from jax_deepgemm.primitives.launch import (
 )
 from tests.mega_moe.layers import (
   BF16,
+  EXPERTS,
+  HIDDEN,
+  INTERMEDIATE,
+  TOKENS,
+  TOP_K,
   arrays,
   buffer,
   layer_of,
+  mesh,
   operands,
   over_ranks,
 )
@@ -128,6 +135,37 @@ def test_what_has_no_kernel_is_refused():
     layer_of(4, fast_math=False), *layer, implementation="reference"
   )
   assert not launches(exact)
+
+
+def test_axes_that_xla_shards_are_refused():
+  two_by_two = mesh(2, 2, names="de")
+  sizes = (EXPERTS, TOKENS // 2, TOP_K, HIDDEN, INTERMEDIATE)
+  symmetric = dg.get_symm_buffer_for_mega_moe(two_by_two, "e", *sizes)
+
+  def split(**axes):
+    return jax.shard_map(
+      lambda *args: dg.fp8_mega_moe(*args, symmetric),
+      mesh=two_by_two,
+      in_specs=P("e"),
+      out_specs=P("e"),
+      check_vma=False,
+      **axes,
+    )
+
+  layer = arrays(operands()[0])
+  assert len(_chains(_lowered(split(), *layer))) == 1
+  with pytest.raises(NotImplementedError, match="make all axes of the mesh"):
+    _lowered(split(axis_names={"e"}), *layer)
+
+
+def test_a_batch_is_refused():
+  layer = arrays(operands()[0])
+  with pytest.raises(NotImplementedError, match="mega_moe has no vmap"):
+    jax.eval_shape(
+      jax.vmap(layer_of(4), in_axes=(0, 0, 0, None, None)),
+      *(jnp.stack([x, x]) for x in layer[:3]),
+      *layer[3:],
+    )
 
 
 def test_buffers_of_a_launch_are_renumbered():
