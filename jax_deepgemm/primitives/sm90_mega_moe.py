@@ -29,7 +29,8 @@ from jax_deepgemm.primitives.call_chain import ChainBuffers, placed
 from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.launch import KernelCall
 
-_OPERANDS = (
+# The operands of the call, in order; num_tokens may follow.
+OPERANDS = (
   "x",
   "x_scales",
   "topk_idx",
@@ -68,13 +69,12 @@ def run(
   Raises:
     NotImplementedError: a size is too large for a kernel.
   """
-  layer = _Layer(x.shape[0], arena, expected_m, options, device)
+  layer = Layer(x.shape[0], arena, expected_m, options, device)
   operands = [x, x_scales, topk_idx, topk_weights]
   operands += [l1, l1_scales, l2, l2_scales, jnp.asarray(clamp, jnp.float32)]
-  names = _OPERANDS
   if num_tokens is not None:
-    operands, names = [*operands, num_tokens], (*names, "num_tokens")
-  buffers = ChainBuffers(names, _results(layer), ("arena",))
+    operands.append(num_tokens)
+  buffers = chain_buffers(layer, has_num_tokens=num_tokens is not None)
   results = launch.call(
     kernel_calls(layer, buffers),
     operands,
@@ -85,8 +85,16 @@ def run(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Layer:
-  """What the launches are chosen for."""
+class Layer:
+  """What the launches are chosen for.
+
+  Attributes:
+    num_tokens: rows of this rank's operands.
+    arena: sizes, and where things lie in symmetric memory.
+    expected_m: rows that an expert is expected to have; only a hint.
+    options: how to launch.
+    device: what to launch on.
+  """
 
   num_tokens: int
   arena: MegaMoeArena
@@ -96,16 +104,22 @@ class _Layer:
 
   @property
   def dispatch(self) -> dispatch_config.MegaMoeDispatchProblem:
+    """The exchange of rows."""
     return dispatch_config.MegaMoeDispatchProblem(self.num_tokens, self.arena)
 
   @property
   def combine(self) -> combine_config.MegaMoeCombineProblem:
+    """The sums of results."""
     return combine_config.MegaMoeCombineProblem(self.num_tokens, self.arena)
 
 
-def kernel_calls(
-  layer: _Layer, buffers: ChainBuffers
-) -> tuple[KernelCall, ...]:
+def chain_buffers(layer: Layer, *, has_num_tokens: bool) -> ChainBuffers:
+  """Returns the buffers of the call; the arena is behind the results."""
+  names = (*OPERANDS, "num_tokens") if has_num_tokens else OPERANDS
+  return ChainBuffers(names, _results(layer), ("arena",))
+
+
+def kernel_calls(layer: Layer, buffers: ChainBuffers) -> tuple[KernelCall, ...]:
   """Returns the five launches, in order."""
   arena, at = layer.arena, buffers.at
   pool_x = at("arena", arena.pool_x_offset)
@@ -129,7 +143,7 @@ def kernel_calls(
   )
 
 
-def _results(layer: _Layer) -> dict[str, jax.ShapeDtypeStruct]:
+def _results(layer: Layer) -> dict[str, jax.ShapeDtypeStruct]:
   arena = layer.arena
   rows, intermediate = arena.capacity, arena.intermediate
   shapes = {
@@ -149,7 +163,7 @@ def _results(layer: _Layer) -> dict[str, jax.ShapeDtypeStruct]:
   return {name: found[name] for name in (*_RETURNED, *workspace)}
 
 
-def _dispatch(layer: _Layer, buffers: ChainBuffers) -> KernelCall:
+def _dispatch(layer: Layer, buffers: ChainBuffers) -> KernelCall:
   at = buffers.at
   return sm90_mega_moe_dispatch.kernel_call(
     layer.dispatch,
@@ -171,7 +185,7 @@ def _dispatch(layer: _Layer, buffers: ChainBuffers) -> KernelCall:
   )
 
 
-def _product(layer: _Layer, k: int, n: int) -> KernelCall:
+def _product(layer: Layer, k: int, n: int) -> KernelCall:
   """Returns a product of the pool's rows; others are left as they are."""
   arena = layer.arena
   return sm90_m_grouped_fp8_gemm.ragged_kernel_call(
@@ -184,7 +198,7 @@ def _product(layer: _Layer, k: int, n: int) -> KernelCall:
   )
 
 
-def _cast(layer: _Layer, buffers: ChainBuffers) -> KernelCall:
+def _cast(layer: Layer, buffers: ChainBuffers) -> KernelCall:
   arena, at = layer.arena, buffers.at
   rows = arena.capacity
   shapes = [
@@ -201,7 +215,7 @@ def _cast(layer: _Layer, buffers: ChainBuffers) -> KernelCall:
   return placed(call, places)
 
 
-def _combine(layer: _Layer, buffers: ChainBuffers) -> KernelCall:
+def _combine(layer: Layer, buffers: ChainBuffers) -> KernelCall:
   at = buffers.at
   return sm90_mega_moe_combine.kernel_call(
     layer.combine,
