@@ -30,8 +30,8 @@ from jax_deepgemm.mega_moe_implementation import run
 from jax_deepgemm.mega_moe_params import MegaMoeOperands, MegaMoeParams
 from jax_deepgemm.moe_gradient import MOE_HIDDEN
 from jax_deepgemm.primitives.varying import to_common_varying
+from jax_deepgemm.quantize import cast_rows
 from jax_deepgemm.scaled_array import ScaledArray
-from jax_deepgemm.straight_through import PER_TOKEN
 
 
 class _Dtypes(NamedTuple):
@@ -148,7 +148,7 @@ _jitted = jax.jit(_mega_moe, static_argnums=(0, 1), inline=True)
 
 
 def _rows(x: Operand, params: MegaMoeParams) -> Operand:
-  """Returns tokens as they travel and are multiplied."""
-  if not params.is_fp8:
+  """Returns tokens as they travel: with a row of scales each, or as given."""
+  if not params.is_fp8 or isinstance(x, ScaledArray):
     return x
-  return straight_through.quantized(x, PER_TOKEN, params.options)
+  return cast_rows(x, 128, False, params.options, for_gemm=False)

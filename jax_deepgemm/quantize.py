@@ -237,15 +237,21 @@ def per_custom_dims_cast_to_fp8(
 
 
 def cast_rows(
-  x: jax.Array | Produced, gran_k: int, use_ue8m0: bool, options: Options
+  x: jax.Array | Produced,
+  gran_k: int,
+  use_ue8m0: bool,
+  options: Options,
+  *,
+  for_gemm: bool = True,
 ) -> ScaledArray:
   """Returns what `per_token_cast_to_fp8` does.
 
   With whole 16 bytes of scales a column, the kernel writes them as a GEMM reads
-  them, and XLA drops the transpose here with that before the GEMM.
+  them, and XLA drops the transpose here with that before the GEMM. What is read
+  row by row is not `for_gemm`.
   """
   x = as_produced(x)
-  mn_major = gran_k == 128 and x.shape[-2] % 4 == 0
+  mn_major = for_gemm and gran_k == 128 and x.shape[-2] % 4 == 0
   form = CastForm("rows", gran_k, use_ue8m0, mn_major, source=x.source)
   values, scales = cast(*x.operands, form=form, options=options)
   if mn_major:

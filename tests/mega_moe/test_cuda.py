@@ -91,6 +91,17 @@ def test_a_call_is_one_chain_of_launches_in_symmetric_memory():
   assert wanted == {int(place) for place in places}
 
 
+def test_tokens_are_cast_in_one_launch_and_moved_in_the_next():
+  """Scales are written as they are read: nothing lies between."""
+  x, idx, weights, l1, l2 = arrays(operands()[0])
+  l1, l2 = (dg.per_block_cast_to_fp8(w) for w in (l1, l2))
+  text = _lowered(layer_of(4), x, idx, weights, l1, l2)
+  cast, _ = launches(text)
+  assert attribute(cast, "kernel") == '"sm90_cast_rows"'
+  assert "mn_major = false" in cast
+  assert "stablehlo.transpose" not in text
+
+
 def test_the_backward_pass_needs_no_symmetric_memory():
   layer, dy = operands()
 
