@@ -163,6 +163,10 @@ def _sources(
       return x, jax.random.permutation(other_key, rows).astype(jnp.int32)
     case CastSource.SWIGLU:
       return (jax.random.normal(x_key, (rows, 2 * columns), dtype),)
+    case CastSource.WEIGHTED_SWIGLU:
+      h = jax.random.normal(x_key, (rows, 2 * columns), dtype)
+      weights = jax.random.uniform(other_key, (rows,), jnp.float32)
+      return h, weights, jnp.float32(10)
     case CastSource.SWIGLU_GRADIENT:
       dy = jax.random.normal(other_key, (rows, columns // 2), dtype)
       return x, dy

@@ -56,29 +56,31 @@ def combine(
 
 def _dispatched(x: jax.Array, plan: ExpertPlan, wire: Wire) -> jax.Array:
   """Returns rows of x at their experts, as they travel."""
-  sent = _in_order(wire.encode(x), plan)
-  return checkpoint_name(_to_experts(sent, plan), DISPATCHED)
+  sent = in_order(wire.encode(x), plan)
+  return checkpoint_name(to_experts(sent, plan), DISPATCHED)
 
 
-def _in_order(x: jax.Array, plan: ExpertPlan) -> jax.Array:
+def in_order(x: jax.Array, plan: ExpertPlan) -> jax.Array:
   """Returns the row of each choice's token, sorted by expert."""
   top_k = plan.places.shape[1]
   return jnp.take(x, plan.order // top_k, axis=0, mode="clip")
 
 
-def _to_experts(sent: jax.Array, plan: ExpertPlan) -> jax.Array:
+def to_experts(sent: jax.Array, plan: ExpertPlan) -> jax.Array:
+  """Returns the `[max_rows, ...]` that arrive of the ranks' sorted choices."""
   return exchange(
     sent, plan.max_rows, plan.at_source, plan.at_expert, plan.axis_name
   )
 
 
-def _to_sources(rows: jax.Array, plan: ExpertPlan) -> jax.Array:
+def to_sources(rows: jax.Array, plan: ExpertPlan) -> jax.Array:
+  """Returns `[t * top_k, ...]`, a row for each sorted choice of this rank."""
   return exchange(
     rows, plan.order.size, plan.at_expert, plan.at_source, plan.axis_name
   )
 
 
-def _of_choices(rows: jax.Array, plan: ExpertPlan) -> list[jax.Array]:
+def of_choices(rows: jax.Array, plan: ExpertPlan) -> list[jax.Array]:
   """Returns a `[t, d]` float32 for each c, zero where there is no row."""
   return [
     jnp.where(
@@ -102,8 +104,8 @@ def _dispatch_backward(
   wire: Wire, saved: Any, gradient: jax.Array
 ) -> tuple[jax.Array, None]:
   plan, empty = saved
-  rows = _to_sources(wire.back.encode(gradient), plan)
-  total = functools.reduce(jnp.add, _of_choices(rows, plan))
+  rows = to_sources(wire.back.encode(gradient), plan)
+  total = functools.reduce(jnp.add, of_choices(rows, plan))
   return total.astype(empty.dtype), None
 
 
@@ -111,12 +113,12 @@ def _combine_forward(
   rows: jax.Array, plan: ExpertPlan, weights: jax.Array, wire: Wire
 ) -> tuple[jax.Array, Any]:
   del wire
-  returned = checkpoint_name(_to_sources(rows, plan), COMBINED)
+  returned = checkpoint_name(to_sources(rows, plan), COMBINED)
   # Weights of choices without a row may be anything, too.
   kept = jnp.where(plan.is_kept, weights.astype(jnp.float32), jnp.float32(0))
   terms = [
     weight[:, None] * row
-    for weight, row in zip(kept.T, _of_choices(returned, plan), strict=True)
+    for weight, row in zip(kept.T, of_choices(returned, plan), strict=True)
   ]
   total = functools.reduce(jnp.add, terms)
   return total.astype(rows.dtype), (returned, plan, weights)
@@ -128,11 +130,11 @@ def _combine_backward(
   returned, plan, weights = saved
   gradient = gradient.astype(jnp.float32)
   weight = jnp.take(weights.reshape(-1), plan.order, mode="clip")
-  rows = weight.astype(jnp.float32)[:, None] * _in_order(gradient, plan)
+  rows = weight.astype(jnp.float32)[:, None] * in_order(gradient, plan)
   sent = wire.encode(rows.astype(wire.row_dtype))
-  arrived = wire.decode(_to_experts(sent, plan), gradient.shape[1])
+  arrived = wire.decode(to_experts(sent, plan), gradient.shape[1])
   products = [
-    (gradient * row).sum(axis=1) for row in _of_choices(returned, plan)
+    (gradient * row).sum(axis=1) for row in of_choices(returned, plan)
   ]
   return (
     arrived.astype(returned.dtype),

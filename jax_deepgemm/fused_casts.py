@@ -21,6 +21,7 @@ a cast is not meaningful, nor is it here.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jax_deepgemm.array_checks import (
   check_dtype,
@@ -38,14 +39,28 @@ Cast = ScaledArray | tuple[ScaledArray, ScaledArray]
 
 
 def swiglu_cast_to_fp8(
-  h: jax.Array, use_ue8m0: bool = False, *, with_transpose: bool = False
+  h: jax.Array,
+  use_ue8m0: bool = False,
+  *,
+  with_transpose: bool = False,
+  weights: jax.Array | None = None,
+  clamp: float | jax.Array | None = None,
 ) -> Cast:
   """Returns y = silu(gate) * up quantised, with h = [gate, up].
+
+  With weights w and a clamp c,
+
+    y = (silu(min(gate, c)) * clip(up, -c, c)) * w[..., None]
+
+  in float32 and in this order, rounded to the dtype of h before the cast.
 
   Args:
     h: `[..., m, 2 n]`, gate in the first n columns.
     use_ue8m0: round the scales up to powers of two.
     with_transpose: return y and y^T.
+    weights: `[..., m]` float32, a factor for each row, or None for 1.
+    clamp: at least 0, a number or a float32 array of shape (), or None for no
+      bound.
 
   Returns:
     values `[..., m, n]` float8_e4m3fn and scales `[..., m, ceil(n / 128)]`
@@ -53,10 +68,16 @@ def swiglu_cast_to_fp8(
     `[..., n, ceil(m / 128)]`.
 
   Raises:
-    TypeError: h has another dtype.
-    ValueError: h has rank < 2 or an odd number of columns.
+    TypeError: h or weights has another dtype.
+    ValueError: h has rank < 2 or an odd number of columns, weights or clamp
+      another shape, or the clamp is negative.
   """
-  return _cast(swiglu(h), use_ue8m0, with_transpose)
+  if weights is None and clamp is None:
+    return _cast(swiglu(h), use_ue8m0, with_transpose)
+  if weights is None:
+    _check_gate_and_up(h)
+    weights = jnp.ones(h.shape[:-1], jnp.float32)
+  return _cast(weighted_swiglu(h, weights, clamp), use_ue8m0, with_transpose)
 
 
 def swiglu_gradient_cast_to_fp8(
@@ -158,6 +179,37 @@ def swiglu(h: jax.Array) -> Produced:
   """Returns silu(gate) * up, to be cast; h as in `swiglu_cast_to_fp8`."""
   _check_gate_and_up(h)
   return Produced(CastSource.SWIGLU, (h,))
+
+
+def weighted_swiglu(
+  h: jax.Array, weights: jax.Array, clamp: float | jax.Array | None
+) -> Produced:
+  """Returns the weighted form, to be cast; as in `swiglu_cast_to_fp8`."""
+  _check_gate_and_up(h)
+  check_dtype("weights", weights, jnp.float32)
+  check_shape("weights", weights, h.shape[:-1])
+  operands = (h, weights, checked_clamp("clamp", clamp))
+  return Produced(CastSource.WEIGHTED_SWIGLU, operands)
+
+
+def checked_clamp(name: str, clamp: float | jax.Array | None) -> jax.Array:
+  """Returns the clamp as a float32 array of shape (), infinite for None.
+
+  Args:
+    name: of the argument.
+    clamp: a number or an array of shape ().
+
+  Raises:
+    ValueError: it has another shape, is negative or is no number.
+  """
+  if clamp is None:
+    clamp = np.inf
+  if isinstance(clamp, jax.core.Tracer):
+    check_shape(name, clamp, ())
+    return clamp.astype(jnp.float32)
+  if np.shape(clamp) != () or not clamp >= 0:
+    raise ValueError(f"{name}: expected a number >= 0, got {clamp!r}")
+  return jnp.asarray(clamp, jnp.float32)
 
 
 def swiglu_gradient(h: jax.Array, dy: jax.Array) -> Produced:

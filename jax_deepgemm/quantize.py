@@ -237,20 +237,51 @@ def per_custom_dims_cast_to_fp8(
 
 
 def cast_rows(
-  x: jax.Array | Produced, gran_k: int, use_ue8m0: bool, options: Options
+  x: jax.Array | Produced,
+  gran_k: int,
+  use_ue8m0: bool,
+  options: Options,
+  *,
+  for_gemm: bool = True,
 ) -> ScaledArray:
   """Returns what `per_token_cast_to_fp8` does.
 
   With whole 16 bytes of scales a column, the kernel writes them as a GEMM reads
-  them, and XLA drops the transpose here with that before the GEMM.
+  them, and XLA drops the transpose here with that before the GEMM. What is read
+  row by row is not `for_gemm`.
   """
   x = as_produced(x)
-  mn_major = gran_k == 128 and x.shape[-2] % 4 == 0
+  mn_major = for_gemm and gran_k == 128 and x.shape[-2] % 4 == 0
   form = CastForm("rows", gran_k, use_ue8m0, mn_major, source=x.source)
   values, scales = cast(*x.operands, form=form, options=options)
   if mn_major:
     scales = jnp.swapaxes(scales, -1, -2)
   return ScaledArray(values, scales)
+
+
+def cast_live_rows(
+  x: jax.Array | Produced,
+  group_sizes: jax.Array,
+  use_ue8m0: bool,
+  options: Options,
+) -> ScaledArray:
+  """Returns what `per_token_cast_to_fp8` does of the rows of groups.
+
+  Where the kernel runs, nothing is read or written for other rows: it serves
+  arrays with room for many more rows than there are. Their values and scales
+  are undefined.
+
+  Args:
+    x: `[m, n]`, groups one after the other.
+    group_sizes: `[g]` int32.
+    use_ue8m0: round the scales up to powers of two.
+    options: of the call.
+  """
+  x = as_produced(x)
+  form = CastForm("live_rows", use_ue8m0=use_ue8m0, source=x.source)
+  operands = (*x.operands, group_sizes)
+  values, scales = cast(*operands, form=form, options=options)
+  return ScaledArray(values, _natural(scales, x.shape[0]))
 
 
 def cast_blocks(

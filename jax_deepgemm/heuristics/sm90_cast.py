@@ -7,6 +7,8 @@ from jax_deepgemm.heuristics.device import Device
 
 TILE = 128  # kCastTile in cuda/common/transposed_tile.cuh.
 STRIP = 128  # Columns of a warp in the kernel for rows.
+# Of 4 warps with at most 64 registers a thread; for tiles taken in turn.
+COUNTED_CTAS_PER_SM = 8
 
 # 8 warps an SM, each with all of its rows in flight, keep the memory busy.
 _BUSY_WARPS = 8
@@ -21,6 +23,7 @@ class CastSource(enum.Enum):
     PLAIN: it is x.
     GATHER: row i is row row_indices[i] of x, zeros if x has no such row.
     SWIGLU: silu(gate) * up of h = [gate, up].
+    WEIGHTED_SWIGLU: the same, clamped and times a weight for each row.
     SWIGLU_GRADIENT: the gradient to h, of dy to silu(gate) * up.
     RMS_NORM: x * rstd * weight.
   """
@@ -28,8 +31,12 @@ class CastSource(enum.Enum):
   PLAIN = "plain"
   GATHER = "gather"
   SWIGLU = "swiglu"
+  WEIGHTED_SWIGLU = "weighted_swiglu"
   SWIGLU_GRADIENT = "swiglu_gradient"
   RMS_NORM = "rms_norm"
+
+
+_SWIGLUS = (CastSource.SWIGLU, CastSource.WEIGHTED_SWIGLU)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Sm90CastRowsConfig:
     fp4: values are e2m1, else e4m3.
     packed: scales are exponents, four to an int32; needs gran_k 32.
     source: what is cast.
+    counted: rows of groups alone are cast, whose sizes the device knows; CTAs
+      take tiles in turn.
   """
 
   float32_in: bool
@@ -60,6 +69,7 @@ class Sm90CastRowsConfig:
   fp4: bool = False
   packed: bool = False
   source: CastSource = CastSource.PLAIN
+  counted: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +142,16 @@ def ctas_per_sm(
   if source is CastSource.SWIGLU_GRADIENT:
     return 1 if float32_in else 2  # Two tiles of float32 fill shared memory.
   if float32_in or not aligned_columns:
-    makes_much = source in (CastSource.SWIGLU, CastSource.RMS_NORM)
+    makes_much = source in (*_SWIGLUS, CastSource.RMS_NORM)
     return 1 if float32_in and not aligned_columns and makes_much else 2
   if source is CastSource.RMS_NORM:
     return 2 if both_ways else 4
-  return 3 if both_ways or source is CastSource.SWIGLU else 4
+  if source is CastSource.WEIGHTED_SWIGLU and both_ways:
+    return 2
+  return 3 if both_ways or source in _SWIGLUS else 4
 
 
 def _bytes_per_row(float32_in: bool, source: CastSource) -> int:
   """Returns what a thread of the kernel for rows loads of one row."""
-  pieces = {CastSource.SWIGLU: 2, CastSource.SWIGLU_GRADIENT: 3}
+  pieces = {**dict.fromkeys(_SWIGLUS, 2), CastSource.SWIGLU_GRADIENT: 3}
   return pieces.get(source, 1) * (64 if float32_in else 32)

@@ -19,6 +19,9 @@ from jax_deepgemm.primitives import cast_lowering, cast_reference
 from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.varying import to_common_varying
 
+# The operand that all rows of a kernel have in common.
+_SHARED_BY_ROWS = {CastSource.RMS_NORM: 1, CastSource.WEIGHTED_SWIGLU: 2}
+
 cast_p = Primitive("cast_to_fp8")
 cast_p.multiple_results = True
 
@@ -159,8 +162,8 @@ def _cast_as_it_lies(
 def _needs_a_loop(form: CastForm, is_batched: Sequence[bool]) -> bool:
   """Returns whether one launch cannot cast a batch.
 
-  Groups are those of one matrix; a kernel has one weight for all rows; and
-  many gathers from one x would need copies of it.
+  Groups are those of one matrix; a kernel has one weight or clamp for all rows;
+  and many gathers from one x would need copies of it.
   """
   if form.is_grouped:
     return True
@@ -169,6 +172,8 @@ def _needs_a_loop(form: CastForm, is_batched: Sequence[bool]) -> bool:
       return not is_batched[0]
     case CastSource.RMS_NORM:
       return is_batched[1]
+    case CastSource.WEIGHTED_SWIGLU:
+      return is_batched[2]
     case _:
       return False
 
@@ -176,11 +181,11 @@ def _needs_a_loop(form: CastForm, is_batched: Sequence[bool]) -> bool:
 def _with_common_batch(
   form: CastForm, operands: Sequence[jax.Array], dims: Sequence[int | None]
 ) -> list[jax.Array]:
-  """Returns the operands, all but a weight with the batch in front."""
+  """Returns the operands, all but what rows share with the batch in front."""
   size = next(
     x.shape[0] for x, d in zip(operands, dims, strict=True) if d is not None
   )
-  shared = 1 if form.source is CastSource.RMS_NORM else None
+  shared = _SHARED_BY_ROWS.get(form.source)
   return [
     x if d is not None or i == shared else jnp.broadcast_to(x, (size, *x.shape))
     for i, (x, d) in enumerate(zip(operands, dims, strict=True))

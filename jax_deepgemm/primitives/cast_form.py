@@ -19,6 +19,7 @@ KINDS = (
   "both",
   "grouped",
   "rows_grouped",
+  "live_rows",
 )
 BLOCK = 128
 
@@ -46,12 +47,13 @@ class CastForm:
   | both | | those of rows, mn_major | and of transposed |
   | grouped | 128 x 1 | `[n, padded]` | `[padded / 128, p4(n)]` |
   | rows_grouped | | those of rows, mn_major | and of grouped |
+  | live_rows | | those of rows, mn_major | |
 
-  Columns of scales past the last row of what they scale are zero. The grouped
-  ones have one more operand, int32 sizes `[g]` of the groups that the rows of x
-  are cut into; padded = align(m, 128) + 128 g. Rows of x past the last group
-  are not looked at: of rows_grouped, their values and scales, and columns of
-  scales past m, are zeros in the reference and undefined in the kernel.
+  Columns of scales past the last row of what they scale are zero. The last 3
+  have one more operand, int32 sizes `[g]` of the groups that the rows of x are
+  cut into; padded = align(m, 128) + 128 g. Rows of x past the last group mean
+  nothing: of rows_grouped and live_rows, their values and scales, and columns
+  of scales past m, are zeros in the reference and undefined in the kernel.
 
   Attributes:
     kind: as above.
@@ -74,7 +76,7 @@ class CastForm:
   @property
   def is_grouped(self) -> bool:
     """Whether the last operand is the sizes of groups."""
-    return self.kind in ("grouped", "rows_grouped")
+    return self.kind in ("grouped", "rows_grouped", "live_rows")
 
   def split(
     self, operands: Sequence[_Operand]
@@ -99,6 +101,8 @@ class CastForm:
         blocks = ceil_div(n, 4 * self.gran if self.packed else self.gran)
         return ((*batch, m, n // 2), (*batch, m, blocks))
       case "rows" if self.mn_major:
+        return (x, rows)
+      case "live_rows":
         return (x, rows)
       case "rows":
         return (x, (*batch, m, ceil_div(n, self.gran)))

@@ -55,7 +55,8 @@ def lower_cuda(
   device = target_device(options)
   if not use_kernel(options, device) or _is_partitioned_by_xla(ctx):
     return _lower_reference(ctx, *operands, form=form)
-  run = sm90_cast_rows if form.kind == "rows" else sm90_cast_tile
+  is_rows = form.kind in sm90_cast_rows.KINDS
+  run = sm90_cast_rows if is_rows else sm90_cast_tile
   reason = run.missing(form, *ctx.avals_in)
   if reason is not None:
     if options.implementation == "kernel":

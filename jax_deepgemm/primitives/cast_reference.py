@@ -41,6 +41,8 @@ def cast(*operands: jax.Array, form: CastForm) -> list[jax.Array]:
       return _rows(x, form) + _transposed(x, form)
     case "grouped":
       return _grouped(x, *sizes, form)
+    case "live_rows":
+      return _rows_of_groups(x, *sizes, form)
     case _:
       return _rows_of_groups(x, *sizes, form) + _grouped(x, *sizes, form)
 

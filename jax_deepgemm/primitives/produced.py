@@ -15,6 +15,7 @@ NUM_OPERANDS = {
   CastSource.PLAIN: 1,
   CastSource.GATHER: 2,
   CastSource.SWIGLU: 1,
+  CastSource.WEIGHTED_SWIGLU: 3,
   CastSource.SWIGLU_GRADIENT: 2,
   CastSource.RMS_NORM: 3,
 }
@@ -31,10 +32,12 @@ class Produced:
   | PLAIN | x `[..., m, n]` | x |
   | GATHER | x `[..., t, n]`, int32 i `[..., m]` | x[i], 0 if i is outside |
   | SWIGLU | h `[..., m, 2n]` | silu(gate) * up, h = [gate, up] |
+  | WEIGHTED_SWIGLU | h, float32 w `[..., m]`, float32 c `[]` | see below |
   | SWIGLU_GRADIENT | h `[..., m, n]`, dy `[..., m, n / 2]` | that to h, of dy |
   | RMS_NORM | x, float32 weight `[n]`, float32 rstd `[..., m]` | see below |
 
-  where RMS_NORM is (x * rstd[..., None]) * weight.
+  where RMS_NORM is (x * rstd[..., None]) * weight, and WEIGHTED_SWIGLU is
+  (silu(min(gate, c)) * clip(up, -c, c)) * w[..., None].
 
   Attributes:
     source: how it is made.
@@ -61,7 +64,7 @@ def shape(source: CastSource, *operands: Shape) -> Shape:
   match source:
     case CastSource.GATHER:
       return (*operands[1], x[-1])
-    case CastSource.SWIGLU:
+    case CastSource.SWIGLU | CastSource.WEIGHTED_SWIGLU:
       return (*x[:-1], x[-1] // 2)
     case _:
       return x
@@ -78,6 +81,8 @@ def produce(source: CastSource, *operands: jax.Array) -> jax.Array:
     case CastSource.SWIGLU:
       gate, up = _halves(x)
       return _rounded(jax.nn.silu(gate) * up, x.dtype)
+    case CastSource.WEIGHTED_SWIGLU:
+      return _rounded(_weighted_swiglu(*operands), x.dtype)
     case CastSource.SWIGLU_GRADIENT:
       return _rounded(_swiglu_gradient(*operands), x.dtype)
     case CastSource.RMS_NORM:
@@ -100,6 +105,14 @@ def _halves(h: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Returns gate and up, in float32."""
   gate, up = jnp.split(h.astype(jnp.float32), 2, axis=-1)
   return gate, up
+
+
+def _weighted_swiglu(
+  h: jax.Array, weights: jax.Array, clamp: jax.Array
+) -> jax.Array:
+  gate, up = _halves(h)
+  gate, up = jnp.minimum(gate, clamp), jnp.clip(up, -clamp, clamp)
+  return jax.nn.silu(gate) * up * weights[..., None]
 
 
 def _swiglu_gradient(h: jax.Array, dy: jax.Array) -> jax.Array:

@@ -10,6 +10,7 @@ from jax.core import ShapedArray
 from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_cast import (
+  COUNTED_CTAS_PER_SM,
   STRIP,
   CastSource,
   Sm90CastRowsConfig,
@@ -19,6 +20,8 @@ from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, produced, sm90_cast_source
 from jax_deepgemm.primitives.cast_form import CastForm
+
+KINDS = ("rows", "live_rows")
 
 _GRANULARITIES = (32, 128)
 _MOST_WARPS = 4
@@ -61,7 +64,11 @@ def _batch_is_in_z(form: CastForm) -> bool:
 
   If not, rows of all of them lie one after the other, and so do their scales.
   """
-  return form.mn_major or form.source is CastSource.GATHER
+  return _is_mn_major(form) or form.source is CastSource.GATHER
+
+
+def _is_mn_major(form: CastForm) -> bool:
+  return form.mn_major or form.kind == "live_rows"
 
 
 def kernel_call(
@@ -72,17 +79,21 @@ def kernel_call(
   device: Device,
 ) -> launch.KernelCall:
   """Returns the launch that casts what is made of operands of these shapes."""
-  *batch, rows, columns = produced.shape(form.source, *shapes)
+  sources, sizes = form.split(shapes)
+  *batch, rows, columns = produced.shape(form.source, *sources)
   num_matrices = math.prod(batch)
   if not _batch_is_in_z(form):
     num_matrices, rows = 1, num_matrices * rows
   config = config_for(num_matrices, rows, columns, dtype, form, device)
   columns_at_once = columns // sm90_cast_source.num_outputs(form.source)
   column_tiles = ceil_div(columns_at_once, STRIP * config.num_warps)
-  row_tiles = ceil_div(rows, 4 * config.rows_per_thread)
+  tiles = ceil_div(rows, 4 * config.rows_per_thread) * column_tiles
+  if config.counted:
+    num_sms = options.num_sms or device.num_sms
+    tiles = min(tiles, num_sms * COUNTED_CTAS_PER_SM)
   return launch.KernelCall(
     recipe=recipe(config),
-    grid=(row_tiles * column_tiles, 1, num_matrices),
+    grid=(tiles, 1, num_matrices),
     cluster=(1, 1, 1),
     threads=32 * config.num_warps,
     smem_bytes=0,
@@ -91,7 +102,10 @@ def kernel_call(
       launch.Buffer(0),
       *(launch.Buffer(len(shapes) + i) for i in range(2)),
       *(launch.Scalar(size) for size in (rows, columns, column_tiles)),
-      *sm90_cast_source.params(form.source, shapes),
+      *sm90_cast_source.params(form.source, sources),
+      # Without groups the kernel gets a pointer that it never uses.
+      launch.Buffer(len(sources) if sizes else 0),
+      launch.Scalar(sizes[0][0] if sizes else 0),
     ),
     embed_cubin=options.embed_cubin,
   )
@@ -113,7 +127,7 @@ def config_for(
     float32_in=float32_in,
     gran_k=form.gran,
     use_ue8m0=form.use_ue8m0,
-    mn_major=form.mn_major,
+    mn_major=_is_mn_major(form),
     aligned=columns % 8 == 0,
     rows_per_thread=rows_per_thread(
       num_matrices * rows, strips, float32_in, form.source, device
@@ -122,6 +136,7 @@ def config_for(
     fp4=form.fp4,
     packed=form.packed,
     source=form.source,
+    counted=form.kind == "live_rows",
   )
 
 

@@ -9,7 +9,14 @@ from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.cast_form import CastForm
 
 # Weights are cast per block, and nothing produces them.
-_KINDS = ("rows", "transposed", "both", "grouped", "rows_grouped")
+_KINDS = (
+  "rows",
+  "transposed",
+  "both",
+  "grouped",
+  "rows_grouped",
+  "live_rows",
+)
 
 
 def num_outputs(source: CastSource) -> int:
@@ -35,11 +42,13 @@ def missing(form: CastForm, *operands: ShapedArray) -> str | None:
 def params(
   source: CastSource, shapes: Sequence[tuple[int, ...]]
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
-  """Returns second, rstd and num_source_rows of `CastSourceParams`.
+  """Returns second, row_factors and num_source_rows of `CastSourceParams`.
 
   A kernel gets buffer 0 for what its source does not have, and never uses it.
   """
   second = 1 if len(shapes) > 1 else 0
   rstd = 2 if source is CastSource.RMS_NORM else 0
+  if source is CastSource.WEIGHTED_SWIGLU:
+    second, rstd = 2, 1  # What all rows share, and what each has.
   rows = shapes[0][-2] if source is CastSource.GATHER else 0
   return (launch.Buffer(second), launch.Buffer(rstd), launch.Scalar(rows))

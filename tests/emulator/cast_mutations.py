@@ -27,6 +27,14 @@ _BLOCK = cast_case("blocks", 150, 264)
 _GROUPED = cast_case("grouped", 300, 136, sizes=(130, 0, 5, 128))
 _NEAR = cast_case("both", 33, 256, source=CastSource.SWIGLU_GRADIENT)
 _PERMUTED = cast_case("both", 2, 33, 136, source=CastSource.GATHER)
+_WEIGHTED = cast_case(
+  "rows", 2, 5, 136, source=CastSource.WEIGHTED_SWIGLU, mn_major=True
+)
+_LIVE = cast_case(
+  *("live_rows", 70, 136),
+  source=CastSource.WEIGHTED_SWIGLU,
+  sizes=(1,) * 33 + (0, 20),
+)
 _TWICE = cast_case("rows_grouped", 150, 136, sizes=(130, 0, 5))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
@@ -265,6 +273,41 @@ CAST_MUTATIONS = (
     "const u32 row = rows.first + i;",
     "const u32 row = at.block * kCastTile + i;",
     _TWICE,
+  ),
+  Mutation(
+    "cast_weights_of_another_row",
+    _SOURCE,
+    "source.row_factors[first + step]",
+    "source.row_factors[step]",
+    _WEIGHTED,
+  ),
+  Mutation(
+    "cast_up_is_clamped_on_one_side",
+    "common/swiglu.cuh",
+    "below < -clamp ? -clamp : below",
+    "below",
+    _WEIGHTED,
+  ),
+  Mutation(
+    "cast_sizes_read_early",
+    _ROWS,
+    "      ptx::wait_for_previous_kernel();\n      const u32 rows",
+    "      const u32 rows",
+    _LIVE,
+  ),
+  Mutation(
+    "cast_takes_one_tile",
+    _ROWS,
+    "tile += gridDim.x",
+    "tile += tiles",
+    _LIVE,
+  ),
+  Mutation(
+    "cast_groups_past_a_warp_are_not_counted",
+    "common/group_rows.cuh",
+    "group += 32",
+    "group += num_groups",
+    _LIVE,
   ),
   Mutation(
     "cast_silu_without_its_sigmoid",

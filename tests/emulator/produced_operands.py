@@ -22,6 +22,12 @@ def operands_of(source, x, live_rows):
       return _gathered(x, live_rows, random)
     case CastSource.SWIGLU:
       return (np.concatenate([_gate(x, live_rows, random), x], axis=-1),)
+    case CastSource.WEIGHTED_SWIGLU:
+      h = np.concatenate([_gate(x, live_rows, random), x], axis=-1)
+      weights = np.exp2(random.integers(-3, 4, x.shape[:-1]))
+      weights *= random.uniform(1, 2, x.shape[:-1])
+      # Cuts gates and ups, of both signs.
+      return h, weights.astype(np.float32), np.float32(1.25)
     case CastSource.SWIGLU_GRADIENT:
       half = x.shape[-1] // 2
       dy, up = x[..., :half], x[..., half:]

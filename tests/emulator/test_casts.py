@@ -77,6 +77,9 @@ FUSED = [
   cast_case("rows", 9, 264, source=CastSource.SWIGLU, mn_major=True),
   cast_case("rows", 2, 5, 131, source=CastSource.SWIGLU, float32_in=True),
   cast_case(
+    "rows", 2, 5, 136, source=CastSource.WEIGHTED_SWIGLU, mn_major=True
+  ),
+  cast_case(
     "rows",
     *(6, 512),
     source=CastSource.SWIGLU_GRADIENT,
@@ -98,9 +101,18 @@ FUSED = [
     "rows_grouped", 70, 136, source=CastSource.SWIGLU, sizes=(33, 0, 20)
   ),
   cast_case(
+    "grouped", 70, 136, source=CastSource.WEIGHTED_SWIGLU, sizes=(33, 0, 20)
+  ),
+  cast_case(
     "rows_grouped", 70, 136, source=CastSource.GATHER, sizes=(33, 0, 20)
   ),
   cast_case("grouped", 70, 131, source=CastSource.SWIGLU, sizes=(33, 0, 20)),
+  cast_case("live_rows", 41, 50, sizes=(0, -3, 2**31 - 1), float32_in=True),
+  cast_case(
+    *("live_rows", 70, 136),
+    source=CastSource.WEIGHTED_SWIGLU,
+    sizes=(1,) * 33 + (0, 20),
+  ),
 ]
 
 

@@ -41,6 +41,11 @@ LARGE = [
 ]
 _SIZES = (1000, 0, 2000, 1, 700)
 LARGE_FUSED = [
+  cast_case(
+    *("live_rows", 16384, 2048),
+    source=CastSource.WEIGHTED_SWIGLU,
+    sizes=(1000, 0, 2000, 1, 4000),
+  ),
   cast_case("blocks_both", 2112, 7168),
   cast_case("rows_grouped", 4096, 2048, sizes=_SIZES),
   cast_case(
@@ -56,6 +61,7 @@ LARGE_FUSED = [
     for source in (
       CastSource.GATHER,
       CastSource.SWIGLU,
+      CastSource.WEIGHTED_SWIGLU,
       CastSource.SWIGLU_GRADIENT,
       CastSource.RMS_NORM,
     )

@@ -40,16 +40,19 @@ def _recipes():
 
 
 def _fused_recipes():
-  kinds = ("rows", "both", "grouped", "rows_grouped")
+  kinds = ("rows", "both", "grouped", "rows_grouped", "live_rows")
   shapes_of_x = (*_SHAPES, (4096, 7167))
   forms = itertools.product(CastSource, kinds, (False, True), shapes_of_x)
   for source, kind, float32_in, (m, n) in forms:
+    if kind == "live_rows" and source is not CastSource.WEIGHTED_SWIGLU:
+      continue  # The kernel of rows, in a loop.
     if source is CastSource.SWIGLU_GRADIENT and n % 256:
       n = 1024  # Its halves are whole blocks.
     shapes = {
       CastSource.PLAIN: [(m, n)],
       CastSource.GATHER: [(m, n), (m,)],
       CastSource.SWIGLU: [(m, 2 * n)],
+      CastSource.WEIGHTED_SWIGLU: [(m, 2 * n), (m,), ()],
       CastSource.SWIGLU_GRADIENT: [(m, n), (m, n // 2)],
       CastSource.RMS_NORM: [(m, n), (n,), (m,)],
     }[source]
@@ -62,11 +65,11 @@ def _fused_recipes():
 
 
 def _recipe(form, shapes, dtype):
-  if form.kind == "rows":
+  shapes = [*shapes, *[(4,)] * form.is_grouped]
+  if form.kind in sm90_cast_rows.KINDS:
     call = sm90_cast_rows.kernel_call(shapes, dtype, form, Options(), H200)
   else:
-    sizes = [(4,)] if form.is_grouped else []
-    call = sm90_cast_tile.kernel_call([*shapes, *sizes], dtype, form, Options())
+    call = sm90_cast_tile.kernel_call(shapes, dtype, form, Options())
   return call.recipe
 
 

@@ -27,9 +27,14 @@ OPERANDS = {
   CastSource.PLAIN: (X,),
   CastSource.GATHER: (X, INDICES),
   CastSource.SWIGLU: (H,),
+  CastSource.WEIGHTED_SWIGLU: (H, RSTD, jnp.float32(1)),
   CastSource.SWIGLU_GRADIENT: (H, DY),
   CastSource.RMS_NORM: (X, WEIGHT, RSTD),
 }
+
+
+def weighted_swiglu(h, weights, **options):
+  return dg.swiglu_cast_to_fp8(h, weights=weights, clamp=1.5, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,7 @@ def test_shapes_are_those_of_what_is_made(source):
   ("function", "operands"),
   [
     (dg.swiglu_cast_to_fp8, (H,)),
+    (weighted_swiglu, (H, RSTD)),
     (dg.swiglu_gradient_cast_to_fp8, (H, DY)),
     (dg.gather_cast_to_fp8, (X, INDICES)),
   ],
@@ -113,6 +119,8 @@ def test_what_no_kernel_makes_is_compiled_by_xla_or_refused():
     (CastSource.GATHER, (0, None), 1),
     (CastSource.GATHER, (None, 0), 1),  # In a loop.
     (CastSource.SWIGLU, (0,), 1),
+    (CastSource.WEIGHTED_SWIGLU, (0, 0, None), 1),
+    (CastSource.WEIGHTED_SWIGLU, (None, 0, 0), 1),  # In a loop.
     (CastSource.SWIGLU_GRADIENT, (0, None), 1),
     (CastSource.RMS_NORM, (0, None, 0), 1),
     (CastSource.RMS_NORM, (0, 0, None), 1),  # In a loop.
@@ -126,7 +134,7 @@ def test_vmap_gives_the_bits_of_single_casts(source, axes, num_launches):
 
   single = OPERANDS[source]
   batches = [
-    x if axis is None else jnp.stack([x, x[::-1]])
+    x if axis is None else jnp.stack([x, x[::-1] if x.ndim else x / 2])
     for x, axis in zip(single, axes, strict=True)
   ]
   results = jax.vmap(f, axes)(*batches)

@@ -16,6 +16,9 @@ RANDOM = np.random.default_rng(3)
 H = oracle.matrix((M, 2 * N), 1) / 64
 X = oracle.matrix((M, N), 2)
 DY = oracle.matrix((M, N), 3)
+# Of distinct magnitudes and signs, so that another row's shows.
+ROW_WEIGHTS = np.resize([-8, 4, 0, 0.5, -0.125], M) * RANDOM.uniform(1, 2, M)
+ROW_WEIGHTS = ROW_WEIGHTS.astype(np.float32)
 WEIGHT = RANDOM.uniform(0.5, 2, N).astype(np.float32)
 
 
@@ -81,7 +84,26 @@ def _check_rows(pair, exact, rounding):
   assert np.all(error <= 1.01 * step + 2 * rounding * np.abs(exact))
 
 
+def _weighted_swiglu(h, weights, clamp):
+  gate, up = np.split(h.astype(np.float64), 2, -1)
+  gate = np.where(gate > clamp, clamp, gate)
+  up = np.where(np.abs(up) > clamp, np.sign(up) * clamp, up)
+  return gate * _sigmoid(gate) * up * weights[:, None]
+
+
+def _of_weights(clamp):
+  """Returns the cast and what it quantises, of h and weights of its rows."""
+  bound = np.inf if clamp is None else clamp
+
+  def cast(h, weights, **options):
+    return dg.swiglu_cast_to_fp8(h, weights=weights, clamp=clamp, **options)
+
+  return cast, lambda h, w: _weighted_swiglu(h, w, bound), (H, ROW_WEIGHTS)
+
+
 CASES = {
+  "weighted": _of_weights(None),
+  "weighted, clamped": _of_weights(0.75),
   "swiglu": (dg.swiglu_cast_to_fp8, _swiglu, (H,)),
   "gradient": (dg.swiglu_gradient_cast_to_fp8, _swiglu_gradient, (H, DY)),
   "rms_norm": (dg.rms_norm_cast_to_fp8, _rms_norm, (X, WEIGHT)),
@@ -116,6 +138,21 @@ def test_the_matrix_is_rounded_before_the_cast(dtype):
   y = np.asarray(jax.nn.silu(gate) * up).astype(dtype)
   for a, b in zip(fused, dg.per_token_cast_to_fp8(jnp.asarray(y)), strict=True):
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_a_clamp_alone_is_weights_of_one():
+  clamped = dg.swiglu_cast_to_fp8(jnp.asarray(H), clamp=0.5)
+  ones = jnp.ones(M)
+  expected = dg.swiglu_cast_to_fp8(jnp.asarray(H), weights=ones, clamp=0.5)
+  for a, b in zip(clamped, expected, strict=True):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+@pytest.mark.parametrize("part", ["gate", "up"])
+def test_a_clamp_does_not_hide_what_is_no_number(part):
+  h = jnp.ones((2, 256)).at[0, 3 + 128 * (part == "up")].set(jnp.nan)
+  _, scales = dg.swiglu_cast_to_fp8(h, clamp=0.5)
+  np.testing.assert_array_equal(np.isnan(scales), [[True], [False]])
 
 
 def _indices(rows, count):
@@ -158,6 +195,9 @@ def test_rows_and_groups_of_one_input(sizes):
   for a, b in zip(live_rows, expected, strict=True):
     np.testing.assert_array_equal(a, b)
   assert not np.any(_wide(rows)[live:])
+  alone = quantize.cast_live_rows(y, sizes, False, Options())
+  for a, b in zip(alone, rows, strict=True):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
 def test_blocks_are_written_both_ways():
@@ -182,6 +222,19 @@ def test_wrong_operands_are_named():
     "h: expected rank >= 2, got shape (4,)",
     dg.swiglu_cast_to_fp8,
     f32(4),
+  )
+  expect_refusal(
+    ValueError,
+    "weights: expected shape (4,), got (4, 1)",
+    lambda h, w: dg.swiglu_cast_to_fp8(h, weights=w),
+    f32(4, 8),
+    f32(4, 1),
+  )
+  expect_refusal(
+    ValueError,
+    "clamp: expected a number >= 0, got -1.0",
+    lambda h: dg.swiglu_cast_to_fp8(h, clamp=-1.0),
+    f32(4, 8),
   )
   expect_refusal(
     TypeError,

@@ -12,21 +12,24 @@ enum class CastSource {
   kPlain,           // x.
   kGather,          // Row i is row row_indices[i] of x [num_source_rows, num_columns], or zeros.
   kSwiglu,          // silu(gate) * up of x = [gate, up], [num_rows, 2 num_columns].
+  kWeightedSwiglu,  // silu(min(gate, c)) * clip(up, -c, c) * row_factors.
   kSwigluGradient,  // The gradient to x = [gate, up], of dy to silu(gate) * up.
-  kRmsNorm,         // x * rstd * weight.
+  kRmsNorm,         // x * row_factors * weight.
 };
 
 struct CastSourceParams {
   const void* x;
-  const void* second;   // int row_indices[num_rows], dy as x, or float weight[num_columns].
-  const float* rstd;    // [num_rows].
-  u32 num_source_rows;  // What row_indices may name.
+  const void* second;  // int row_indices[num_rows], dy as x, float weight[num_columns] or float c.
+  const float* row_factors;  // [num_rows].
+  u32 num_source_rows;       // What row_indices may name.
 };
 
 // With kAligned, all rows begin at multiples of 16 bytes and hold whole pieces of eight.
 template <CastSource kSource, bool kFloat32, bool kAligned>
 struct CastInput {
   using Piece = Eight<kFloat32>;
+  static constexpr bool kHasGateAndUp =
+      kSource == CastSource::kSwiglu || kSource == CastSource::kWeightedSwiglu;
   // Pieces made at once, num_columns / kNumOutputs columns apart.
   static constexpr u32 kNumOutputs = kSource == CastSource::kSwigluGradient ? 2 : 1;
 
@@ -37,7 +40,7 @@ struct CastInput {
   // A row of what is cast.
   struct Row {
     u64 offset;     // In x.
-    float rstd;     // kRmsNorm.
+    float factor;   // kRmsNorm, kWeightedSwiglu.
     bool is_found;  // kGather: x has it.
   };
 
@@ -56,11 +59,10 @@ struct CastInput {
       const u64 batch = static_cast<u64>(blockIdx.z) * source.num_source_rows;
       return {(batch + index) * num_columns, 0.0f, index < source.num_source_rows};
     }
-    const u64 pitch =
-        kSource == CastSource::kSwiglu ? static_cast<u64>(num_columns) * 2 : num_columns;
+    const u64 pitch = kHasGateAndUp ? static_cast<u64>(num_columns) * 2 : num_columns;
     const u64 offset = first * pitch + step * pitch;
-    if constexpr (kSource == CastSource::kRmsNorm) {
-      return {offset, is_inside ? source.rstd[first + step] : 0.0f, true};
+    if constexpr (kSource == CastSource::kRmsNorm || kSource == CastSource::kWeightedSwiglu) {
+      return {offset, is_inside ? source.row_factors[first + step] : 0.0f, true};
     }
     return {offset, 0.0f, true};
   }
@@ -85,6 +87,11 @@ struct CastInput {
     } else if constexpr (kSource == CastSource::kSwiglu) {
       const Piece gate = piece(source.x, first, count);
       return {{swiglu(gate, piece(source.x, first + num_columns, count))}};
+    } else if constexpr (kSource == CastSource::kWeightedSwiglu) {
+      const Piece gate = piece(source.x, first, count);
+      const Piece up = piece(source.x, first + num_columns, count);
+      const float clamp = *static_cast<const float*>(source.second);
+      return {{weighted_swiglu(gate, up, clamp, row.factor)}};
     } else if constexpr (kSource == CastSource::kSwigluGradient) {
       const Piece gate = piece(source.x, first, count);
       const Piece up = piece(source.x, first + num_columns / 2, count);
@@ -93,7 +100,7 @@ struct CastInput {
       const GateAndUp<kFloat32> gradient = swiglu_gradient(gate, up, dy);
       return {{gradient.gate, gradient.up}};
     } else {
-      return {{scaled(piece(source.x, first, count), row.rstd, weight)}};
+      return {{scaled(piece(source.x, first, count), row.factor, weight)}};
     }
   }
 

@@ -1,4 +1,4 @@
-// silu(gate) * up and its gradient, for eight values at a time.
+// silu(gate) * up, plain or clamped and weighted, and its gradient, for eight values at a time.
 //
 // In float32; what is rounded to bfloat16 is the result alone. The sigmoid has a relative error of
 // about 2^-20, mostly that of x * log2(e).
@@ -23,6 +23,22 @@ __device__ __forceinline__ Eight<kFloat32> swiglu(const Eight<kFloat32>& gate,
   for (int i = 0; i < 8; ++i) {
     const float g = gate.value(i);
     y[i] = g * sigmoid(g) * up.value(i);
+  }
+  return eight_of<kFloat32>(y);
+}
+
+// Returns silu(min(gate, clamp)) * clip(up, -clamp, clamp) * weight; what is NaN stays so.
+template <bool kFloat32>
+__device__ __forceinline__ Eight<kFloat32> weighted_swiglu(const Eight<kFloat32>& gate,
+                                                           const Eight<kFloat32>& up, float clamp,
+                                                           float weight) {
+  float y[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const float g = gate.value(i) > clamp ? clamp : gate.value(i);
+    const float below = up.value(i) > clamp ? clamp : up.value(i);
+    const float u = below < -clamp ? -clamp : below;
+    y[i] = g * sigmoid(g) * u * weight;
   }
   return eight_of<kFloat32>(y);
 }

@@ -9,6 +9,7 @@
 #include "common/cast_source.cuh"
 #include "common/cast_values.cuh"
 #include "common/fp4_values.cuh"
+#include "common/group_rows.cuh"
 #include "ptx/sync.cuh"
 
 namespace jdg {
@@ -25,6 +26,7 @@ struct Sm90CastRowsConfig {
   bool fp4;             // Values are e2m1, two in a byte, else e4m3.
   bool packed;          // Scales are exponents, four blocks of 32 in an u32.
   CastSource source;    // What is cast.
+  bool counted;         // The rows of groups alone, tile by tile.
 };
 
 struct Sm90CastRowsParams {
@@ -34,6 +36,8 @@ struct Sm90CastRowsParams {
   u32 num_rows;
   u32 num_columns;
   u32 column_tiles;
+  const int* group_sizes;  // [num_groups], if counted.
+  u32 num_groups;
 };
 
 template <Sm90CastRowsConfig kConfig>
@@ -47,24 +51,13 @@ struct Sm90CastRows {
 
   __device__ static __forceinline__ void run(const Sm90CastRowsParams& params) {
     ptx::launch_next_kernel();
-    const u32 lane = threadIdx.x % 32;
-    const u32 warp = threadIdx.x / 32;
-    const u32 tile = blockIdx.x / params.column_tiles;
-    const u32 strip = blockIdx.x % params.column_tiles * kConfig.num_warps + warp;
-    if (strip * 128 >= params.num_columns / kNumOutputs) return;
-    const u32 first_row = tile * kTileRows + lane / 8;
-    const u32 first_column = strip * 128 + lane % 8 * 8;
-    ptx::wait_for_previous_kernel();
-    Pieces pieces[kConfig.rows_per_thread];
-    load(params, first_row, first_column, pieces);
-#pragma unroll
-    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
-#pragma unroll
-      for (u32 output = 0; output < kNumOutputs; ++output) {
-        const u32 column = first_column + params.num_columns / kNumOutputs * output;
-        store(params, first_row + i * 4, column, pieces[i].low.pieces[output],
-              pieces[i].high.pieces[output]);
-      }
+    if constexpr (kConfig.counted) {
+      ptx::wait_for_previous_kernel();
+      const u32 rows = rows_of_groups(params.group_sizes, params.num_groups, params.num_rows);
+      const u32 tiles = (rows + kTileRows - 1) / kTileRows * params.column_tiles;
+      for (u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) cast(params, tile);
+    } else {
+      cast(params, blockIdx.x);
     }
   }
 
@@ -83,6 +76,29 @@ struct Sm90CastRows {
     Eight<true> low;
     Eight<true> high;
   };
+
+  // A warp casts 128 columns of a tile's rows, or two times as many.
+  __device__ static __forceinline__ void cast(const Sm90CastRowsParams& params, u32 index) {
+    const u32 lane = threadIdx.x % 32;
+    const u32 warp = threadIdx.x / 32;
+    const u32 tile = index / params.column_tiles;
+    const u32 strip = index % params.column_tiles * kConfig.num_warps + warp;
+    if (strip * 128 >= params.num_columns / kNumOutputs) return;
+    const u32 first_row = tile * kTileRows + lane / 8;
+    const u32 first_column = strip * 128 + lane % 8 * 8;
+    if constexpr (!kConfig.counted) ptx::wait_for_previous_kernel();
+    Pieces pieces[kConfig.rows_per_thread];
+    load(params, first_row, first_column, pieces);
+#pragma unroll
+    for (int i = 0; i < kConfig.rows_per_thread; ++i) {
+#pragma unroll
+      for (u32 output = 0; output < kNumOutputs; ++output) {
+        const u32 column = first_column + params.num_columns / kNumOutputs * output;
+        store(params, first_row + i * 4, column, pieces[i].low.pieces[output],
+              pieces[i].high.pieces[output]);
+      }
+    }
+  }
 
   // Elements before this row's first; rows of the batch follow each other.
   __device__ static __forceinline__ u64 offset_of(const Sm90CastRowsParams& params, u32 row) {
@@ -219,14 +235,17 @@ struct Sm90CastRows {
 }  // namespace jdg
 
 // The order of the parameters is that of primitives/sm90_cast_rows.py.
-#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                                        \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads) sm90_cast_rows(             \
-      const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, jdg::u32 num_columns,    \
-      jdg::u32 column_tiles, const void* second, const float* rstd, jdg::u32 num_source_rows) { \
-    Kernel::run({{x, second, rstd, num_source_rows},                                            \
-                 values,                                                                        \
-                 scales,                                                                        \
-                 num_rows,                                                                      \
-                 num_columns,                                                                   \
-                 column_tiles});                                                                \
+#define JDG_SM90_CAST_ROWS_ENTRY(Kernel)                                                     \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads) sm90_cast_rows(          \
+      const void* x, jdg::u8* values, void* scales, jdg::u32 num_rows, jdg::u32 num_columns, \
+      jdg::u32 column_tiles, const void* second, const float* row_factors,                   \
+      jdg::u32 num_source_rows, const int* group_sizes, jdg::u32 num_groups) {               \
+    Kernel::run({{x, second, row_factors, num_source_rows},                                  \
+                 values,                                                                     \
+                 scales,                                                                     \
+                 num_rows,                                                                   \
+                 num_columns,                                                                \
+                 column_tiles,                                                               \
+                 group_sizes,                                                                \
+                 num_groups});                                                               \
   }

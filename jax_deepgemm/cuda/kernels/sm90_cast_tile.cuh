@@ -333,26 +333,26 @@ struct Sm90CastTile {
 }  // namespace jdg
 
 // The order of the parameters is that of primitives/sm90_cast_tile.py.
-#define JDG_SM90_CAST_TILE_ENTRY(Kernel)                                                    \
-  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, Kernel::kMinCtas)       \
-      sm90_cast_tile(const void* x, const int* group_sizes, jdg::u8* values, float* scales, \
-                     jdg::u8* transposed, float* column_scales, jdg::u32 num_rows,          \
-                     jdg::u32 num_columns, jdg::u32 num_groups, jdg::u32 row_blocks,        \
-                     jdg::u32 column_tiles, jdg::u32 row_pitch, jdg::u32 column_pitch,      \
-                     jdg::u32 transposed_pitch, const void* second, const float* rstd,      \
-                     jdg::u32 num_source_rows) {                                            \
-    Kernel::run({{x, second, rstd, num_source_rows},                                        \
-                 group_sizes,                                                               \
-                 values,                                                                    \
-                 scales,                                                                    \
-                 transposed,                                                                \
-                 column_scales,                                                             \
-                 num_rows,                                                                  \
-                 num_columns,                                                               \
-                 num_groups,                                                                \
-                 row_blocks,                                                                \
-                 column_tiles,                                                              \
-                 row_pitch,                                                                 \
-                 column_pitch,                                                              \
-                 transposed_pitch});                                                        \
+#define JDG_SM90_CAST_TILE_ENTRY(Kernel)                                                      \
+  extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, Kernel::kMinCtas)         \
+      sm90_cast_tile(const void* x, const int* group_sizes, jdg::u8* values, float* scales,   \
+                     jdg::u8* transposed, float* column_scales, jdg::u32 num_rows,            \
+                     jdg::u32 num_columns, jdg::u32 num_groups, jdg::u32 row_blocks,          \
+                     jdg::u32 column_tiles, jdg::u32 row_pitch, jdg::u32 column_pitch,        \
+                     jdg::u32 transposed_pitch, const void* second, const float* row_factors, \
+                     jdg::u32 num_source_rows) {                                              \
+    Kernel::run({{x, second, row_factors, num_source_rows},                                   \
+                 group_sizes,                                                                 \
+                 values,                                                                      \
+                 scales,                                                                      \
+                 transposed,                                                                  \
+                 column_scales,                                                               \
+                 num_rows,                                                                    \
+                 num_columns,                                                                 \
+                 num_groups,                                                                  \
+                 row_blocks,                                                                  \
+                 column_tiles,                                                                \
+                 row_pitch,                                                                   \
+                 column_pitch,                                                                \
+                 transposed_pitch});                                                          \
   }

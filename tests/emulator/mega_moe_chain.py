@@ -1,0 +1,87 @@
+"""The five launches of a layer of one rank, one after the other."""
+
+import dataclasses
+
+import numpy as np
+
+from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
+from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import sm90_m_grouped_fp8_gemm, sm90_mega_moe
+from jax_deepgemm.symmetric_memory import header
+from tests.emulator.emulator import System
+
+_TIMEOUT_NS = 300_000_000
+_RECORD_BYTES = 64
+_NUM_RETURNED = 3
+
+
+def results_of(arena, operands, emulator, seed, monkeypatch):
+  """Returns y, group_sizes and hidden.
+
+  Args:
+    arena: sizes of one rank.
+    operands: NumPy arrays by name.
+    emulator: runs the launches.
+    seed: of the schedule.
+    monkeypatch: of the test; products get one small configuration.
+  """
+  monkeypatch.setattr(sm90_m_grouped_fp8_gemm, "choose_grouped", _small)
+  layer = sm90_mega_moe.Layer(
+    num_tokens=len(operands["x"]),
+    arena=arena,
+    expected_m=4,
+    options=Options(num_sms=2),
+    device=H200,
+  )
+  buffers = sm90_mega_moe.chain_buffers(layer, has_num_tokens=True)
+  results = [_poison(like) for like in buffers.results.values()]
+  board = np.zeros(_RECORD_BYTES, np.uint8)
+  arrays = [np.array(operands[name], order="C") for name in buffers.operands]
+  arrays += [*results, _memory_of(arena), board]
+  place = len(arrays) - 2
+  pointers = [
+    (place, header.OFFSETS["status_board"], place + 1),
+    (place, header.OFFSETS["peers"], place),
+  ]
+  calls = sm90_mega_moe.kernel_calls(layer, buffers)
+  system = System([calls], arrays, [None] * len(arrays), pointers)
+  emulator.run_system(system, seed)
+  assert not board.any()
+  return results[:_NUM_RETURNED]
+
+
+def named(x, idx, weights, l1, l2, clamp, num_tokens):
+  """Returns the operands by their names."""
+  values = (*x, idx, weights, *l1, *l2, np.float32(clamp))
+  names = dict(zip(sm90_mega_moe.OPERANDS, values, strict=True))
+  return names | {"num_tokens": np.array([num_tokens], np.int32)}
+
+
+def _small(problem, device, **options):
+  """Returns one configuration for both products, in the chooser's place."""
+  del device, options
+  problem = dataclasses.replace(problem, expected_m=problem.m)
+  wanted = {"block_n": 64, "num_math_warpgroups": 1, "cluster_m": 1}
+  fits = [
+    config
+    for config in sorted(legal_grouped_configs(problem, H200), key=str)
+    if all(getattr(config, name) == value for name, value in wanted.items())
+  ]
+  return dataclasses.replace(fits[0], num_stages=2)
+
+
+def _poison(like):
+  data = np.full(like.size * like.dtype.itemsize, 0xFF, np.uint8)
+  return data.view(like.dtype).reshape(like.shape)
+
+
+def _memory_of(arena):
+  """Returns symmetric memory before the first call."""
+  data = np.full(arena.num_bytes, 0xFF, np.uint8)
+  start = header.pack(0, [0], _TIMEOUT_NS, 0)
+  data[: len(start)] = np.frombuffer(start, np.uint8)
+  # The flags alone begin as zeros.
+  flags = data[arena.flags_offset :]
+  flags[: arena.part_bytes("flags")] = 0
+  return data

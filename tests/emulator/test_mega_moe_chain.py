@@ -1,0 +1,76 @@
+"""A layer on one rank, from dispatch to sums, beside its steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+import jax_deepgemm as dg
+from tests.emulator.emulator import Emulator
+from tests.mega_moe.layers import assert_near
+
+EXPERTS, TOP_K, TOKENS, NUM_TOKENS = 4, 2, 8, 7
+HIDDEN, INTERMEDIATE, CLAMP = 128, 128, 1.5
+
+
+def _operands():
+  """Returns x and weights with scales, and choices, some of no expert."""
+  random = np.random.default_rng(0)
+
+  def normal(*shape):
+    return jnp.asarray(random.standard_normal(shape), jnp.bfloat16)
+
+  idx = np.argsort(random.random((TOKENS, EXPERTS)), axis=1)[:, :TOP_K]
+  idx[1, 0], idx[6, 1] = -1, EXPERTS
+  weights = random.standard_normal((TOKENS, TOP_K))
+  return (
+    dg.per_token_cast_to_fp8(normal(TOKENS, HIDDEN)),
+    idx.astype(np.int32),
+    weights.astype(np.float32),
+    dg.per_block_cast_to_fp8(normal(EXPERTS, 2 * INTERMEDIATE, HIDDEN) / 12),
+    dg.per_block_cast_to_fp8(normal(EXPERTS, HIDDEN, INTERMEDIATE) / 12),
+  )
+
+
+def _steps(symmetric, mesh, operands):
+  def shard(*args):
+    return dg.fp8_mega_moe(
+      *args, symmetric, num_tokens=NUM_TOKENS, activation_clamp=CLAMP
+    )
+
+  layer = jax.shard_map(shard, mesh=mesh, in_specs=P("e"), out_specs=P("e"))
+  return jax.jit(layer)(*operands)
+
+
+def test_the_launches_of_a_layer_compute_what_its_steps_do(
+  toolchain, monkeypatch
+):
+  pytest.importorskip("jax_deepgemm.primitives.sm90_mega_moe_dispatch")
+  from tests.emulator import mega_moe_chain
+
+  mesh = jax.make_mesh(
+    (1,), ("e",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
+  )
+  symmetric = dg.get_symm_buffer_for_mega_moe(
+    *(mesh, "e", EXPERTS, TOKENS, TOP_K, HIDDEN, INTERMEDIATE)
+  )
+  operands = _operands()
+  (y, sizes, hidden) = mega_moe_chain.results_of(
+    symmetric.arena,
+    mega_moe_chain.named(*operands, CLAMP, NUM_TOKENS),
+    Emulator(toolchain),
+    0,
+    monkeypatch,
+  )
+  # Approximate sigmoids may make neighbours of codes.
+  assert_near(y, _steps(symmetric, mesh, operands), 1e-2)
+  np.testing.assert_array_equal(y[NUM_TOKENS:].astype(float), 0)
+  chosen = operands[1][:NUM_TOKENS]
+  chosen = chosen[(chosen >= 0) & (chosen < EXPERTS)]
+  np.testing.assert_array_equal(sizes, np.bincount(chosen, minlength=EXPERTS))
+  live, others = np.split(hidden.astype(float), [sizes.sum()])
+  assert np.all(np.isfinite(live))
+  # Nothing is written for rows that nobody sent.
+  assert np.all(np.isnan(others))

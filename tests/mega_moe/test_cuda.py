@@ -1,0 +1,208 @@
+"""What `fp8_mega_moe` launches on Hopper GPUs, and where it does not."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import jax_deepgemm as dg
+from jax_deepgemm.primitives.call_chain import ChainBuffers, placed
+from jax_deepgemm.primitives.launch import (
+  Buffer,
+  KernelCall,
+  Scalar,
+  TensorMap,
+)
+from tests.mega_moe.layers import (
+  BF16,
+  EXPERTS,
+  HIDDEN,
+  INTERMEDIATE,
+  TOKENS,
+  TOP_K,
+  arrays,
+  buffer,
+  layer_of,
+  mesh,
+  operands,
+  over_ranks,
+)
+from tests.primitives.cuda_lowering import attribute, launches, lowered_for_cuda
+
+# Until its dispatch and combine are there, nothing is fused.
+pytest.importorskip("jax_deepgemm.primitives.sm90_mega_moe_dispatch")
+
+_KERNELS = [
+  "sm90_mega_moe_dispatch",
+  "sm90_m_grouped_fp8_gemm",
+  "sm90_cast_rows",
+  "sm90_m_grouped_fp8_gemm",
+  "sm90_mega_moe_combine",
+]
+_EXCHANGES = ("ragged_all_to_all", "all_gather", "all_to_all")
+
+
+@pytest.fixture(autouse=True)
+def no_lowering_of_another_test():
+  jax.clear_caches()
+
+
+def _lowered(f, *args, **settings):
+  with dg.options(device="NVIDIA H200", **settings):
+    return lowered_for_cuda(f, *args)
+
+
+def _chains(text):
+  """Returns the custom calls that are five launches."""
+  return [line for line in launches(text) if "num_launches = 5" in line]
+
+
+def _kernels(line):
+  return re.findall(r'kernel = "(\w+)"', line)
+
+
+def test_a_call_is_one_chain_of_launches_in_symmetric_memory():
+  layer, _ = operands()
+  symmetric = buffer(4)
+
+  def shard(*args):
+    *args, num_tokens = args
+    return dg.fp8_mega_moe(
+      *args, symmetric, num_tokens=num_tokens, activation_clamp=7
+    )
+
+  counts = jnp.arange(4, dtype=jnp.int32)
+  text = _lowered(over_ranks(shard, 4), *arrays(layer), counts)
+  (chain,) = _chains(text)
+  assert _kernels(chain) == _KERNELS
+  assert attribute(chain, "arenas") == f"dense<{symmetric.handle}>"
+  assert not any(name in text for name in _EXCHANGES)
+  # Ten operands, eight results, and then the arena.
+  places = re.findall(r"index = 18 : i64[^}]*?offset = (\d+)", chain)
+  arena = symmetric.arena
+  wanted = {
+    arena.pool_x_offset,
+    arena.pool_weights_offset,
+    arena.l2_out_offset,
+  }
+  assert wanted == {int(place) for place in places}
+
+
+def test_tokens_are_cast_in_one_launch_and_moved_in_the_next():
+  """Scales are written as they are read: nothing lies between."""
+  x, idx, weights, l1, l2 = arrays(operands()[0])
+  l1, l2 = (dg.per_block_cast_to_fp8(w) for w in (l1, l2))
+  text = _lowered(layer_of(4), x, idx, weights, l1, l2)
+  cast, _ = launches(text)
+  assert attribute(cast, "kernel") == '"sm90_cast_rows"'
+  assert "mn_major = false" in cast
+  assert "stablehlo.transpose" not in text
+
+
+def test_the_backward_pass_needs_no_symmetric_memory():
+  layer, dy = operands()
+
+  def step(x, idx, weights, l1, l2, dy):
+    y, pull = jax.vjp(
+      lambda x, w, a, b: layer_of(4)(x, idx, w, a, b), x, weights, l1, l2
+    )
+    return y, pull(dy)
+
+  text = _lowered(step, *arrays(layer), jnp.asarray(dy))
+  assert len(_chains(text)) == 1
+  assert text.count("@ragged_all_to_all") == 2
+
+
+def test_it_is_computed_step_by_step_where_that_is_asked_for():
+  layer = arrays(operands()[0])
+  text = _lowered(layer_of(4), *layer, implementation="reference")
+  assert not launches(text)
+  # Products in bfloat16 are kernels, one after the other.
+  text = _lowered(layer_of(4, BF16), *layer)
+  found = {attribute(line, "kernel").strip('"') for line in launches(text)}
+  assert found == {"sm90_m_grouped_bf16_gemm"}
+
+
+def test_what_has_no_kernel_is_refused():
+  layer = arrays(operands()[0])
+  x, idx, weights, l1, l2 = layer
+  codes = (
+    dg.per_token_cast_to_fp8(x),
+    *(idx, weights),
+    *(dg.per_block_cast_to_fp8(w) for w in (l1, l2)),
+  )
+  with dg.options(implementation="kernel"):
+    with pytest.raises(NotImplementedError, match="mega_moe has no kernel for"):
+      jax.jit(layer_of(4)).lower(*codes)
+    with pytest.raises(NotImplementedError, match="no kernel for bf16xbf16"):
+      jax.eval_shape(layer_of(4, BF16), *layer)
+  with pytest.raises(NotImplementedError, match="fast_math=False"):
+    _lowered(layer_of(4, fast_math=False), *layer)
+  # What is computed with jax.numpy is as exact as is asked for.
+  exact = _lowered(
+    layer_of(4, fast_math=False), *layer, implementation="reference"
+  )
+  assert not launches(exact)
+
+
+def test_axes_that_xla_shards_are_refused():
+  two_by_two = mesh(2, 2, names="de")
+  sizes = (EXPERTS, TOKENS // 2, TOP_K, HIDDEN, INTERMEDIATE)
+  symmetric = dg.get_symm_buffer_for_mega_moe(two_by_two, "e", *sizes)
+
+  def split(**axes):
+    return jax.shard_map(
+      lambda *args: dg.fp8_mega_moe(*args, symmetric),
+      mesh=two_by_two,
+      in_specs=P("e"),
+      out_specs=P("e"),
+      check_vma=False,
+      **axes,
+    )
+
+  layer = arrays(operands()[0])
+  assert len(_chains(_lowered(split(), *layer))) == 1
+  with pytest.raises(NotImplementedError, match="make all axes of the mesh"):
+    _lowered(split(axis_names={"e"}), *layer)
+
+
+def test_a_batch_is_refused():
+  layer = arrays(operands()[0])
+  with pytest.raises(NotImplementedError, match="mega_moe has no vmap"):
+    jax.eval_shape(
+      jax.vmap(layer_of(4), in_axes=(0, 0, 0, None, None)),
+      *(jnp.stack([x, x]) for x in layer[:3]),
+      *layer[3:],
+    )
+
+
+def test_buffers_of_a_launch_are_renumbered():
+  call = KernelCall(
+    recipe=None,
+    grid=(1, 1, 1),
+    cluster=(1, 1, 1),
+    threads=32,
+    smem_bytes=0,
+    pdl=False,
+    params=(
+      Buffer(1),
+      Scalar(1),
+      TensorMap(0, "u8", (16,), (), (16,), 0, offset=32),
+      Buffer(0, 16),
+    ),
+  )
+  names = ChainBuffers(
+    ("a", "b"), {"c": jax.ShapeDtypeStruct((1,), np.float32)}, ("arena",)
+  )
+  moved = placed(call, (names.at("arena", 1024), names.at("c")))
+  assert moved.params == (
+    Buffer(2),
+    Scalar(1),
+    TensorMap(3, "u8", (16,), (), (16,), 0, offset=1056),
+    Buffer(3, 1040),
+  )
+  with pytest.raises(IndexError):
+    placed(call, (names.at("a"),))
