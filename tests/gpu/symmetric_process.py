@@ -1,5 +1,5 @@
-"""One process of two: `python -m tests.gpu.symmetric_process ADDRESS INDEX
-BACKEND GPU`; says "done" if all went as it should.
+"""One process of two: `python -m tests.gpu.symmetric_process ADDRESS INDEX GPU
+BACKEND`; says "done" if all went as it should.
 """
 
 import sys
@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh
 from tests.gpu import symmetric_program
 
 
-def main(address: str, index: int, backend: str, gpu: int) -> None:
+def main(address: str, index: int, gpu: int, backend: str) -> None:
   jax.distributed.initialize(address, 2, index, local_device_ids=[gpu])
   # Process 1 has rank 0.
   devices = sorted(jax.devices(), key=lambda device: -device.process_index)
@@ -46,4 +46,4 @@ def main(address: str, index: int, backend: str, gpu: int) -> None:
 
 
 if __name__ == "__main__":
-  main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+  main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

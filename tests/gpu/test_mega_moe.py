@@ -16,6 +16,7 @@ from jax_deepgemm.mega_moe_arguments import checked_operands
 from jax_deepgemm.mega_moe_params import MegaMoeParams
 from jax_deepgemm.mega_moe_unfused import forward
 from jax_deepgemm.options import Options
+from tests.gpu import two_processes
 from tests.gpu.gemm_data import poison_device_memory
 from tests.mega_moe.layers import assert_near, assert_same_bits
 
@@ -235,3 +236,8 @@ def test_rows_received_are_counted():
   chosen = np.asarray(layer[1])
   counts = np.bincount(chosen[chosen >= 0], minlength=sizes.experts * ranks)
   np.testing.assert_array_equal(stats, np.asarray(start) + counts)
+
+
+def test_two_processes_have_the_bits_of_one_rank():
+  # On one GPU their kernels wait for each other across its time slices.
+  two_processes.run("tests.gpu.mega_moe_process")

@@ -2,11 +2,6 @@
 
 import functools
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,11 +10,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jax_deepgemm import ffi
-from tests.gpu import symmetric_program
+from tests.gpu import symmetric_program, two_processes
 
 pytestmark = pytest.mark.gpu
-
-ROOT = Path(__file__).parents[2]
 
 
 def mesh_of(*devices) -> Mesh:
@@ -152,35 +145,9 @@ def test_all_devices_of_a_run_refuse_it():
 
 @pytest.mark.parametrize("backend", ["cuda_ipc", "nvshmem"])
 def test_two_processes_reach_each_other(backend):
-  # CUDA's handles work between processes of one GPU, too.
-  gpus = (0, 1) if jax.local_device_count() > 1 else (0, 0)
   if backend == "nvshmem":
-    if gpus == (0, 0):
+    if two_processes.gpus() == (0, 0):
       pytest.skip("NVSHMEM needs a GPU for each process")
     if importlib.util.find_spec("nvidia.nvshmem") is None:
       pytest.skip("NVSHMEM is not installed")
-  with socket.socket() as listener:
-    listener.bind(("localhost", 0))
-    address = f"localhost:{listener.getsockname()[1]}"
-  # This process, too, holds memory of the GPU.
-  environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-  module = "tests.gpu.symmetric_process"
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-m", module, address, str(i), backend, str(gpu)],
-      cwd=ROOT,
-      env=environment,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for i, gpu in enumerate(gpus)
-  ]
-  try:
-    outputs = [process.communicate(timeout=240)[0] for process in processes]
-  finally:
-    for process in processes:
-      process.kill()
-  for process, output in zip(processes, outputs, strict=True):
-    assert process.returncode == 0, output
-    assert "done" in output
+  two_processes.run("tests.gpu.symmetric_process", backend)
