@@ -75,7 +75,7 @@ def _memory(arena, num_ranks=1):
 def _layer(operands, token, *, arena, options):
   """Returns results by name; `token` orders calls on the arena."""
   device = process_device()
-  rows, scales, experts, weights, num_tokens = operands
+  rows, scales, *_ = operands
   problem = dispatch.MegaMoeDispatchProblem(len(rows), arena)
   shapes = sm90_mega_moe_dispatch.results(problem, device, options)
   shapes["sums"] = jax.ShapeDtypeStruct(rows.shape, jnp.bfloat16)

@@ -30,9 +30,7 @@ def _recipes():
     (1024, 32, "fp8xfp8"),
   ):
     arena = MegaMoeArena(8, num_experts, 4096, top_k, 7168, 2048, mma_type)
-    config = dispatch.choose(
-      dispatch.MegaMoeDispatchProblem(4096, arena), H200
-    )
+    config = dispatch.choose(dispatch.MegaMoeDispatchProblem(4096, arena), H200)
     yield sm90_mega_moe_dispatch.recipe(config)
     config = combine.choose(combine.MegaMoeCombineProblem(4096, arena))
     yield sm90_mega_moe_combine.recipe(config)
@@ -63,4 +61,3 @@ def test_python_and_cuda_name_the_same_fields(path, config):
   body = text.split(f"struct {config.__name__} {{")[1].split("};")[0]
   fields = re.findall(r"^\s*(?:int|bool) (\w+);", body, re.MULTILINE)
   assert fields == [f.name for f in dataclasses.fields(config)]
-
