@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.mega_moe_arena import MAX_RANKS, MegaMoeArena
 
 _NUM_WARPS = 16
@@ -53,9 +54,19 @@ def choose(problem: MegaMoeCombineProblem) -> Sm90MegaMoeCombineConfig:
   return Sm90MegaMoeCombineConfig(num_warps=_NUM_WARPS, slots_in_flight=slots)
 
 
-def num_ctas(problem: MegaMoeCombineProblem, num_sms: int) -> int:
-  """Returns how many CTAs sum, all of them resident at once."""
-  return max(min(-(-_num_tiles(problem) // _NUM_WARPS), num_sms), 1)
+def num_ctas(
+  problem: MegaMoeCombineProblem, device: Device, num_sms: int | None
+) -> int:
+  """Returns how many CTAs sum, all of them resident at once.
+
+  Args:
+    problem: sizes of this rank.
+    device: what they run on.
+    num_sms: multiprocessors that they may use; None is all.
+  """
+  wanted = -(-_num_tiles(problem) // _NUM_WARPS)
+  most = min(num_sms or device.num_sms, device.num_sms)
+  return max(min(wanted, most), 1)
 
 
 def _num_tiles(problem: MegaMoeCombineProblem) -> int:

@@ -94,7 +94,16 @@ def choose(
   )
 
 
-def num_ctas(problem: MegaMoeDispatchProblem, num_sms: int) -> int:
-  """Returns how many CTAs exchange rows, all of them resident at once."""
+def num_ctas(
+  problem: MegaMoeDispatchProblem, device: Device, num_sms: int | None
+) -> int:
+  """Returns how many CTAs exchange rows, all of them resident at once.
+
+  Args:
+    problem: sizes of this rank.
+    device: what they run on.
+    num_sms: multiprocessors that they may use; None is all.
+  """
   wanted = -(-problem.num_tokens // _TOKENS_PER_CTA)
-  return max(min(wanted, num_sms), 1)
+  most = min(num_sms or device.num_sms, device.num_sms)
+  return max(min(wanted, most), 1)

@@ -63,7 +63,7 @@ def kernel_call(
   null = launch.Scalar(0, "i64")
   return launch.KernelCall(
     recipe=recipe(config),
-    grid=(num_ctas(problem, options.num_sms or device.num_sms), 1, 1),
+    grid=(num_ctas(problem, device, options.num_sms), 1, 1),
     cluster=(1, 1, 1),
     threads=32 * config.num_warps,
     smem_bytes=config.smem_bytes,

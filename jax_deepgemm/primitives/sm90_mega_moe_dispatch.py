@@ -54,7 +54,7 @@ def results(
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns shapes of the results by their names in `DispatchBuffers`."""
   arena = problem.arena
-  ctas = num_ctas(problem, options.num_sms or device.num_sms)
+  ctas = num_ctas(problem, device, options.num_sms)
   shapes = {
     "places": ((problem.num_tokens, arena.top_k), jnp.int32),
     "group_sizes": ((arena.num_experts // arena.num_ranks,), jnp.int32),
@@ -88,7 +88,7 @@ def kernel_call(
     buffers: where operands and results lie.
   """
   arena = problem.arena
-  ctas = num_ctas(problem, options.num_sms or device.num_sms)
+  ctas = num_ctas(problem, device, options.num_sms)
   return launch.KernelCall(
     recipe=recipe(config),
     grid=(ctas, 1, 1),
@@ -97,12 +97,17 @@ def kernel_call(
     smem_bytes=config.smem_bytes,
     pdl=options.pdl,
     params=(
-      *(_or_null(getattr(buffers, f.name)) for f in dataclasses.fields(buffers)),
+      *map(_or_null, _in_order(buffers)),
       *map(launch.Scalar, _sizes(problem)),
       *(launch.Scalar(offset, "i64") for offset in _offsets(arena)),
     ),
     embed_cubin=options.embed_cubin,
   )
+
+
+def _in_order(buffers: DispatchBuffers) -> list[launch.Buffer | None]:
+  names = [field.name for field in dataclasses.fields(buffers)]
+  return [getattr(buffers, name) for name in names]
 
 
 def _or_null(buffer: launch.Buffer | None) -> launch.Buffer | launch.Scalar:

@@ -24,6 +24,7 @@ from tests.emulator import (
   test_m_grouped_bf16_gemm,
   test_m_grouped_fp8_fp4_gemm,
   test_m_grouped_fp8_gemm,
+  test_mega_moe,
   test_mqa_fp4_logits,
   test_mqa_logits,
   test_paged_mqa_fp4_logits,
@@ -43,6 +44,7 @@ from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
+from tests.emulator.mega_moe_mutations import MEGA_MOE_MUTATIONS
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
@@ -74,6 +76,7 @@ CASES = (
   *test_casts.CASES,
   *test_casts.FUSED,
   *test_hc_prenorm_gemm.CASES,
+  *test_mega_moe.CASES,
 )
 ALL_MUTATIONS = (
   *MUTATIONS,
@@ -93,6 +96,7 @@ ALL_MUTATIONS = (
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,
+  *MEGA_MOE_MUTATIONS,
 )
 _MUTATIONS = {mutation.name: mutation for mutation in ALL_MUTATIONS}
 
@@ -130,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     "--trace",
     type=_thread,
-    metavar="CTA:WARP[:LANE]",
+    metavar="CTA:WARP[:LANE[:RANK]]",
     help="list what this thread does",
   )
   add("--debug", action="store_true", help="compile for a debugger")

@@ -4,7 +4,16 @@ import functools
 from collections.abc import Callable
 
 from jax_deepgemm.jit import Recipe
-from tests.probes import cluster, matrix, mbarrier, sync, tma, warp, wgmma
+from tests.probes import (
+  cluster,
+  matrix,
+  mbarrier,
+  sync,
+  system,
+  tma,
+  warp,
+  wgmma,
+)
 from tests.probes.probe import Probe
 
 PROBES: dict[str, Callable[[int], Probe]] = {
@@ -27,6 +36,7 @@ PROBES: dict[str, Callable[[int], Probe]] = {
   "warp": warp.warp_probe,
   "cluster": cluster.cluster_probe,
   "sync": sync.sync_probe,
+  "system": system.system_probe,
 }
 
 

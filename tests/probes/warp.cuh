@@ -5,7 +5,7 @@
 
 namespace jdg {
 
-constexpr u32 kWarpAnswers = 9;
+constexpr u32 kWarpAnswers = 10;
 
 // Exactly one lane, and the same again.
 __device__ __forceinline__ u32 elects_one() {
@@ -33,4 +33,5 @@ extern "C" __global__ void __launch_bounds__(32, 1)
   mine_out[6] = elects_one();
   mine_out[7] = __shfl_sync(0xFFFFFFFF, input.x, input.w);
   mine_out[8] = __float_as_uint(ptx::max_or_nan(__uint_as_float(input.x), 1.0f));
+  mine_out[9] = ptx::match_any(input.z % 5);
 }

@@ -31,6 +31,7 @@ def warp_probe(seed: int) -> Probe:
       np.ones(32),
       np.full(32, value[step]),
       _maximum(value),
+      np.sum((source[:, None] % 5 == source % 5) << lanes, -1),
     ]
     inputs.append(np.stack([value, votes, source, np.full(32, step)], -1))
     answers.append(np.stack(answer, -1))
