@@ -213,13 +213,13 @@ def _checked_indices(topk_idx: Any, shape: tuple[int, int]) -> jax.Array:
   if dtype is None or not jnp.issubdtype(dtype, jnp.integer):
     raise TypeError(f"topk_idx must be an array of integers, got {found}")
   _check_choices("topk_idx", topk_idx, shape)
-  # A number that int32 does not hold is no expert's.
-  within = jnp.iinfo(jnp.int32).max
-  topk_idx = jnp.asarray(topk_idx)
-  if topk_idx.dtype.itemsize > 4 or topk_idx.dtype == jnp.uint32:
-    topk_idx = jnp.where(topk_idx > within, -1, topk_idx)
-    topk_idx = jnp.maximum(topk_idx, -1)
-  return topk_idx.astype(jnp.int32)
+  # A number that int32 does not hold is no expert's, whatever is cut off.
+  largest = jnp.iinfo(jnp.int32).max
+  if jnp.iinfo(dtype).max > largest:
+    numpy = np if isinstance(topk_idx, np.ndarray) else jnp
+    lowest = 0 if jnp.issubdtype(dtype, jnp.unsignedinteger) else -1
+    topk_idx = numpy.clip(topk_idx, lowest, largest)
+  return jnp.asarray(topk_idx, jnp.int32)
 
 
 def _checked_topk_weights(weights: Any, shape: tuple[int, int]) -> jax.Array:

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec
 
 from jax_deepgemm.heuristics.mega_moe_arena import MegaMoeArena
 from jax_deepgemm.options import Options
+from jax_deepgemm.primitives import sm90_mega_moe
 from jax_deepgemm.primitives.target import target_device
 
 mega_moe_p = Primitive("mega_moe")
@@ -105,9 +106,6 @@ def _lower_cuda(
     NotImplementedError: the GPU is not Hopper, or XLA cuts the program along
       some axes of the mesh.
   """
-  # Below its launches, which nothing but a lowering for CUDA needs.
-  from jax_deepgemm.primitives import sm90_mega_moe
-
   device = target_device(options)
   if not device.is_hopper:
     raise NotImplementedError(

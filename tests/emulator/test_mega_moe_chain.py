@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
+from tests.emulator import mega_moe_chain
 from tests.emulator.emulator import Emulator
 from tests.mega_moe.layers import assert_near
 
@@ -47,9 +47,6 @@ def _steps(symmetric, mesh, operands):
 def test_the_launches_of_a_layer_compute_what_its_steps_do(
   toolchain, monkeypatch
 ):
-  pytest.importorskip("jax_deepgemm.primitives.sm90_mega_moe_dispatch")
-  from tests.emulator import mega_moe_chain
-
   mesh = jax.make_mesh(
     (1,), ("e",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
   )

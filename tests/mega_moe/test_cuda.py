@@ -32,9 +32,6 @@ from tests.mega_moe.layers import (
 )
 from tests.primitives.cuda_lowering import attribute, launches, lowered_for_cuda
 
-# Until its dispatch and combine are there, nothing is fused.
-pytest.importorskip("jax_deepgemm.primitives.sm90_mega_moe_dispatch")
-
 _KERNELS = [
   "sm90_mega_moe_dispatch",
   "sm90_m_grouped_fp8_gemm",

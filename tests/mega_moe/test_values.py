@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jax_deepgemm as dg
+from jax_deepgemm.mega_moe_arguments import checked_operands
 from tests.mega_moe import mega_moe_oracle
 from tests.mega_moe.layers import (
   BF16,
@@ -165,6 +166,25 @@ def test_operands_may_come_quantised():
     jax.jit(jax.grad(of_l1_scales)).trace(codes[1].scales)
   with pytest.raises(TypeError, match="x is quantised and has no gradient"):
     jax.jit(jax.grad(of_x_scales)).trace(codes[0].scales)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.int8])
+def test_indices_of_other_integers_are_cut_off_nowhere(dtype):
+  layer, _ = operands(5)
+  arena = buffer(1).arena
+  idx = layer.topk_idx.copy()
+  wide = idx.astype(dtype)
+  idx[0, 0] = -1
+  # The lower 32 bits are those of an expert, or no expert's.
+  outside = {np.uint32: 2**32 - 1, np.int64: 2**32 + 1, np.int8: -1}
+  wide[0, 0] = outside[dtype]
+  given = wide if dtype == np.int64 else jnp.asarray(wide)
+  found = checked_operands(
+    layer.x, given, *layer[2:], num_tokens=None, arena=arena
+  ).topk_idx
+  is_expert = (found >= 0) & (found < EXPERTS)
+  np.testing.assert_array_equal(jnp.where(is_expert, found, -1), idx)
+  assert found.dtype == jnp.int32
 
 
 def test_no_tokens_are_no_rows():
