@@ -196,9 +196,7 @@ def steps(
     jd.m_grouped_fp8_gemm_nt_ragged, group_sizes=found.group_sizes
   )
   hidden = product(found.tokens, l1, out_dtype=jnp.bfloat16)
-  out = product(
-    jd.swiglu_cast_to_fp8(hidden), l2, out_dtype=jnp.bfloat16
-  )
+  out = product(jd.swiglu_cast_to_fp8(hidden), l2, out_dtype=jnp.bfloat16)
   return jd.ep_combine(out, found, weights)
 
 

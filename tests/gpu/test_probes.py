@@ -31,7 +31,7 @@ def emulator(tmp_path_factory):
     pytest.skip("the emulator needs Linux and g++")
   toolchain = Toolchain(tmp_path_factory.mktemp("emulator"))
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    list(pool.map(toolchain.library, recipes()))
+    list(pool.map(lambda recipe: toolchain.library([recipe]), recipes()))
   return Emulator(toolchain)
 
 
