@@ -109,7 +109,7 @@ MEGA_MOE_MUTATIONS = (
     _COUNT,
     "total + sum - own[i]",
     "sum - own[i]",
-    MegaMoeCase(4, 2, ((60,),), 60, num_ctas=34),
+    MegaMoeCase(4, 1, ((132,),), 132, num_ctas=33),
   ),
   Mutation(
     "moe_lanes_before_not_counted",

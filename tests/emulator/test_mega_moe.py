@@ -23,7 +23,7 @@ CASES = [
   MegaMoeCase(4, 1, ((70, 70),), 70, routing="last"),
   MegaMoeCase(4, 2, ((5, 5),), 5, routing="none"),
   # More CTAs than a warp has lanes.
-  MegaMoeCase(4, 2, ((60,),), 60, num_ctas=34),
+  MegaMoeCase(4, 1, ((132,),), 132, num_ctas=33),
   # Of more tokens than there are rows, and of fewer than none.
   MegaMoeCase(4, 2, ((99, -3),), 5),
 ]
