@@ -12,7 +12,7 @@ _MOST_ROWS = 2**31 - 1
 _NUM_WARPS = 16
 # Shared memory has counters for so many.
 _EXPERT_CLASSES = (64, 256, 512, 1024)
-_PIECES_IN_FLIGHT = 4
+_PIECES_IN_FLIGHT = 8
 # A CTA has no fewer, unless there are enough CTAs: stores of one
 # multiprocessor are slower than NVLink.
 _TOKENS_PER_CTA = 4

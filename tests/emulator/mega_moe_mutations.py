@@ -105,6 +105,13 @@ MEGA_MOE_MUTATIONS = (
     _CASE,
   ),
   Mutation(
+    "moe_ctas_counted_from_each_lane_s_first",
+    _COUNT,
+    "total + sum - own[i]",
+    "sum - own[i]",
+    MegaMoeCase(4, 1, ((132,),), 132, num_ctas=33),
+  ),
+  Mutation(
     "moe_lanes_before_not_counted",
     _PUSH,
     "next[expert] + before;",

@@ -1,6 +1,7 @@
 // How many choices each expert has: of a warp, of the warps and CTAs before it, and of each rank.
 #pragma once
 
+#include "common/row_groups.cuh"
 #include "kernels/sm90_mega_moe_dispatch_types.cuh"
 #include "ptx/warp.cuh"
 
@@ -74,23 +75,31 @@ struct Sm90MegaMoeDispatchCount {
   }
 
  private:
+  // Counts of a lane that are on their way at once: those of a whole H200.
+  static constexpr u32 kRounds = 5;
+
   // Returns the sum of an expert's counts, each of which becomes the sum of those before.
   __device__ static __forceinline__ u32 scan_column(const Params& params, u32 expert) {
     const u32 lane = threadIdx.x % 32;
+    u32* column = params.cta_counts + expert;
     u32 total = 0;
 #pragma unroll 1
-    for (u32 first = 0; first < gridDim.x; first += 32) {
-      const u32 cta = first + lane;
-      u32* count = params.cta_counts + static_cast<u64>(cta) * params.num_experts + expert;
-      const u32 own = cta < gridDim.x ? *count : 0;
-      u32 sum = own;
+    for (u32 first = lane; first < gridDim.x + lane; first += 32 * kRounds) {
+      u32 own[kRounds];
 #pragma unroll
-      for (u32 distance = 1; distance < 32; distance *= 2) {
-        const u32 other = ptx::shuffle(sum, lane - distance);
-        if (lane >= distance) sum += other;
+      for (u32 i = 0; i < kRounds; ++i) {
+        const u32 cta = first + i * 32;
+        own[i] = cta < gridDim.x ? column[static_cast<u64>(cta) * params.num_experts] : 0;
       }
-      if (cta < gridDim.x) *count = total + sum - own;
-      total += ptx::shuffle(sum, 31);
+#pragma unroll
+      for (u32 i = 0; i < kRounds; ++i) {
+        const u32 cta = first + i * 32;
+        const u32 sum = prefix_sum(own[i], lane, ~0u);
+        if (cta < gridDim.x) {
+          column[static_cast<u64>(cta) * params.num_experts] = total + sum - own[i];
+        }
+        total += ptx::shuffle(sum, 31);
+      }
     }
     return total;
   }

@@ -1,7 +1,6 @@
 // Where each choice goes: pools are sorted by expert, then by source rank, token and slot.
 #pragma once
 
-#include "common/row_groups.cuh"
 #include "kernels/sm90_mega_moe_dispatch_count.cuh"
 
 namespace jdg {
@@ -52,7 +51,7 @@ struct Sm90MegaMoeDispatchPlaces {
                                                         const ArenaCall& call, u32 expert) {
     u32 total = 0;
     u32 before = 0;
-#pragma unroll 1
+#pragma unroll 4
     for (u32 rank = 0; rank < params.num_ranks; ++rank) {
       // No more than fit, whatever another rank says.
       const u32 count = min(counts_of(params, call.arena, rank)[expert], params.capacity);
