@@ -43,7 +43,7 @@ CAST_MUTATIONS = (
   Mutation(
     "cast_rows_read_early",
     _ROWS,
-    "    ptx::wait_for_previous_kernel();\n",
+    "    if constexpr (!kConfig.counted) ptx::wait_for_previous_kernel();\n",
     "",
     _ROW,
   ),
