@@ -2,6 +2,7 @@
 
 python -m benchmarks.mega_moe
 python -m benchmarks.mega_moe --only-layer flash --only-tokens 8 2048
+python -m benchmarks.mega_moe --pdl
 
 On fewer than 4 GPUs a layer has as many experts as so many of 4 GPUs hold, so
 that a GPU computes what one of 4 does, and sends less.
@@ -59,11 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = command.parser("mega_moe", num_tests=10)
   parser.add_argument("--only-layer", choices=_LAYERS)
   parser.add_argument("--only-tokens", type=int, nargs="+", metavar="N")
+  parser.add_argument("--pdl", action="store_true")
   arguments = parser.parse_args(argv)
   command.need_hopper()
   ranks = len(jax.devices())
   fields = provenance.collect(_METHOD, arguments.commit)
   fields |= {"ranks": ranks, "num_tests": arguments.num_tests}
+  fields |= {"pdl": arguments.pdl}
   path = arguments.output or results.RESULTS / f"mega_moe_{ranks}.json"
   rows = []
   for name, whole in _LAYERS.items():
@@ -72,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     layer = whole._replace(num_experts=whole.num_experts * ranks // _RANKS)
     weights = expert_weights(layer)
     for tokens in arguments.only_tokens or _TOKENS:
-      row = _row(layer, tokens, weights, arguments.num_tests)
+      with jd.options(pdl=arguments.pdl):
+        row = _row(layer, tokens, weights, arguments.num_tests)
       rows.append({"layer": name, **row})
       print(_line(rows[-1]), flush=True)
       results.write(path, fields, rows)  # Each time: a run may be cut off.
@@ -173,7 +177,7 @@ def program(step: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., Any]:
 
 def mega(buffer: SymmBuffer, x: jax.Array, *rest: Any) -> jax.Array:
   """Returns y by the fused operation."""
-  return jd.fp8_mega_moe(jd.per_token_cast_to_fp8(x), *rest, buffer)
+  return jd.fp8_mega_moe(x, *rest, buffer)
 
 
 def steps(
