@@ -1,7 +1,7 @@
 // Flags by which ranks tell each other how far a call is.
 //
 // Rank r's arena has a word for each phase and source rank: the last call whose phase the source
-// has finished. Words only grow, but for the 32 bits' end.
+// has finished. Words only grow, modulo 2^32.
 //
 // No barrier ends a call. A rank is sent the next call's counts and rows only by ranks that saw its
 // kResultsPhase, which it raises when it has read those of this call; and it overwrites its results
