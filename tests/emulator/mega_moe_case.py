@@ -40,6 +40,7 @@ class MegaMoeCase:
     num_ctas: of dispatch and of combine.
     absent: (rank, launches): a rank that stops after so many.
     stranger: a rank that calls with another shape.
+    past_calls: how many there were on the arenas before.
   """
 
   num_experts: int
@@ -53,6 +54,7 @@ class MegaMoeCase:
   num_warps: int = 2
   absent: tuple[int, int] | None = None
   stranger: int | None = None
+  past_calls: int = 0
 
   def id(self) -> str:
     calls = "+".join("x".join(map(str, call)) for call in self.tokens)
@@ -64,6 +66,8 @@ class MegaMoeCase:
       words.append("absent={}:{}".format(*self.absent))
     if self.stranger is not None:
       words.append(f"stranger={self.stranger}")
+    if self.past_calls:
+      words.append(f"past={self.past_calls}")
     return "-".join(words)
 
   @property
@@ -210,12 +214,15 @@ class _Buffers:
 
   def _arena(self, rank: int) -> np.ndarray:
     arena = self.case.arena
-    # The flags alone begin as zeros.
+    # What a kernel wrote before, or nobody did, is not to be read.
     data = np.full(arena.num_bytes, 0xFF, np.uint8)
     start = header.pack(rank, [0] * arena.num_ranks, _TIMEOUT_NS, 0)
     data[: len(start)] = np.frombuffer(start, np.uint8)
     flags = data[arena.flags_offset :]
-    flags[: arena.part_bytes("flags")] = 0
+    flags[: arena.part_bytes("flags")].view(np.uint32)[:] = self.case.past_calls
+    data[header.OFFSETS["epoch"] :][:4].view(np.uint32)[:] = (
+      self.case.past_calls
+    )
     return data
 
   def _call(self, rank: int, given: mega_moe_data.RankOperands):

@@ -59,6 +59,13 @@ MEGA_MOE_MUTATIONS = (
     _CASE,
   ),
   Mutation(
+    "moe_calls_compared_as_numbers",
+    _FLAGS,
+    "static_cast<int>(seen - call.epoch) >= 0",
+    "seen >= call.epoch",
+    MegaMoeCase(4, 2, ((3, 2), (1, 3)), 3, past_calls=2**32 - 2),
+  ),
+  Mutation(
     "moe_results_not_awaited",
     _COMBINE,
     "return wait_for_ranks(call, params.flags_offset, kResultsPhase, "

@@ -52,13 +52,14 @@ class Devices:
     flag = np.zeros(1, np.uint32)
     outs = [np.zeros(32, np.uint32) for _ in range(2)]
     launches = [
-      [self._call(rank) for _ in range(self.num_launches)] for rank in range(2)
+      [self.call(rank) for _ in range(self.num_launches)] for rank in range(2)
     ]
     system = System(launches, [data, flag, *outs], [None, None, 0, 1])
     Emulator(toolchain).run_system(system, seed)
     return outs[1]
 
-  def _call(self, rank):
+  def call(self, rank):
+    """Returns a device's launch."""
     return KernelCall(
       recipe=Recipe("tiny", _SOURCE.replace("BODY", self.body), "sm_90a"),
       grid=(1, 1, 1),
@@ -110,17 +111,16 @@ def test_a_store_over_what_another_may_still_read_is_reported(toolchain):
 
 
 def test_another_device_s_own_buffer_is_out_of_reach(toolchain):
-  body = "if (rank == 0 && lane == 0) ptx::store_system(flag, 1);\nOTHER"
-  other = "const u64 address = reinterpret_cast<u64>(out);\n"
-  body = body.replace("OTHER", other + "out[lane] = rank;")
-  assert _reports(toolchain, body) == []
-  call = Devices(body)._call(0)
+  call = Devices("out[lane] = 1;").call(0)
+  buffers = [np.zeros(32, np.uint32) for _ in range(4)]
+  owners = [None, None, 0, 1]
+  emulator = Emulator(toolchain)
+  emulator.run_system(System([[call], []], buffers, owners), 0)
+  np.testing.assert_array_equal(buffers[2], 1)
   params = (*call.params[:2], Buffer(3), Scalar(0))
   wrong = dataclasses.replace(call, params=params)
-  buffers = [np.zeros(32, np.uint32) for _ in range(4)]
-  system = System([[wrong], []], buffers, [None, None, 0, 1])
   with pytest.raises(EmulatorError, match="buffer 3 is another rank's"):
-    Emulator(toolchain).run_system(system, 0)
+    emulator.run_system(System([[wrong], []], buffers, owners), 0)
 
 
 def test_time_passes_while_all_wait(toolchain):

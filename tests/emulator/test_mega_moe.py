@@ -22,6 +22,8 @@ CASES = [
   MegaMoeCase(40, 32, ((2, 3),), 3, routing="distinct", num_ctas=4),
   MegaMoeCase(4, 1, ((70, 70),), 70, routing="last"),
   MegaMoeCase(4, 2, ((5, 5),), 5, routing="none"),
+  # The number of a call is one of 32 bits.
+  MegaMoeCase(4, 2, ((3, 2), (1, 3), (2, 2)), 3, past_calls=2**32 - 2),
   # More CTAs than a warp has lanes.
   MegaMoeCase(4, 1, ((132,),), 132, num_ctas=33),
   # Of more tokens than there are rows, and of fewer than none.

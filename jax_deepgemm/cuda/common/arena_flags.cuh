@@ -1,8 +1,12 @@
 // Flags by which ranks tell each other how far a call is.
 //
 // Rank r's arena has a word for each phase and source rank: the last call whose phase the source
-// has finished. Words only grow, and a rank that is a call behind keeps all others from going on
-// to the one after it, so that none is written before it is read.
+// has finished. Words only grow, modulo 2^32.
+//
+// No barrier ends a call. A rank is sent the next call's counts and rows only by ranks that saw its
+// kResultsPhase, which it raises when it has read those of this call; and it overwrites its results
+// only after it saw every rank's kCountsPhase of the next call, which they raise when their sums of
+// this one are done. Calls on one arena must follow each other on each device.
 #pragma once
 
 #include "common/arena_fault.cuh"
