@@ -32,6 +32,11 @@ class Sm90MegaMoeCombineConfig:
   slots_in_flight: int
 
   @property
+  def num_threads(self) -> int:
+    """Threads of a block."""
+    return 32 * self.num_warps
+
+  @property
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     return -(-(8 * MAX_RANKS + 5) // 16) * 16

@@ -58,6 +58,11 @@ class Sm90MegaMoeDispatchConfig:
   has_scales: bool
 
   @property
+  def num_threads(self) -> int:
+    """Threads of a block."""
+    return 32 * self.num_warps
+
+  @property
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
     words = (self.num_warps + 2) * self.max_experts + 3

@@ -11,6 +11,7 @@ from jax_deepgemm.heuristics.sm90_mega_moe_combine import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.block_launch import block_call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +62,11 @@ def kernel_call(
     arena.capacity,
   )
   null = launch.Scalar(0, "i64")
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(num_ctas(problem, device, options.num_sms), 1, 1),
-    cluster=(1, 1, 1),
-    threads=32 * config.num_warps,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+  return block_call(
+    recipe(config),
+    config,
+    options,
+    num_blocks=num_ctas(problem, device, options.num_sms),
     params=(
       buffers.places,
       buffers.experts,
@@ -78,7 +77,6 @@ def kernel_call(
       launch.Scalar(arena.flags_offset, "i64"),
       launch.Scalar(arena.l2_out_offset, "i64"),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 

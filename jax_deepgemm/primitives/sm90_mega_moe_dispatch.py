@@ -15,6 +15,7 @@ from jax_deepgemm.heuristics.sm90_mega_moe_dispatch import (
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
+from jax_deepgemm.primitives.block_launch import block_call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +90,16 @@ def kernel_call(
   """
   arena = problem.arena
   ctas = num_ctas(problem, device, options.num_sms)
-  return launch.KernelCall(
-    recipe=recipe(config),
-    grid=(ctas, 1, 1),
-    cluster=(1, 1, 1),
-    threads=32 * config.num_warps,
-    smem_bytes=config.smem_bytes,
-    pdl=options.pdl,
+  return block_call(
+    recipe(config),
+    config,
+    options,
+    num_blocks=ctas,
     params=(
       *map(_or_null, _in_order(buffers)),
       *map(launch.Scalar, _sizes(problem)),
       *(launch.Scalar(offset, "i64") for offset in _offsets(arena)),
     ),
-    embed_cubin=options.embed_cubin,
   )
 
 
