@@ -103,7 +103,6 @@ from jax_deepgemm.layout import (
   transform_sf_into_required_layout as transform_sf_into_required_layout,
 )
 from jax_deepgemm.mega_moe import bf16_mega_moe as bf16_mega_moe
-from jax_deepgemm.mega_moe import fp8_fp4_mega_moe as fp8_fp4_mega_moe
 from jax_deepgemm.mega_moe import fp8_mega_moe as fp8_mega_moe
 from jax_deepgemm.mega_moe import (
   transform_weights_for_mega_moe as transform_weights_for_mega_moe,
@@ -112,6 +111,7 @@ from jax_deepgemm.mega_moe_buffer import SymmBuffer as SymmBuffer
 from jax_deepgemm.mega_moe_buffer import (
   get_symm_buffer_for_mega_moe as get_symm_buffer_for_mega_moe,
 )
+from jax_deepgemm.mega_moe_fp4 import fp8_fp4_mega_moe as fp8_fp4_mega_moe
 from jax_deepgemm.moe_mlp import moe_mlp as moe_mlp
 from jax_deepgemm.mqa_logits import fp8_mqa_logits as fp8_mqa_logits
 from jax_deepgemm.mqa_topk import mqa_topk as mqa_topk

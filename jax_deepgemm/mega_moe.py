@@ -11,16 +11,13 @@ from typing import Any
 
 import jax
 
-from jax_deepgemm import mega_moe_arguments
+from jax_deepgemm.fp4_operands import is_fp4_pair
 from jax_deepgemm.gemm_operands import Operand
-from jax_deepgemm.grouped_operands import checked_flag
 from jax_deepgemm.mega_moe_buffer import SymmBuffer
-from jax_deepgemm.mega_moe_gradient import mega_moe
-from jax_deepgemm.mega_moe_params import BF16, FP8, MegaMoeParams
-from jax_deepgemm.options import current
+from jax_deepgemm.mega_moe_call import Result, layer_call
+from jax_deepgemm.mega_moe_params import BF16, FP4, FP8
+from jax_deepgemm.mega_moe_weight_arguments import checked_weights
 from jax_deepgemm.scaled_array import ScaledArray
-
-Result = jax.Array | tuple[jax.Array, jax.Array]
 
 
 def fp8_mega_moe(
@@ -86,7 +83,7 @@ def fp8_mega_moe(
     NotImplementedError: fast_math is False on GPUs, or there is no kernel where
       options(implementation="kernel") asks for one.
   """
-  return _mega_moe(
+  return layer_call(
     FP8,
     x,
     topk_idx,
@@ -140,7 +137,7 @@ def bf16_mega_moe(
       axis or other sizes.
     NotImplementedError: options(implementation="kernel").
   """
-  return _mega_moe(
+  return layer_call(
     BF16,
     x,
     topk_idx,
@@ -155,23 +152,10 @@ def bf16_mega_moe(
   )
 
 
-def fp8_fp4_mega_moe(*_: Any, **__: Any) -> jax.Array:
-  """Raises NotImplementedError: there is no mega MoE with FP4 weights yet.
-
-  Raises:
-    NotImplementedError: always; it names what computes the same.
-  """
-  raise NotImplementedError(
-    "fp8_fp4_mega_moe is not there yet; use ep_dispatch(..., dequantize=False),"
-    " m_grouped_fp8_fp4_gemm_nt_contiguous and ep_combine, or fp8_mega_moe with"
-    " weights in FP8"
-  )
-
-
 def transform_weights_for_mega_moe(
   l1_weights: Any, l2_weights: Any, activation: str = "swiglu"
 ) -> tuple[Operand, Operand]:
-  """Returns the weights as `fp8_mega_moe` and `bf16_mega_moe` read them.
+  """Returns the weights as `fp8_mega_moe` and its kin read them.
 
   Which is as they are: rows of gate and then those of up, scales in float32. It
   checks that they fit each other and unpacks exponents, so that code written
@@ -179,7 +163,7 @@ def transform_weights_for_mega_moe(
 
   Args:
     l1_weights: `[g, 2 intermediate, hidden]`: bfloat16, or codes with scales
-      per 128 x 128.
+      per 128 x 128, or FP4 as `fp8_fp4_mega_moe` takes it.
     l2_weights: `[g, hidden, intermediate]`, likewise.
     activation: "swiglu".
 
@@ -189,42 +173,12 @@ def transform_weights_for_mega_moe(
   """
   if activation != "swiglu":
     raise ValueError(f"activation must be 'swiglu', got {activation!r}")
-  l1, l2 = mega_moe_arguments.checked_weights(
-    l1_weights, l2_weights, is_fp8=True
+  is_fp4 = is_fp4_pair("l1_weights", l1_weights) or is_fp4_pair(
+    "l2_weights", l2_weights
   )
+  l1, l2 = checked_weights(l1_weights, l2_weights, FP4 if is_fp4 else FP8)
   if isinstance(l1, ScaledArray) != isinstance(l2, ScaledArray):
     raise TypeError(
       "l1_weights and l2_weights must both have scales, or neither"
     )
   return l1, l2
-
-
-def _mega_moe(
-  mma_type: str,
-  x: Any,
-  topk_idx: Any,
-  topk_weights: Any,
-  l1_weights: Any,
-  l2_weights: Any,
-  buffer: Any,
-  num_tokens: Any,
-  stats: Any,
-  activation_clamp: Any,
-  fast_math: Any,
-) -> Result:
-  mega_moe_arguments.check_buffer(buffer, mma_type)
-  arena = buffer.arena
-  operands = mega_moe_arguments.checked_operands(
-    x, topk_idx, topk_weights, l1_weights, l2_weights, num_tokens, arena
-  )
-  stats = mega_moe_arguments.checked_stats(stats, arena)
-  params = MegaMoeParams(
-    arena=arena,
-    axis_name=buffer.axis_name,
-    handle=buffer.handle,
-    clamp=mega_moe_arguments.checked_activation_clamp(activation_clamp),
-    fast_math=checked_flag("fast_math", fast_math),
-    options=current(),
-  )
-  y, group_sizes = mega_moe(operands, params)
-  return y if stats is None else (y, stats + group_sizes)

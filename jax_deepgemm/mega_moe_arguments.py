@@ -16,8 +16,12 @@ from jax_deepgemm.gemm_operands import (
 from jax_deepgemm.grouped_operands import bf16_operand
 from jax_deepgemm.heuristics.mega_moe_arena import MegaMoeArena
 from jax_deepgemm.mega_moe_buffer import SymmBuffer
-from jax_deepgemm.mega_moe_params import FP8, MegaMoeOperands
-from jax_deepgemm.straight_through import PER_BLOCK, PER_TOKEN
+from jax_deepgemm.mega_moe_params import MegaMoeOperands
+from jax_deepgemm.mega_moe_weight_arguments import (
+  checked_weights,
+  shape_of_weight,
+)
+from jax_deepgemm.straight_through import PER_TOKEN
 
 
 def check_buffer(buffer: Any, mma_type: str) -> None:
@@ -73,17 +77,18 @@ def checked_operands(
     TypeError: a form or dtype is wrong.
     ValueError: a shape is not that of the buffer.
   """
-  is_fp8 = arena.mma_type == FP8
-  x = checked_tokens(x) if is_fp8 else bf16_operand("x", x, "[t, hidden]")
+  if arena.has_scales:
+    x = checked_tokens(x)
+  else:
+    x = bf16_operand("x", x, "[t, hidden]")
   num_rows = _check_tokens(x, arena)
-  l1, l2 = checked_weights(l1_weights, l2_weights, is_fp8=is_fp8)
-  experts, two_i, hidden = values_of(l1).shape
+  l1, l2 = checked_weights(l1_weights, l2_weights, arena.mma_type)
   wanted = (arena.experts_per_rank, 2 * arena.intermediate, arena.hidden)
-  if (experts, two_i, hidden) != wanted:
+  if shape_of_weight(l1) != wanted:
     raise ValueError(
       "l1_weights must have shape [experts of a rank, 2 intermediate_hidden,"
       f" hidden] = {wanted}, as sym_buffer was made for, got"
-      f" {(experts, two_i, hidden)}"
+      f" {shape_of_weight(l1)}"
     )
   shape = (num_rows, arena.top_k)
   return MegaMoeOperands(
@@ -110,45 +115,6 @@ def checked_tokens(x: Any) -> Operand:
       f" {x.dtype.name} of shape {x.shape}"
     )
   return x
-
-
-def checked_weights(
-  l1_weights: Any, l2_weights: Any, *, is_fp8: bool
-) -> tuple[Operand, Operand]:
-  """Returns the experts' weights, which fit each other.
-
-  Args:
-    l1_weights: `[g, 2 intermediate, hidden]`.
-    l2_weights: `[g, hidden, intermediate]`.
-    is_fp8: they have scales, or get them; else they are bfloat16.
-
-  Raises:
-    TypeError: a form or dtype is wrong.
-    ValueError: a shape is wrong.
-  """
-
-  def checked(name: str, weight: Any) -> Operand:
-    if not is_fp8:
-      return bf16_operand(name, weight, "[g, n, k]")
-    return canonical_operand(
-      name, weight, rows="n", transposed=False, recipe=PER_BLOCK, grouped=True
-    )
-
-  l1, l2 = checked("l1_weights", l1_weights), checked("l2_weights", l2_weights)
-  experts, two_i, hidden = values_of(l1).shape
-  if two_i % 2:
-    raise ValueError(
-      "l1_weights must have the rows of gate and as many of up, got shape"
-      f" {(experts, two_i, hidden)}"
-    )
-  wanted = (experts, hidden, two_i // 2)
-  if values_of(l2).shape != wanted:
-    raise ValueError(
-      "l2_weights must have shape [experts of a rank, hidden,"
-      f" intermediate_hidden] = {wanted}, as l1_weights have it, got"
-      f" {values_of(l2).shape}"
-    )
-  return l1, l2
 
 
 def checked_stats(stats: Any, arena: MegaMoeArena) -> jax.Array | None:

@@ -154,8 +154,8 @@ def get_symm_buffer_for_mega_moe(
     num_topk: experts that a token chooses.
     hidden: elements of a token, a multiple of 128.
     intermediate_hidden: elements between the two layers, a multiple of 128.
-    mma_type: "fp8xfp8" or "bf16xbf16": operands of the products, and the form
-      in which tokens travel.
+    mma_type: "fp8xfp8", "fp8xfp4" or "bf16xbf16": tokens, in the form in which
+      they travel, by weights.
     activation: "swiglu".
     backend: "peer_mapped" for all devices of the axis in one process,
       "cuda_ipc" or "nvshmem" for a process each; None takes the first or the
@@ -167,8 +167,8 @@ def get_symm_buffer_for_mega_moe(
     TypeError: an argument is of another type.
     ValueError: a size is not supported, or the mesh has no such axis, or cannot
       have this backend.
-    NotImplementedError: an mma_type, activation or arrangement of processes
-      that is not there.
+    NotImplementedError: an activation or arrangement of processes that is not
+      there.
     MemoryError: a device has no room; says which fraction XLA may have.
     RuntimeError: devices cannot reach each other's memory, or another process
       failed.

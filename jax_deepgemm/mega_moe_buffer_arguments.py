@@ -57,7 +57,7 @@ def checked_arena(
   Raises:
     TypeError: a size is no integer.
     ValueError: a size is not supported.
-    NotImplementedError: the mma_type or activation is not there.
+    NotImplementedError: the activation is not there.
   """
   num_ranks = math.prod(mesh.shape[name] for name in _names(axis_name))
   if num_ranks > MAX_RANKS:
@@ -122,12 +122,6 @@ def _names(axis_name: Any) -> tuple[Any, ...]:
 
 
 def _check_kind(mma_type: Any, activation: Any) -> None:
-  if mma_type == "fp8xfp4":
-    raise NotImplementedError(
-      "mma_type: 'fp8xfp4' is not there yet; decode the weights with"
-      " cast_back_from_fp4, cast them with per_block_cast_to_fp8 and take"
-      " 'fp8xfp8'"
-    )
   if mma_type not in MMA_TYPES:
     raise ValueError(f"mma_type: expected one of {MMA_TYPES}, got {mma_type!r}")
   if activation != "swiglu":

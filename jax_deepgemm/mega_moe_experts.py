@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from jax_deepgemm.fp4_operands import is_packed_fp4
 from jax_deepgemm.fused_casts import weighted_swiglu
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.mega_moe_params import MegaMoeParams
 from jax_deepgemm.primitives import produced
 from jax_deepgemm.primitives.m_grouped_gemm import (
   m_grouped_bf16_gemm,
+  m_grouped_fp8_fp4_gemm,
   m_grouped_fp8_gemm,
 )
 from jax_deepgemm.quantize import cast_live_rows
@@ -29,7 +31,7 @@ def product(
 
   Args:
     rows: `[m, k]`, both with scales or both in bfloat16.
-    weight: `[g, n, k]`.
+    weight: `[g, n, k]`, or FP4 `[g, n, k / 2]` beside rows with scales.
     sizes: `[g]` int32, rows of each group.
     expected_m: rows that a group is expected to have; only a hint.
     params: of the layer.
@@ -43,6 +45,8 @@ def product(
     "zero_padding": False,
     "options": params.options,
   }
+  if is_packed_fp4(weight):
+    return m_grouped_fp8_fp4_gemm(*rows, *weight, sizes, **static)
   if isinstance(rows, ScaledArray):
     return m_grouped_fp8_gemm(
       *rows, *weight, sizes, recipe_a=PER_TOKEN, recipe_b=PER_BLOCK, **static

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jax_deepgemm.alignment import ceil_div
 from jax_deepgemm.expert_plan import AxisName
+from jax_deepgemm.fp4_operands import FP4_RECIPE
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.heuristics.mega_moe_arena import MegaMoeArena
 from jax_deepgemm.options import Options
@@ -16,6 +17,7 @@ from jax_deepgemm.residuals import Policy
 from jax_deepgemm.straight_through import PER_BLOCK
 
 FP8 = "fp8xfp8"
+FP4 = "fp8xfp4"
 BF16 = "bf16xbf16"
 
 
@@ -28,7 +30,7 @@ class MegaMoeOperands(NamedTuple):
     topk_weights: float32 `[t, top_k]`.
     num_tokens: int32 `[1]`, how many tokens count, or None for all.
     l1: `[experts_per_rank, 2 intermediate, hidden]`, gate above up: plain, or
-      codes and scales.
+      codes and scales; FP4 has half as many columns of two codes each.
     l2: `[experts_per_rank, hidden, intermediate]`, likewise.
   """
 
@@ -64,8 +66,8 @@ class MegaMoeParams:
 
   @property
   def is_fp8(self) -> bool:
-    """Whether products are of FP8, else of bfloat16."""
-    return self.arena.mma_type == FP8
+    """Whether rows are in FP8, else all is bfloat16."""
+    return self.arena.has_scales
 
   @property
   def clamp_array(self) -> jax.Array:
@@ -82,7 +84,7 @@ class MegaMoeParams:
   @property
   def recipe_b(self) -> Granularity:
     """Granularity of the weights' scales."""
-    return PER_BLOCK
+    return FP4_RECIPE if self.arena.mma_type == FP4 else PER_BLOCK
 
   @property
   def b_mn_major(self) -> bool:

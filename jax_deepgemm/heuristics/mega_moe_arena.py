@@ -19,7 +19,7 @@ import itertools
 
 HEADER_BYTES = 4096
 MAX_RANKS = 64  # Addresses in the header.
-MMA_TYPES = ("fp8xfp8", "bf16xbf16")
+MMA_TYPES = ("fp8xfp8", "fp8xfp4", "bf16xbf16")
 PARTS = (
   "header",
   "counts",
@@ -46,7 +46,7 @@ class MegaMoeArena:
     top_k: experts that a token chooses.
     hidden: elements of a token.
     intermediate: elements between the two layers; not in the arena.
-    mma_type: "fp8xfp8" or "bf16xbf16", which tells what rows travel as.
+    mma_type: one of `MMA_TYPES`, rows by weights; rows travel as the former.
   """
 
   num_ranks: int
@@ -76,7 +76,12 @@ class MegaMoeArena:
   @property
   def x_bytes(self) -> int:
     """Bytes of an element of a row that travels."""
-    return 1 if self.mma_type == "fp8xfp8" else 2
+    return 1 if self.has_scales else 2
+
+  @property
+  def has_scales(self) -> bool:
+    """Whether rows travel as FP8, with scales 1 x 128."""
+    return self.mma_type.startswith("fp8x")
 
   def part_bytes(self, part: str) -> int:
     """Returns how many bytes a part holds."""
@@ -89,8 +94,7 @@ class MegaMoeArena:
       "pool_weights": 4 * self.capacity,
       "l2_out": 2 * self.capacity * self.hidden,
     }
-    has_scales = self.mma_type == "fp8xfp8"
-    return 0 if part == "pool_sf" and not has_scales else sizes[part]
+    return 0 if part == "pool_sf" and not self.has_scales else sizes[part]
 
   def offset_of(self, part: str) -> int:
     """Returns at which byte a part begins."""

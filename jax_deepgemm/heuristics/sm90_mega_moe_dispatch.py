@@ -34,8 +34,7 @@ class MegaMoeDispatchProblem:
   @property
   def num_scales(self) -> int:
     """Scales of a row, 0 for bfloat16."""
-    is_fp8 = self.arena.mma_type == "fp8xfp8"
-    return self.arena.hidden // 128 if is_fp8 else 0
+    return self.arena.hidden // 128 if self.arena.has_scales else 0
 
   @property
   def row_bytes(self) -> int:

@@ -76,13 +76,7 @@ def run(
     float32_out=np.dtype(out_dtype) == np.float32,
   )
   problem = MGroupedFp8Fp4GemmProblem(**fields)
-  config = choose_grouped(
-    problem,
-    device,
-    num_sms=options.num_sms,
-    block_size_multiple_of=options.block_size_multiple_of,
-  )
-  print_config(problem, config)
+  config = _chosen(problem, device, options)
   operands = [
     pad_last(m_grouped_operands.rows_of(a), 16),
     get_mn_major_tma_aligned_tensor(m_grouped_operands.rows_of(sfa)),
@@ -95,6 +89,61 @@ def run(
     problem, config, device, options, layout=layout, fills=fills
   )
   return m_grouped_kernel.launched(call, operands, problem, a.shape)
+
+
+def ragged_kernel_call(
+  a: jax.ShapeDtypeStruct,
+  n: int,
+  num_groups: int,
+  expected_m: int,
+  device: Device,
+  options: Options,
+) -> launch.KernelCall:
+  """Returns the launch of the ragged layout that leaves other rows alone.
+
+  Its buffers are A, its scales `[k / 128, m]`, B `[g, n, k / 2]`, its scales
+  `[g, n, k / 128]` of four exponents, the sizes of the groups, and D `[m, n]`
+  in bfloat16.
+
+  Args:
+    a: float8_e4m3fn `[m, k]`, with m a multiple of 4 and k of 128.
+    n: columns of D, a multiple of 8.
+    num_groups: how many there are.
+    expected_m: rows of a group, for the choice of tiles.
+    device: what to launch on.
+    options: how to launch.
+
+  Raises:
+    NotImplementedError: there are too many groups.
+  """
+  fields = m_grouped_operands.problem_fields(
+    "m_grouped_fp8_fp4_gemm",
+    a,
+    n,
+    num_groups,
+    layout="ragged",
+    alignment=1,
+    expected_m=expected_m,
+    float32_out=False,
+  )
+  problem = MGroupedFp8Fp4GemmProblem(**fields)
+  config = _chosen(problem, device, options)
+  return kernel_call(
+    problem, config, device, options, layout="ragged", fills=False
+  )
+
+
+def _chosen(
+  problem: MGroupedFp8Fp4GemmProblem, device: Device, options: Options
+) -> Sm90Fp8Fp4GemmConfig:
+  config = choose_grouped(
+    problem,
+    device,
+    num_sms=options.num_sms,
+    block_size_multiple_of=options.block_size_multiple_of,
+  )
+  print_config(problem, config)
+  return config
 
 
 def kernel_call(

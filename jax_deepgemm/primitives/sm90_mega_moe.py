@@ -21,6 +21,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   launch,
   sm90_cast_rows,
+  sm90_m_grouped_fp8_fp4_gemm,
   sm90_m_grouped_fp8_gemm,
   sm90_mega_moe_combine,
   sm90_mega_moe_dispatch,
@@ -188,7 +189,9 @@ def _dispatch(layer: Layer, buffers: ChainBuffers) -> KernelCall:
 def _product(layer: Layer, k: int, n: int) -> KernelCall:
   """Returns a product of the pool's rows; others are left as they are."""
   arena = layer.arena
-  return sm90_m_grouped_fp8_gemm.ragged_kernel_call(
+  is_fp4 = arena.mma_type == "fp8xfp4"
+  module = sm90_m_grouped_fp8_fp4_gemm if is_fp4 else sm90_m_grouped_fp8_gemm
+  return module.ragged_kernel_call(
     jax.ShapeDtypeStruct((arena.capacity, k), jnp.float8_e4m3fn),
     n,
     arena.experts_per_rank,

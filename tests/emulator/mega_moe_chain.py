@@ -1,19 +1,28 @@
 """The five launches of a layer of one rank, one after the other."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from jax_deepgemm.heuristics import m_grouped_fp8_fp4_gemm, m_grouped_fp8_gemm
 from jax_deepgemm.heuristics.device import H200
-from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import sm90_m_grouped_fp8_gemm, sm90_mega_moe
+from jax_deepgemm.primitives import (
+  sm90_m_grouped_fp8_fp4_gemm,
+  sm90_m_grouped_fp8_gemm,
+  sm90_mega_moe,
+)
 from jax_deepgemm.symmetric_memory import header
 from tests.emulator.emulator import System
 
 _TIMEOUT_NS = 300_000_000
 _RECORD_BYTES = 64
 _NUM_RETURNED = 3
+_PRODUCTS = (
+  (sm90_m_grouped_fp8_gemm, m_grouped_fp8_gemm),
+  (sm90_m_grouped_fp8_fp4_gemm, m_grouped_fp8_fp4_gemm),
+)
 
 
 def results_of(arena, operands, emulator, seed, monkeypatch):
@@ -26,7 +35,9 @@ def results_of(arena, operands, emulator, seed, monkeypatch):
     seed: of the schedule.
     monkeypatch: of the test; products get one small configuration.
   """
-  monkeypatch.setattr(sm90_m_grouped_fp8_gemm, "choose_grouped", _small)
+  for module, heuristics in _PRODUCTS:
+    small = functools.partial(_small, heuristics.legal_grouped_configs)
+    monkeypatch.setattr(module, "choose_grouped", small)
   layer = sm90_mega_moe.Layer(
     num_tokens=len(operands["x"]),
     arena=arena,
@@ -58,14 +69,14 @@ def named(x, idx, weights, l1, l2, clamp, num_tokens):
   return names | {"num_tokens": np.array([num_tokens], np.int32)}
 
 
-def _small(problem, device, **options):
+def _small(legal_configs, problem, device, **options):
   """Returns one configuration for both products, in the chooser's place."""
   del device, options
   problem = dataclasses.replace(problem, expected_m=problem.m)
   wanted = {"block_n": 64, "num_math_warpgroups": 1, "cluster_m": 1}
   fits = [
     config
-    for config in sorted(legal_grouped_configs(problem, H200), key=str)
+    for config in sorted(legal_configs(problem, H200), key=str)
     if all(getattr(config, name) == value for name, value in wanted.items())
   ]
   return dataclasses.replace(fits[0], num_stages=2)

@@ -3,19 +3,20 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
 from tests.emulator import mega_moe_chain
 from tests.emulator.emulator import Emulator
-from tests.mega_moe.layers import assert_near
+from tests.mega_moe.layers import assert_near, cast_to_fp4
 
 EXPERTS, TOP_K, TOKENS, NUM_TOKENS = 4, 2, 8, 7
 HIDDEN, INTERMEDIATE, CLAMP = 128, 128, 1.5
 
 
-def _operands():
+def _operands(cast):
   """Returns x and weights with scales, and choices, some of no expert."""
   random = np.random.default_rng(0)
 
@@ -29,14 +30,14 @@ def _operands():
     dg.per_token_cast_to_fp8(normal(TOKENS, HIDDEN)),
     idx.astype(np.int32),
     weights.astype(np.float32),
-    dg.per_block_cast_to_fp8(normal(EXPERTS, 2 * INTERMEDIATE, HIDDEN) / 12),
-    dg.per_block_cast_to_fp8(normal(EXPERTS, HIDDEN, INTERMEDIATE) / 12),
+    cast(normal(EXPERTS, 2 * INTERMEDIATE, HIDDEN) / 12),
+    cast(normal(EXPERTS, HIDDEN, INTERMEDIATE) / 12),
   )
 
 
-def _steps(symmetric, mesh, operands):
+def _steps(function, symmetric, mesh, operands):
   def shard(*args):
-    return dg.fp8_mega_moe(
+    return function(
       *args, symmetric, num_tokens=NUM_TOKENS, activation_clamp=CLAMP
     )
 
@@ -44,16 +45,24 @@ def _steps(symmetric, mesh, operands):
   return jax.jit(layer)(*operands)
 
 
+@pytest.mark.parametrize(
+  ("mma_type", "function", "cast"),
+  [
+    ("fp8xfp8", dg.fp8_mega_moe, dg.per_block_cast_to_fp8),
+    ("fp8xfp4", dg.fp8_fp4_mega_moe, cast_to_fp4),
+  ],
+)
 def test_the_launches_of_a_layer_compute_what_its_steps_do(
-  toolchain, monkeypatch
+  toolchain, monkeypatch, mma_type, function, cast
 ):
   mesh = jax.make_mesh(
     (1,), ("e",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
   )
   symmetric = dg.get_symm_buffer_for_mega_moe(
-    *(mesh, "e", EXPERTS, TOKENS, TOP_K, HIDDEN, INTERMEDIATE)
+    *(mesh, "e", EXPERTS, TOKENS, TOP_K, HIDDEN, INTERMEDIATE),
+    mma_type=mma_type,
   )
-  operands = _operands()
+  operands = _operands(cast)
   (y, sizes, hidden) = mega_moe_chain.results_of(
     symmetric.arena,
     mega_moe_chain.named(*operands, CLAMP, NUM_TOKENS),
@@ -62,7 +71,7 @@ def test_the_launches_of_a_layer_compute_what_its_steps_do(
     monkeypatch,
   )
   # Approximate sigmoids may make neighbours of codes.
-  assert_near(y, _steps(symmetric, mesh, operands), 1e-2)
+  assert_near(y, _steps(function, symmetric, mesh, operands), 1e-2)
   np.testing.assert_array_equal(y[NUM_TOKENS:].astype(float), 0)
   chosen = operands[1][:NUM_TOKENS]
   chosen = chosen[(chosen >= 0) & (chosen < EXPERTS)]

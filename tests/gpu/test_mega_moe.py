@@ -18,7 +18,13 @@ from jax_deepgemm.mega_moe_unfused import forward
 from jax_deepgemm.options import Options
 from tests.gpu import two_processes
 from tests.gpu.gemm_data import poison_device_memory
-from tests.mega_moe.layers import assert_near, assert_same_bits
+from tests.mega_moe.layers import (
+  FP4,
+  FP8,
+  assert_near,
+  assert_same_bits,
+  cast_to_fp4,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -58,7 +64,7 @@ def mesh_of(ranks):
   return jax.make_mesh((ranks,), ("e",), axis_types=types, devices=devices)
 
 
-def buffer_of(sizes, ranks):
+def buffer_of(sizes, ranks, mma_type=FP8):
   return jd.get_symm_buffer_for_mega_moe(
     mesh_of(ranks),
     "e",
@@ -67,6 +73,7 @@ def buffer_of(sizes, ranks):
     sizes.top_k,
     sizes.hidden,
     sizes.intermediate,
+    mma_type=mma_type,
     timeout_s=20.0,
   )
 
@@ -93,9 +100,9 @@ def operands(sizes, ranks, seed=0):
   return x, jnp.asarray(idx), jnp.asarray(weights), l1, l2
 
 
-def quantised(layer):
+def quantised(layer, mma_type=FP8):
   x, idx, weights, l1, l2 = layer
-  cast = jax.jit(jd.per_block_cast_to_fp8)
+  cast = jax.jit(cast_to_fp4 if mma_type == FP4 else jd.per_block_cast_to_fp8)
   return jax.jit(jd.per_token_cast_to_fp8)(x), idx, weights, cast(l1), cast(l2)
 
 
@@ -107,11 +114,13 @@ def split(f, ranks):
 
 def fused(symmetric, ranks, **options):
   """Returns the fused layer, of num_tokens behind its operands."""
+  is_fp4 = symmetric.arena.mma_type == FP4
+  function = jd.fp8_fp4_mega_moe if is_fp4 else jd.fp8_mega_moe
 
   def shard(*args):
     *args, num_tokens = args
     with jd.options(implementation="kernel"):
-      return jd.fp8_mega_moe(*args, symmetric, num_tokens=num_tokens, **options)
+      return function(*args, symmetric, num_tokens=num_tokens, **options)
 
   return split(shard, ranks)
 
@@ -139,15 +148,17 @@ def counts_of(sizes, ranks, seed):
   return jnp.asarray(counts)
 
 
-@pytest.mark.parametrize("clamp", [None, 0.5])
+@pytest.mark.parametrize(
+  ("mma_type", "clamp"), [(FP8, None), (FP8, 0.5), (FP4, 0.5)]
+)
 @pytest.mark.parametrize("sizes", CASES, ids=Sizes.id)
-def test_bits_are_those_of_the_steps(sizes, clamp):
+def test_bits_are_those_of_the_steps(sizes, mma_type, clamp):
   ranks = ranks_here()
   sizes = dataclasses.replace(
     sizes, top_k=min(sizes.top_k, sizes.experts * ranks)
   )
-  layer = quantised(operands(sizes, ranks))
-  with buffer_of(sizes, ranks) as symmetric:
+  layer = quantised(operands(sizes, ranks), mma_type)
+  with buffer_of(sizes, ranks, mma_type) as symmetric:
     one = fused(symmetric, ranks, activation_clamp=clamp)
     other = steps(symmetric, ranks, math.inf if clamp is None else clamp)
     for seed in range(3):
@@ -217,6 +228,28 @@ def test_results_and_gradients_are_near_those_of_jax_numpy():
     lambda a, b: assert_near(a, b, 2e-2),
     *(results[name] for name in ("kernel", "reference")),
   )
+
+
+def test_fp4_results_and_gradients_are_near_those_of_jax_numpy():
+  ranks, sizes = ranks_here(), Sizes(96, 4, 2, 512, 256)
+  x, *rest = operands(sizes, ranks)
+  _, *rest = quantised((x, *rest), FP4)
+  dy = jax.random.normal(jax.random.key(9), x.shape, jnp.bfloat16)
+  with buffer_of(sizes, ranks, FP4) as symmetric:
+
+    def step(implementation, x, idx, weights, l1, l2, dy):
+      def y(x, weights):
+        with jd.options(implementation=implementation):
+          return jd.fp8_fp4_mega_moe(x, idx, weights, l1, l2, symmetric)
+
+      y, pull = jax.vjp(y, x, weights)
+      return y, pull(dy)
+
+    results = [
+      split(functools.partial(step, name), ranks)(x, *rest, dy)
+      for name in ("kernel", "reference")
+    ]
+  jax.tree.map(lambda a, b: assert_near(a, b, 2e-2), *results)
 
 
 def test_rows_received_are_counted():

@@ -10,6 +10,7 @@ ARENAS = [
   MegaMoeArena(64, 64, 3, 32, 128, 256, "bf16xbf16"),
   MegaMoeArena(4, 256, 8192, 6, 4096, 2048),
   MegaMoeArena(8, 384, 8192, 8, 7168, 3072, "bf16xbf16"),
+  MegaMoeArena(8, 64, 77, 6, 512, 256, "fp8xfp4"),
 ]
 
 
@@ -34,7 +35,7 @@ def test_all_that_can_come_fits(arena):
   rows = arena.num_ranks * arena.max_tokens * chosen
   assert rows <= arena.capacity < rows + 128
   assert arena.capacity % 128 == 0
-  is_fp8 = arena.mma_type == "fp8xfp8"
+  is_fp8 = arena.mma_type != "bf16xbf16"
   element = 1 if is_fp8 else 2
   assert arena.part_bytes("pool_x") == arena.capacity * arena.hidden * element
   scales = arena.hidden // 128 if is_fp8 else 0

@@ -14,7 +14,12 @@ from tests.mega_moe.mega_moe_oracle import Layer
 
 EXPERTS, TOP_K, HIDDEN, INTERMEDIATE = 8, 3, 256, 128
 TOKENS = 48  # Of all ranks.
-FP8, BF16 = "fp8xfp8", "bf16xbf16"
+FP8, FP4, BF16 = "fp8xfp8", "fp8xfp4", "bf16xbf16"
+_FUNCTIONS = {
+  FP8: jax_deepgemm.fp8_mega_moe,
+  FP4: jax_deepgemm.fp8_fp4_mega_moe,
+  BF16: jax_deepgemm.bf16_mega_moe,
+}
 
 
 def operands(seed=0, tokens=TOKENS):
@@ -70,12 +75,16 @@ def over_ranks(f, ranks, check_vma=True, in_specs=None):
 
 def layer_of(ranks, mma_type=FP8, check_vma=True, tokens=TOKENS, **options):
   """Returns the layer as a function of the operands of all ranks."""
-  function = jax_deepgemm.fp8_mega_moe
-  if mma_type == BF16:
-    function = jax_deepgemm.bf16_mega_moe
   symmetric = buffer(ranks, tokens, mma_type)
-  f = functools.partial(function, sym_buffer=symmetric, **options)
+  f = functools.partial(_FUNCTIONS[mma_type], sym_buffer=symmetric, **options)
   return over_ranks(lambda *args: f(*args), ranks, check_vma)
+
+
+def cast_to_fp4(w):
+  """Returns a weight as `fp8_fp4_mega_moe` takes it."""
+  return jax_deepgemm.per_token_cast_to_fp4(
+    w, use_ue8m0=True, gran_k=32, use_packed_ue8m0=True
+  )
 
 
 def with_gradients(layer):

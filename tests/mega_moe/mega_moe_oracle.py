@@ -27,13 +27,16 @@ class Gradients(NamedTuple):
   l2: np.ndarray
 
 
-def _as_they_are(x):
+def as_they_are(x):
+  """Returns x in float64."""
   return np.asarray(x, float)
 
 
-# What x, the same along columns, and weights are quantised with.
-FP8 = (of_rows, of_columns, of_blocks)
-BF16 = (_as_they_are,) * 3
+# What x, the same along columns, and weights are quantised with, for results
+# and for gradients.
+FP8 = (of_rows, of_columns, of_blocks, of_blocks)
+FP4 = (of_rows, of_columns, as_they_are, of_blocks)  # Weights are FP4 already.
+BF16 = (as_they_are,) * 4
 
 
 def computed(layer, dy, casts=FP8, clamp=np.inf):
@@ -42,7 +45,7 @@ def computed(layer, dy, casts=FP8, clamp=np.inf):
   Args:
     layer: choices of no expert have ids outside of the experts'.
     dy: gradients of the results.
-    casts: FP8 or BF16.
+    casts: FP8, FP4 or BF16.
     clamp: bound of gate and up.
   """
   wide = Layer(*(np.asarray(a, float) for a in layer))
@@ -67,15 +70,16 @@ def computed(layer, dy, casts=FP8, clamp=np.inf):
 
 def _expert(x, weights, l1, l2, dy, *, casts, clamp):
   """Returns results of rows, and gradients of rows, weights, l1 and l2."""
-  rows, columns, blocks = casts
-  l1, l2 = blocks(l1), blocks(l2)
+  rows, columns, forward, backward = casts
+  back1, back2 = backward(l1), backward(l2)
+  l1, l2 = forward(l1), forward(l2)
   gate, up = np.split(_rounded(rows(x) @ l1.T), 2, axis=1)
   to_gate, to_up = gate <= clamp, np.abs(up) <= clamp
   gate, up = np.minimum(gate, clamp), np.clip(up, -clamp, clamp)
   activation = _rounded(silu(gate) * up * weights[:, None])
   out = _rounded(rows(activation) @ l2.T)
 
-  da = _rounded(rows(dy) @ l2)
+  da = _rounded(rows(dy) @ back2)
   dweights = (da * silu(gate) * up).sum(axis=1)
   da *= weights[:, None]
   s = 1 / (1 + np.exp(-gate))
@@ -83,7 +87,7 @@ def _expert(x, weights, l1, l2, dy, *, casts, clamp):
   dh = _rounded(np.concatenate([dgate, da * gate * s * to_up], axis=1))
   return (
     out,
-    _rounded(rows(dh) @ l1),
+    _rounded(rows(dh) @ back1),
     dweights,
     columns(dh).T @ columns(x),
     columns(dy).T @ columns(activation),

@@ -19,12 +19,14 @@ from jax_deepgemm.primitives.launch import (
 from tests.mega_moe.layers import (
   BF16,
   EXPERTS,
+  FP4,
   HIDDEN,
   INTERMEDIATE,
   TOKENS,
   TOP_K,
   arrays,
   buffer,
+  cast_to_fp4,
   layer_of,
   mesh,
   operands,
@@ -86,6 +88,21 @@ def test_a_call_is_one_chain_of_launches_in_symmetric_memory():
     arena.l2_out_offset,
   }
   assert wanted == {int(place) for place in places}
+
+
+def test_a_layer_of_fp4_weights_is_one_chain_too():
+  """Weights reach the kernels as they came, rows as those of FP8 travel."""
+  x, idx, weights, l1, l2 = arrays(operands()[0])
+  l1, l2 = map(cast_to_fp4, (l1, l2))
+  text = _lowered(layer_of(4, FP4), x, idx, weights, l1, l2)
+  cast, chain = launches(text)
+  assert attribute(cast, "kernel") == '"sm90_cast_rows"'
+  product = "sm90_m_grouped_fp8_fp4_gemm"
+  assert _kernels(chain) == [
+    *(_KERNELS[0], product, _KERNELS[2], product, _KERNELS[4])
+  ]
+  assert not any(name in text for name in _EXCHANGES)
+  assert "stablehlo.transpose" not in text
 
 
 def test_tokens_are_cast_in_one_launch_and_moved_in_the_next():

@@ -8,6 +8,7 @@ import jax_deepgemm as dg
 from tests.mega_moe.layers import (
   BF16,
   EXPERTS,
+  FP4,
   FP8,
   HIDDEN,
   INTERMEDIATE,
@@ -39,12 +40,32 @@ def call(ranks=RANKS, mma_type=FP8, made_for=FP8, destroyed=False, **changes):
     "l2_weights": array(HERE, HIDDEN, INTERMEDIATE),
     **changes,
   }
-  function = dg.fp8_mega_moe if mma_type == FP8 else dg.bf16_mega_moe
+  function = {
+    FP8: dg.fp8_mega_moe,
+    FP4: dg.fp8_fp4_mega_moe,
+    BF16: dg.bf16_mega_moe,
+  }
 
   def shard():
-    return function(**given, sym_buffer=symmetric)
+    return function[mma_type](**given, sym_buffer=symmetric)
 
   jax.eval_shape(over_ranks(shard, ranks, in_specs=()))
+
+
+def fp4(n, k, codes=jnp.int8, scales=I32, blocks=128):
+  """Returns a weight of the experts of a rank."""
+  return array(HERE, n, k // 2, dtype=codes), array(
+    *(HERE, n, k // blocks), dtype=scales
+  )
+
+
+def call_fp4(**changes):
+  given = {
+    "l1_weights": fp4(2 * INTERMEDIATE, HIDDEN),
+    "l2_weights": fp4(HIDDEN, INTERMEDIATE),
+    **changes,
+  }
+  call(**{"mma_type": FP4, "made_for": FP4, **given})
 
 
 REFUSED = {
@@ -146,6 +167,52 @@ REFUSED = {
     TypeError,
     "l1_weights must be a bfloat16 array, got float32 of shape (2, 256, 256)",
   ),
+  "a buffer for FP8 weights": (
+    lambda: call_fp4(made_for=FP8),
+    ValueError,
+    "sym_buffer must be made with mma_type 'fp8xfp4', got 'fp8xfp8'",
+  ),
+  "plain weights for FP4": (
+    lambda: call_fp4(l1_weights=array(HERE, 2 * INTERMEDIATE, HIDDEN)),
+    TypeError,
+    "l1_weights must be FP4 as per_token_cast_to_fp4(w, use_ue8m0=True,"
+    " gran_k=32, use_packed_ue8m0=True) returns it, got one of bfloat16",
+  ),
+  "FP8 weights for FP4": (
+    lambda: call_fp4(
+      l2_weights=fp4(HIDDEN, INTERMEDIATE, codes=jnp.float8_e4m3fn)
+    ),
+    TypeError,
+    "l2_weights must be FP4 as per_token_cast_to_fp4(w, use_ue8m0=True,"
+    " gran_k=32, use_packed_ue8m0=True) returns it, got values of"
+    " float8_e4m3fn",
+  ),
+  "FP4 weights with float32 scales": (
+    lambda: call_fp4(l1_weights=fp4(256, HIDDEN, scales=F32, blocks=32)),
+    TypeError,
+    "l1_weights must be FP4 as per_token_cast_to_fp4(w, use_ue8m0=True,"
+    " gran_k=32, use_packed_ue8m0=True) returns it, got scales of float32; pack"
+    " powers of two with pack_ue8m0_to_int",
+  ),
+  "FP4 weights of half the columns": (
+    lambda: call_fp4(l1_weights=fp4(2 * INTERMEDIATE, HIDDEN // 2)),
+    ValueError,
+    "l2_weights must have shape [experts of a rank, hidden,"
+    " intermediate_hidden] = (2, 128, 128), as l1_weights have it, got"
+    " (2, 256, 128)",
+  ),
+  "FP4 weights of another layer": (
+    lambda: call_fp4(l1_weights=fp4(512, HIDDEN), l2_weights=fp4(HIDDEN, 256)),
+    ValueError,
+    "l1_weights must have shape [experts of a rank, 2 intermediate_hidden,"
+    " hidden] = (2, 256, 256), as sym_buffer was made for, got (2, 512, 256)",
+  ),
+  "another recipe": (
+    lambda: call_fp4(recipe=(1, 1, 128)),
+    NotImplementedError,
+    "recipe: expected (1, 1, 32), as fp8_fp4_mega_moe has no other, got"
+    " (1, 1, 128); quantise weights with",
+  ),
   "two numbers of tokens": (
     lambda: call(num_tokens=array(2, dtype=I32)),
     TypeError,
@@ -193,6 +260,7 @@ def test_bad_arguments_are_refused(f, error, message):
 def test_good_arguments_are_not():
   call(activation_clamp=7, num_tokens=5)
   call(mma_type=BF16, made_for=BF16)
+  call_fp4(activation_clamp=7, num_tokens=5, recipe=[1, 1, 32])
 
 
 def test_it_is_refused_outside_of_shard_map():
@@ -230,6 +298,11 @@ def test_weights_are_checked_and_exponents_unpacked():
     dg.transform_weights_for_mega_moe(l1, l1)
 
 
-def test_fp4_weights_name_the_way_out():
-  with pytest.raises(NotImplementedError, match="use ep_dispatch"):
-    dg.fp8_fp4_mega_moe()
+def test_fp4_weights_are_checked_and_left_as_they_are():
+  l1, l2 = fp4(2 * INTERMEDIATE, HIDDEN), fp4(HIDDEN, INTERMEDIATE)
+  found = dg.transform_weights_for_mega_moe(l1, l2)
+  for weight, given in zip(found, (l1, l2), strict=True):
+    assert weight.values is given[0]
+    assert weight.scales is given[1]
+  with pytest.raises(TypeError, match="l2_weights must be FP4"):
+    dg.transform_weights_for_mega_moe(l1, array(HERE, HIDDEN, INTERMEDIATE))
