@@ -1,4 +1,5 @@
-"""Times fp8_mega_moe beside its steps as operations, on 1 Hopper GPU or more.
+"""Times fp8_mega_moe beside its steps, and with FP4 weights, on 1 Hopper GPU
+or more.
 
 python -m benchmarks.mega_moe
 python -m benchmarks.mega_moe --only-layer flash --only-tokens 8 2048
@@ -30,7 +31,8 @@ _METHOD = (
   " profiler, caches flushed before each run; several: wall-clock time of a"
   " jitted loop of 10 calls that depend on each other, divided by 10. Normal"
   " random x and codes, and experts drawn evenly. steps_us is ep_dispatch, two"
-  " grouped products, SwiGLU's cast between them and ep_combine; both cast x."
+  " grouped products, SwiGLU's cast between them and ep_combine; fp4_us is"
+  " fp8_fp4_mega_moe. All cast x."
   " floor_us is the larger of reading the weights of chosen experts at 4.3 TB/s"
   " and 6 rows hidden intermediate operations at 1400 TFLOP/s"
 )
@@ -85,35 +87,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _row(
-  layer: Layer, tokens: int, weights: tuple[Any, Any], num_tests: int
+  layer: Layer, tokens: int, weights: dict[str, Any], num_tests: int
 ) -> dict[str, Any]:
   mesh = expert_mesh()
-  args = (*operands(layer, tokens), *weights)
-  with jd.get_symm_buffer_for_mega_moe(
-    mesh,
-    "expert",
-    layer.num_experts,
-    tokens,
-    layer.top_k,
-    layer.hidden,
-    layer.intermediate,
-  ) as buffer:
-    times = {
-      name: _times(program(step, mesh), args, num_tests)
-      for name, step in {
-        "mega": functools.partial(mega, buffer),
-        "steps": functools.partial(steps, layer),
-      }.items()
-    }
-    jax.block_until_ready(args)
-  (mega_us, kernels), (steps_us, _) = times["mega"], times["steps"]
+  inputs = operands(layer, tokens)
+  times = {}
+  for mma_type, name in (("fp8xfp8", "mega"), ("fp8xfp4", "fp4")):
+    with jd.get_symm_buffer_for_mega_moe(
+      mesh,
+      "expert",
+      layer.num_experts,
+      tokens,
+      layer.top_k,
+      layer.hidden,
+      layer.intermediate,
+      mma_type=mma_type,
+    ) as buffer:
+      step = functools.partial(mega if name == "mega" else fp4_mega, buffer)
+      args = (*inputs, *weights[mma_type])
+      times[name] = _times(program(step, mesh), args, num_tests)
+      num_bytes = buffer.num_bytes
+  step = functools.partial(steps, layer)
+  args = (*inputs, *weights["fp8xfp8"])
+  times["steps"] = _times(program(step, mesh), args, num_tests)
+  (mega_us, kernels), (fp4_us, _) = times["mega"], times["fp4"]
   return {
     **layer._asdict(),
     "tokens": tokens,
     "us_median": round(mega_us, 1),
-    "steps_us": round(steps_us, 1),
+    "steps_us": round(times["steps"][0], 1),
+    "fp4_us": round(fp4_us, 1),
     "floor_us": round(floor_us(layer, tokens), 1),
-    "num_bytes": buffer.num_bytes,
+    "num_bytes": num_bytes,
     "kernels": kernels,
   }
 
@@ -135,8 +140,8 @@ def expert_mesh() -> Mesh:
   )
 
 
-def expert_weights(layer: Layer) -> tuple[Any, Any]:
-  """Returns gate and up, and down, in FP8 with scales, by expert."""
+def expert_weights(layer: Layer) -> dict[str, tuple[Any, Any]]:
+  """Returns gate and up, and down, with scales, by expert: FP8 and FP4."""
   shapes = (
     (2 * layer.intermediate, layer.hidden),
     (layer.hidden, layer.intermediate),
@@ -153,7 +158,22 @@ def expert_weights(layer: Layer) -> tuple[Any, Any]:
 
     return jax.lax.map(one, keys)
 
-  return draw(keys[0], shapes[0]), draw(keys[1], shapes[1])
+  @functools.partial(jax.jit, static_argnums=1, out_shardings=sharding)
+  def draw_fp4(keys: jax.Array, shape: tuple[int, int]) -> Any:
+    n, k = shape
+
+    def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+      codes = jax.random.bits(key, (n, k // 2), jnp.uint8)
+      # Four exponents of 2^-6.
+      scales = jnp.full((n, k // 128), 0x79797979, jnp.int32)
+      return jax.lax.bitcast_convert_type(codes, jnp.int8), scales
+
+    return jax.lax.map(one, keys)
+
+  return {
+    "fp8xfp8": (draw(keys[0], shapes[0]), draw(keys[1], shapes[1])),
+    "fp8xfp4": (draw_fp4(keys[0], shapes[0]), draw_fp4(keys[1], shapes[1])),
+  }
 
 
 def operands(layer: Layer, tokens: int) -> tuple[jax.Array, ...]:
@@ -178,6 +198,11 @@ def program(step: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., Any]:
 def mega(buffer: SymmBuffer, x: jax.Array, *rest: Any) -> jax.Array:
   """Returns y by the fused operation."""
   return jd.fp8_mega_moe(x, *rest, buffer)
+
+
+def fp4_mega(buffer: SymmBuffer, x: jax.Array, *rest: Any) -> jax.Array:
+  """Returns the same with weights in FP4."""
+  return jd.fp8_fp4_mega_moe(x, *rest, buffer)
 
 
 def steps(
@@ -233,8 +258,8 @@ def _line(row: dict[str, Any]) -> str:
   return (
     f"{row['layer']:>5} {row['tokens']:5} tokens: {row['us_median']:9.1f} us,"
     f" steps {row['steps_us']:9.1f}"
-    f" ({row['steps_us'] / row['us_median']:.2f}), floor"
-    f" {row['floor_us']:.1f}; {kernels}"
+    f" ({row['steps_us'] / row['us_median']:.2f}), FP4 {row['fp4_us']:9.1f},"
+    f" floor {row['floor_us']:.1f}; {kernels}"
   )
 
 
