@@ -53,7 +53,7 @@ def test_a_token_gets_the_weighted_sum_of_its_experts(shape):
   specs = {k: _EXPERTS if k[:2] == "w_" else PartitionSpec() for k in layer}
   specs |= {"w_qkv": PartitionSpec(), "w_out": PartitionSpec()}
   body = jax.shard_map(
-    lambda x, layer: experts.mixture(x, layer, _CONFIG, jnp.bfloat16)[0],
+    lambda x, layer: experts.mixture(x, layer, _CONFIG, jnp.bfloat16, None)[0],
     mesh=mesh.make(mesh.parse(shape)),
     in_specs=(mesh.BATCH, specs),
     out_specs=mesh.BATCH,
