@@ -21,8 +21,9 @@ def mixture(
 
   Tokens travel to the devices of their experts, in FP8 if the experts compute
   in it, and the results travel back. Along an axis of one device nothing
-  travels: rows are sorted by expert. With a buffer all of that is one operation,
-  which multiplies by the weights before the product with `w_down` and not after.
+  travels: rows are sorted by expert. With a buffer all of that is one
+  operation, which multiplies by the weights before the product with `w_down`
+  and not after.
 
   Args:
     x: `[t, d_model]` bfloat16, this device's tokens.
