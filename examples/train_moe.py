@@ -14,12 +14,14 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jax_deepgemm import SymmBuffer
 from moe import (
   arguments,
   batches,
   checkpoint,
   corpus,
   devices,
+  expert_memory,
   loss,
   mesh,
   metrics,
@@ -52,20 +54,31 @@ def train(given: Arguments) -> None:
   """Trains from the newest checkpoint to the last step."""
   preset = given.preset
   grid = mesh.make(given.mesh)
-  text = corpus.read()
-  identity = checkpoint.identity(
-    preset, given.precision, given.seed, text.digest
-  )
-  folder = given.out / "checkpoints"
-  opened = checkpoint.Checkpoints(folder, given.checkpoint_every, identity)
-  # An error, too, waits until the checkpoint that is being written is there.
-  with contextlib.closing(opened) as checkpoints:
-    found = checkpoints.restore(train_step.abstract(preset, grid))
-    state, start = found or (train_step.init(preset, grid, given.seed), 0)
-    if start == preset.train.num_steps:
-      print(f"the run in {given.out} has ended")
-    else:
-      run_steps(given, grid, text, checkpoints, state, start)
+  with memory(given, grid) as buffer:
+    text = corpus.read()
+    identity = checkpoint.identity(
+      preset, given.precision, given.moe, given.seed, text.digest
+    )
+    folder = given.out / "checkpoints"
+    opened = checkpoint.Checkpoints(folder, given.checkpoint_every, identity)
+    # An error, too, waits until the checkpoint that is being written is there.
+    with contextlib.closing(opened) as checkpoints:
+      found = checkpoints.restore(train_step.abstract(preset, grid))
+      state, start = found or (train_step.init(preset, grid, given.seed), 0)
+      if start == preset.train.num_steps:
+        print(f"the run in {given.out} has ended")
+      else:
+        run_steps(given, grid, text, checkpoints, state, start, buffer)
+
+
+def memory(
+  given: Arguments, grid: Mesh
+) -> contextlib.AbstractContextManager[SymmBuffer | None]:
+  """Returns the experts' memory, which is freed at the end, or None."""
+  if given.moe == "steps":
+    return contextlib.nullcontext()
+  compute_dtype = precision.COMPUTE_DTYPES[given.precision]
+  return expert_memory.make(given.preset, grid, compute_dtype)
 
 
 def run_steps(
@@ -75,12 +88,13 @@ def run_steps(
   checkpoints: checkpoint.Checkpoints,
   state: train_step.TrainState,
   start: int,
+  buffer: SymmBuffer | None,
 ) -> None:
   """Trains, given the state after `start` steps."""
   preset, num_steps = given.preset, given.preset.train.num_steps
   shape = (preset.train.batch_size, preset.train.sequence_length + 1)
   compute_dtype = precision.COMPUTE_DTYPES[given.precision]
-  how = (preset, grid, compute_dtype, devices.attention(given))
+  how = (preset, grid, compute_dtype, devices.attention(given), buffer)
   # Compiled before the clock starts.
   tokens = batches.batch(text.train, shape, given.seed, start, grid)
   step_once = train_step.make(*how).lower(state, tokens).compile()
@@ -100,8 +114,10 @@ def run_steps(
       if checkpoints.is_due(done, num_steps):
         # First, so that the metrics have all that the checkpoint has.
         reporter.flush()
+        expert_memory.check(buffer, state)
         checkpoints.save(state, done)
         reporter.restart_clock()
+    expert_memory.check(buffer, state)
 
 
 def validate(

@@ -23,6 +23,8 @@ class Arguments:
   Attributes:
     preset: the model and its training.
     precision: a key of `precision.COMPUTE_DTYPES`.
+    moe: "steps", a layer of experts is dispatch, experts and combine, or
+      "mega", one operation.
     mesh: devices along each axis, or None: all of them along `data`.
     seed: of the first parameters and of the order of the text.
     out: folder of the metrics and the checkpoints.
@@ -40,6 +42,7 @@ class Arguments:
 
   preset: Preset
   precision: str
+  moe: str
   mesh: mesh.MeshShape | None
   seed: int
   out: pathlib.Path
@@ -67,6 +70,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
   add = parser.add_argument
   add("--preset", choices=PRESETS, default="tiny", help="default: tiny")
   add("--precision", choices=("bf16", "fp8"), default="bf16")
+  add("--moe", choices=("steps", "mega"), default="steps")
   add("--mesh", type=_mesh, help="like data=2,expert=2; default: all data")
   add("--steps", type=positive, help="of the whole run; default: the preset's")
   add("--seed", type=_natural, default=0)

@@ -92,13 +92,14 @@ class Checkpoints:
 
 
 def identity(
-  preset: Any, precision: str, seed: int, digest: str
+  preset: Any, precision: str, moe: str, seed: int, digest: str
 ) -> dict[str, Any]:
   """Returns what two runs with equal losses have in common, but the mesh."""
   return {
     **dataclasses.asdict(preset.model),
     **dataclasses.asdict(preset.train),
     "precision": precision,
+    "moe": moe,
     "seed": seed,
     "corpus": digest,
   }

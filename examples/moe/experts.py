@@ -15,12 +15,15 @@ def mixture(
   layer: Mapping[str, jax.Array],
   config: ModelConfig,
   compute_dtype: jax.typing.DTypeLike,
+  buffer: jax_deepgemm.SymmBuffer | None,
 ) -> tuple[jax.Array, router.Routing]:
   """Returns `sum_i weights[i] * expert[ids[i]](x)` of each token.
 
   Tokens travel to the devices of their experts, in FP8 if the experts compute
   in it, and the results travel back. Along an axis of one device nothing
-  travels: rows are sorted by expert.
+  travels: rows are sorted by expert. With a buffer all of that is one
+  operation, which multiplies by the weights before the product with `w_down`
+  and not after.
 
   Args:
     x: `[t, d_model]` bfloat16, this device's tokens.
@@ -28,8 +31,20 @@ def mixture(
       device's experts.
     config: the model.
     compute_dtype: of the experts.
+    buffer: memory for the one operation, or None for one step at a time.
   """
   routing = router.route(x, layer["router"], config.top_k)
+  if buffer is not None:
+    y = precision.mega_moe(
+      x,
+      routing.expert_ids,
+      routing.weights,
+      layer["w_gate_up"],
+      layer["w_down"],
+      buffer,
+      compute_dtype,
+    )
+    return y, routing
   dispatched = jax_deepgemm.ep_dispatch(
     x,
     routing.expert_ids,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
+from jax_deepgemm import SymmBuffer
 from moe import attention, model
 from moe.config import Preset
 from moe.mesh import BATCH, BATCH_AXES, REPLICATED
@@ -18,6 +19,7 @@ def make(
   mesh: Mesh,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
+  buffer: SymmBuffer | None,
 ) -> Callable[[Any, jax.Array], tuple[jax.Array, Any]]:
   """Returns a function of parameters and tokens.
 
@@ -30,6 +32,7 @@ def make(
     mesh: where the parameters and tokens are.
     compute_dtype: see `precision`.
     implementation: of attention.
+    buffer: of the experts; see `experts`.
   """
   specs = model.specs(preset.model)
 
@@ -40,6 +43,7 @@ def make(
       preset.model,
       compute_dtype,
       implementation,
+      buffer,
     )
     losses = optax.softmax_cross_entropy_with_integer_labels(
       out.scores, tokens[:, 1:].astype(jnp.int32)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from jax_deepgemm import SymmBuffer
 from moe import attention, experts
 from moe.config import ModelConfig
 from moe.mesh import BY_EXPERT, REPLICATED
@@ -83,6 +84,7 @@ def forward(
   config: ModelConfig,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
+  buffer: SymmBuffer | None,
 ) -> Forward:
   """Returns the scores of each next byte; runs inside `jax.shard_map`.
 
@@ -92,6 +94,7 @@ def forward(
     config: the model.
     compute_dtype: bfloat16 or float8_e4m3fn; see `precision`.
     implementation: of attention.
+    buffer: of the experts; see `experts`.
   """
 
   def block(x: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
@@ -101,7 +104,7 @@ def forward(
     )
     h = rms_norm(x, layer["moe_norm"], config.epsilon)
     rows = h.reshape(-1, config.d_model)
-    y, routing = experts.mixture(rows, layer, config, compute_dtype)
+    y, routing = experts.mixture(rows, layer, config, compute_dtype, buffer)
     return x + y.reshape(x.shape), (routing.balance_loss, routing.load)
 
   # A product with ones and zeros, not an index: its gradient is a product too,

@@ -32,6 +32,11 @@ def dense(
   )
 
 
+def mma_type(compute_dtype: jax.typing.DTypeLike) -> str:
+  """Returns what a buffer for `mega_moe` is made with."""
+  return "bf16xbf16" if compute_dtype == jnp.bfloat16 else "fp8xfp8"
+
+
 def expert_mlp(
   rows: jax.Array,
   w_gate_up: jax.Array,
@@ -52,3 +57,30 @@ def expert_mlp(
   return jax_deepgemm.moe_mlp(
     rows, w_gate_up, None, w_down, group_sizes, compute_dtype=compute_dtype
   )
+
+
+def mega_moe(
+  x: jax.Array,
+  expert_ids: jax.Array,
+  weights: jax.Array,
+  w_gate_up: jax.Array,
+  w_down: jax.Array,
+  buffer: jax_deepgemm.SymmBuffer,
+  compute_dtype: jax.typing.DTypeLike,
+) -> jax.Array:
+  """Returns `sum_i weights[i] * expert[ids[i]](x)` of each token.
+
+  Args:
+    x: `[t, d]` bfloat16, this device's tokens.
+    expert_ids: int32 `[t, top_k]`.
+    weights: float32 `[t, top_k]`.
+    w_gate_up: as `expert_mlp` takes it; its rows are read as columns.
+    w_down: likewise.
+    buffer: made for these sizes and `mma_type(compute_dtype)`.
+    compute_dtype: a value of `COMPUTE_DTYPES`.
+  """
+  operation = jax_deepgemm.fp8_mega_moe
+  if compute_dtype == jnp.bfloat16:
+    operation = jax_deepgemm.bf16_mega_moe
+    w_gate_up, w_down = (w.astype(jnp.bfloat16) for w in (w_gate_up, w_down))
+  return operation(x, expert_ids, weights, w_gate_up.mT, w_down.mT, buffer)

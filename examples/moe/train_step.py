@@ -8,6 +8,7 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
+from jax_deepgemm import SymmBuffer
 from moe import attention, loss, model, optimizer
 from moe.config import Preset
 from moe.mesh import REPLICATED, shardings
@@ -82,13 +83,15 @@ def make(
   mesh: Mesh,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
+  buffer: SymmBuffer | None,
 ) -> Callable[[TrainState, jax.Array], tuple[TrainState, Metrics]]:
   """Returns the step as a jitted function; it reuses its state's memory.
 
   The arguments are those of `loss.make`.
   """
   gradient = jax.value_and_grad(
-    loss.make(preset, mesh, compute_dtype, implementation), has_aux=True
+    loss.make(preset, mesh, compute_dtype, implementation, buffer),
+    has_aux=True,
   )
   update = optimizer.make(preset.train).update
   everywhere = NamedSharding(mesh, REPLICATED)

@@ -71,12 +71,13 @@ def test_another_run_is_told_from_this_one():
   longer = dataclasses.replace(
     preset, train=dataclasses.replace(preset.train, num_steps=21)
   )
-  one = checkpoint.identity(preset, "fp8", 0, "digest")
+  one = checkpoint.identity(preset, "fp8", "mega", 0, "digest")
   others = [
-    checkpoint.identity(longer, "fp8", 0, "digest"),
-    checkpoint.identity(preset, "bf16", 0, "digest"),
-    checkpoint.identity(preset, "fp8", 1, "digest"),
-    checkpoint.identity(preset, "fp8", 0, "other"),
+    checkpoint.identity(longer, "fp8", "mega", 0, "digest"),
+    checkpoint.identity(preset, "bf16", "mega", 0, "digest"),
+    checkpoint.identity(preset, "fp8", "steps", 0, "digest"),
+    checkpoint.identity(preset, "fp8", "mega", 1, "digest"),
+    checkpoint.identity(preset, "fp8", "mega", 0, "other"),
   ]
   for other in others:
     assert sum(one[name] != other[name] for name in one) == 1

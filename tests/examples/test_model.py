@@ -1,5 +1,6 @@
 """The parts of the model against NumPy."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from moe import attention, config, experts, flops, mesh, model
+from moe import attention, config, expert_memory, experts, flops, mesh, model
 
-_CONFIG = config.PRESETS["micro"].model
+_PRESET = config.PRESETS["micro"]
+_CONFIG = _PRESET.model
 _EXPERTS = PartitionSpec(mesh.EXPERT)
 
 
-def _layer(rng):
-  shapes = {name: x.shape[1:] for name, x in _abstract()["layers"].items()}
+def _layer(rng, model_config=_CONFIG):
+  layers = _abstract(model_config)["layers"]
+  shapes = {name: x.shape[1:] for name, x in layers.items()}
   return {
     name: rng.standard_normal(shape).astype(np.float32) / 4
     for name, shape in shapes.items()
@@ -23,8 +26,8 @@ def _layer(rng):
 
 
 @functools.cache
-def _abstract():
-  return model.abstract(_CONFIG)
+def _abstract(model_config):
+  return model.abstract(model_config)
 
 
 def _softmax(x):
@@ -45,23 +48,46 @@ def _mixture(x, layer):
   return y
 
 
+def _mixture_on(shape, layer, x, model_config, compute_dtype, buffer=None):
+  """Returns the layer of experts on a mesh."""
+  specs = {k: _EXPERTS if k[:2] == "w_" else PartitionSpec() for k in layer}
+  specs |= {"w_qkv": PartitionSpec(), "w_out": PartitionSpec()}
+  body = jax.shard_map(
+    lambda x, layer: experts.mixture(
+      x, layer, model_config, compute_dtype, buffer
+    )[0],
+    mesh=mesh.make(mesh.parse(shape)),
+    in_specs=(mesh.BATCH, specs),
+    out_specs=mesh.BATCH,
+  )
+  return np.asarray(jax.jit(body)(x, layer), np.float64)
+
+
 @pytest.mark.parametrize("shape", ["data=1", "data=2,expert=2"])
 def test_a_token_gets_the_weighted_sum_of_its_experts(shape):
   rng = np.random.default_rng(0)
   layer = _layer(rng)
   x = rng.standard_normal((24, 32)).astype(jnp.bfloat16)
-  specs = {k: _EXPERTS if k[:2] == "w_" else PartitionSpec() for k in layer}
-  specs |= {"w_qkv": PartitionSpec(), "w_out": PartitionSpec()}
-  body = jax.shard_map(
-    lambda x, layer: experts.mixture(x, layer, _CONFIG, jnp.bfloat16)[0],
-    mesh=mesh.make(mesh.parse(shape)),
-    in_specs=(mesh.BATCH, specs),
-    out_specs=mesh.BATCH,
-  )
-  y = np.asarray(jax.jit(body)(x, layer), np.float64)
+  y = _mixture_on(shape, layer, x, _CONFIG, jnp.bfloat16)
   expected = _mixture(x, layer)
   assert np.abs(expected).mean() > 0.1
   np.testing.assert_allclose(y, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_one_operation_in_fp8_is_the_same_layer():
+  wide = dataclasses.replace(_CONFIG, d_model=128, expert_hidden=128)
+  train = dataclasses.replace(_PRESET.train, batch_size=8, sequence_length=3)
+  preset = dataclasses.replace(_PRESET, model=wide, train=train)
+  shape, fp8 = "data=2,expert=2", jnp.float8_e4m3fn
+  buffer = expert_memory.make(preset, mesh.make(mesh.parse(shape)), fp8)
+  rng = np.random.default_rng(0)
+  layer = _layer(rng, wide)
+  x = rng.standard_normal((24, 128)).astype(jnp.bfloat16)
+  y = _mixture_on(shape, layer, x, wide, fp8, buffer)
+  expected = _mixture(x, layer)
+  error = np.linalg.norm(y - expected) / np.linalg.norm(expected)
+  # Each of x, two weights and h is rounded to 3 bits.
+  assert 1e-3 < error < 0.08
 
 
 def test_rotated_products_depend_on_the_distance_alone():
