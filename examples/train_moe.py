@@ -14,7 +14,6 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jax_deepgemm import SymmBuffer
 from moe import (
   arguments,
   batches,
@@ -31,6 +30,7 @@ from moe import (
 )
 from moe.arguments import Arguments
 from moe.errors import UsageError
+from moe.expert_memory import Buffer
 
 # Batches of validation text, the same ones for every seed.
 _VALIDATION_BATCHES = 8
@@ -73,7 +73,7 @@ def train(given: Arguments) -> None:
 
 def memory(
   given: Arguments, grid: Mesh
-) -> contextlib.AbstractContextManager[SymmBuffer | None]:
+) -> contextlib.AbstractContextManager[Buffer | None]:
   """Returns the experts' memory, which is freed at the end, or None."""
   if given.moe == "steps":
     return contextlib.nullcontext()
@@ -88,7 +88,7 @@ def run_steps(
   checkpoints: checkpoint.Checkpoints,
   state: train_step.TrainState,
   start: int,
-  buffer: SymmBuffer | None,
+  buffer: Buffer | None,
 ) -> None:
   """Trains, given the state after `start` steps."""
   preset, num_steps = given.preset, given.preset.train.num_steps

@@ -11,13 +11,16 @@ from moe.config import Preset
 from moe.errors import UsageError
 from moe.mesh import EXPERT
 
+# What the rest of the example calls it.
+Buffer = jax_deepgemm.SymmBuffer
+
 # A process may write a checkpoint or compile while another one waits.
 _TIMEOUT_S = 300.0
 
 
 def make(
   preset: Preset, mesh: Mesh, compute_dtype: jax.typing.DTypeLike
-) -> jax_deepgemm.SymmBuffer:
+) -> Buffer:
   """Returns the buffer that all layers use, one after the other.
 
   It holds nothing from one step to the next, so no checkpoint has it. Every
@@ -53,7 +56,7 @@ def make(
     ) from error
 
 
-def check(buffer: jax_deepgemm.SymmBuffer | None, results: Any) -> None:
+def check(buffer: Buffer | None, results: Any) -> None:
   """Waits for results and raises RuntimeError if they are no results.
 
   A device that has waited for another in vain fills them with NaN, and the next

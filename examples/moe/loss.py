@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from jax_deepgemm import SymmBuffer
 from moe import attention, model
 from moe.config import Preset
+from moe.expert_memory import Buffer
 from moe.mesh import BATCH, BATCH_AXES, REPLICATED
 
 
@@ -19,7 +19,7 @@ def make(
   mesh: Mesh,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
-  buffer: SymmBuffer | None,
+  buffer: Buffer | None,
 ) -> Callable[[Any, jax.Array], tuple[jax.Array, Any]]:
   """Returns a function of parameters and tokens.
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jax_deepgemm import SymmBuffer
 from moe import attention, experts
 from moe.config import ModelConfig
+from moe.expert_memory import Buffer
 from moe.mesh import BY_EXPERT, REPLICATED
 
 _EXPERT_WEIGHTS = ("w_gate_up", "w_down")
@@ -84,7 +84,7 @@ def forward(
   config: ModelConfig,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
-  buffer: SymmBuffer | None,
+  buffer: Buffer | None,
 ) -> Forward:
   """Returns the scores of each next byte; runs inside `jax.shard_map`.
 

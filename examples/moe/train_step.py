@@ -8,9 +8,9 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from jax_deepgemm import SymmBuffer
 from moe import attention, loss, model, optimizer
 from moe.config import Preset
+from moe.expert_memory import Buffer
 from moe.mesh import REPLICATED, shardings
 
 
@@ -83,7 +83,7 @@ def make(
   mesh: Mesh,
   compute_dtype: jax.typing.DTypeLike,
   implementation: attention.Implementation,
-  buffer: SymmBuffer | None,
+  buffer: Buffer | None,
 ) -> Callable[[TrainState, jax.Array], tuple[TrainState, Metrics]]:
   """Returns the step as a jitted function; it reuses its state's memory.
 
