@@ -55,6 +55,26 @@ def problem_fields(
   }
 
 
+def ragged_fields(
+  name: str,
+  a: jax.ShapeDtypeStruct,
+  n: int,
+  num_groups: int,
+  expected_m: int,
+) -> dict[str, Any]:
+  """Returns problem_fields of rows that lie in ragged groups, for bfloat16."""
+  return problem_fields(
+    name,
+    a,
+    n,
+    num_groups,
+    layout="ragged",
+    alignment=1,
+    expected_m=expected_m,
+    float32_out=False,
+  )
+
+
 def rows_of(x: jax.Array) -> jax.Array:
   """Returns `[1, m, k]`: rows of all groups."""
   return x.reshape(1, -1, x.shape[-1])

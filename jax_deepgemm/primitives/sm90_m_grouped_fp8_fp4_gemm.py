@@ -116,15 +116,8 @@ def ragged_kernel_call(
   Raises:
     NotImplementedError: there are too many groups.
   """
-  fields = m_grouped_operands.problem_fields(
-    "m_grouped_fp8_fp4_gemm",
-    a,
-    n,
-    num_groups,
-    layout="ragged",
-    alignment=1,
-    expected_m=expected_m,
-    float32_out=False,
+  fields = m_grouped_operands.ragged_fields(
+    "m_grouped_fp8_fp4_gemm", a, n, num_groups, expected_m
   )
   problem = MGroupedFp8Fp4GemmProblem(**fields)
   config = _chosen(problem, device, options)
