@@ -182,14 +182,25 @@ def swiglu(h: jax.Array) -> Produced:
 
 
 def weighted_swiglu(
-  h: jax.Array, weights: jax.Array, clamp: float | jax.Array | None
+  h: jax.Array,
+  weights: jax.Array,
+  clamp: float | jax.Array | None,
+  *,
+  fast_math: bool = True,
 ) -> Produced:
-  """Returns the weighted form, to be cast; as in `swiglu_cast_to_fp8`."""
+  """Returns the weighted form, to be cast; as in `swiglu_cast_to_fp8`.
+
+  Args:
+    h: `[..., m, 2 n]`.
+    weights: `[..., m]` float32.
+    clamp: at least 0, or None.
+    fast_math: kernels may approximate the exponential.
+  """
   _check_gate_and_up(h)
   check_dtype("weights", weights, jnp.float32)
   check_shape("weights", weights, h.shape[:-1])
   operands = (h, weights, checked_clamp("clamp", clamp))
-  return Produced(CastSource.WEIGHTED_SWIGLU, operands)
+  return Produced(CastSource.WEIGHTED_SWIGLU, operands, fast_math)
 
 
 def checked_clamp(name: str, clamp: float | jax.Array | None) -> jax.Array:

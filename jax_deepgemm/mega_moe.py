@@ -69,8 +69,8 @@ def fp8_mega_moe(
     cumulative_local_expert_recv_stats: int32 `[experts of a rank]`, to which
       the rows that came for each expert are added.
     activation_clamp: c, at least 0, or None for no bound.
-    fast_math: let kernels approximate the sigmoid, with errors below 2**-19.
-      There are no others yet.
+    fast_math: let kernels approximate the sigmoid, with relative errors below
+      2**-18; else they are below 2**-21.
 
   Returns:
     y `[t, hidden]` bfloat16; with stats a pair, y and the new stats.
@@ -80,7 +80,7 @@ def fp8_mega_moe(
       quantised operand is asked for.
     ValueError: a shape is wrong, or sym_buffer was destroyed, or is for another
       axis or other sizes.
-    NotImplementedError: fast_math is False on GPUs, or there is no kernel where
+    NotImplementedError: there is no kernel where
       options(implementation="kernel") asks for one.
   """
   return layer_call(

@@ -88,7 +88,10 @@ def expert_gradients(
   if weights.l1_dtype is not None:
     dl1 = products.of_weights(dh, rows.x, weights.l1_dtype)
   if weights.l2_dtype is not None:
-    made = weighted_swiglu(rows.hidden, rows.weights, params.clamp_array)
+    made = weighted_swiglu(
+      *(rows.hidden, rows.weights, params.clamp_array),
+      fast_math=params.fast_math,
+    )
     dl2 = products.of_weights(dy, made, weights.l2_dtype)
   return ExpertGradients(products.of_rows(dh, weights.l1), dweights, dl1, dl2)
 

@@ -70,7 +70,9 @@ def activation(
     sizes: `[g]` int32, rows of each group.
     params: of the layer; gate and up are clamped.
   """
-  y = weighted_swiglu(hidden, weights, params.clamp_array)
+  y = weighted_swiglu(
+    hidden, weights, params.clamp_array, fast_math=params.fast_math
+  )
   if params.is_fp8:
     return cast_live_rows(y, sizes, False, params.options)
   return produced.produce(y.source, *y.operands)

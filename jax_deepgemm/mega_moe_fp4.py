@@ -60,8 +60,8 @@ def fp8_fp4_mega_moe(
       quantised tokens is asked for.
     ValueError: a shape or recipe is wrong, or sym_buffer was destroyed, or is
       for another axis or other sizes.
-    NotImplementedError: the recipe is another, fast_math is False on GPUs, or
-      there is no kernel where options(implementation="kernel") asks for one.
+    NotImplementedError: the recipe is another, or there is no kernel where
+      options(implementation="kernel") asks for one.
   """
   if resolve_recipes(recipe, None, None) != (FP4_RECIPE, FP4_RECIPE):
     raise NotImplementedError(

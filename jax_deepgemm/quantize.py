@@ -22,6 +22,7 @@ bits, except that the sign of a NaN may differ.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -252,7 +253,7 @@ def cast_rows(
   """
   x = as_produced(x)
   mn_major = for_gemm and gran_k == 128 and x.shape[-2] % 4 == 0
-  form = CastForm("rows", gran_k, use_ue8m0, mn_major, source=x.source)
+  form = _form(x, "rows", gran_k, use_ue8m0, mn_major)
   values, scales = cast(*x.operands, form=form, options=options)
   if mn_major:
     scales = jnp.swapaxes(scales, -1, -2)
@@ -278,7 +279,7 @@ def cast_live_rows(
     options: of the call.
   """
   x = as_produced(x)
-  form = CastForm("live_rows", use_ue8m0=use_ue8m0, source=x.source)
+  form = _form(x, "live_rows", use_ue8m0=use_ue8m0)
   operands = (*x.operands, group_sizes)
   values, scales = cast(*operands, form=form, options=options)
   return ScaledArray(values, _natural(scales, x.shape[0]))
@@ -319,7 +320,7 @@ def cast_transposed(
 ) -> ScaledArray:
   """Returns what `per_channel_transposed_cast_to_fp8` does."""
   x = as_produced(x)
-  form = CastForm("transposed", gran_k, use_ue8m0, source=x.source)
+  form = _form(x, "transposed", gran_k, use_ue8m0)
   values, scales = cast(*x.operands, form=form, options=options)
   return ScaledArray(values, _natural(scales, x.shape[-1]))
 
@@ -329,7 +330,7 @@ def cast_both(
 ) -> tuple[ScaledArray, ScaledArray]:
   """Returns what `per_token_and_channel_cast_to_fp8` does."""
   x = as_produced(x)
-  form = CastForm("both", use_ue8m0=use_ue8m0, source=x.source)
+  form = _form(x, "both", use_ue8m0=use_ue8m0)
   values, scales, transposed, column_scales = cast(
     *x.operands, form=form, options=options
   )
@@ -348,7 +349,7 @@ def cast_grouped(
 ) -> ScaledArray:
   """Returns what `k_grouped_cast_to_fp8` does."""
   x = as_produced(x)
-  form = CastForm("grouped", use_ue8m0=use_ue8m0, source=x.source)
+  form = _form(x, "grouped", use_ue8m0=use_ue8m0)
   operands = (*x.operands, group_sizes)
   return ScaledArray(*cast(*operands, form=form, options=options))
 
@@ -367,7 +368,7 @@ def cast_rows_grouped(
   held where the kernel runs.
   """
   x = as_produced(x)
-  form = CastForm("rows_grouped", use_ue8m0=use_ue8m0, source=x.source)
+  form = _form(x, "rows_grouped", use_ue8m0=use_ue8m0)
   values, scales, transposed, column_scales = cast(
     *x.operands, group_sizes, form=form, options=options
   )
@@ -375,6 +376,11 @@ def cast_rows_grouped(
     ScaledArray(values, _natural(scales, x.shape[0])),
     ScaledArray(transposed, column_scales),
   )
+
+
+def _form(x: Produced, kind: str, *args: Any, **fields: Any) -> CastForm:
+  """Returns a form of what makes x."""
+  return CastForm(kind, *args, **fields, source=x.source, fast_math=x.fast_math)
 
 
 def _natural(scales: jax.Array, mn: int) -> jax.Array:

@@ -57,6 +57,8 @@ class Sm90CastRowsConfig:
     source: what is cast.
     counted: rows of groups alone are cast, whose sizes the device knows; CTAs
       take tiles in turn.
+    fast_math: the exponential of WEIGHTED_SWIGLU is approximated; others have
+      no other.
   """
 
   float32_in: bool
@@ -70,6 +72,7 @@ class Sm90CastRowsConfig:
   packed: bool = False
   source: CastSource = CastSource.PLAIN
   counted: bool = False
+  fast_math: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Sm90CastTileConfig:
     aligned_rows: rows of the transpose are a multiple of 16.
     ctas_per_sm: that registers suffice for.
     source: what is cast.
+    fast_math: as in `Sm90CastRowsConfig`.
   """
 
   float32_in: bool
@@ -102,6 +106,7 @@ class Sm90CastTileConfig:
   aligned_rows: bool = True
   ctas_per_sm: int = 2
   source: CastSource = CastSource.PLAIN
+  fast_math: bool = True
 
 
 def rows_per_thread(
@@ -127,7 +132,11 @@ def rows_per_thread(
 
 
 def ctas_per_sm(
-  float32_in: bool, aligned_columns: bool, both_ways: bool, source: CastSource
+  float32_in: bool,
+  aligned_columns: bool,
+  both_ways: bool,
+  source: CastSource,
+  fast_math: bool = True,
 ) -> int:
   """Returns how many CTAs of the kernel for tiles registers suffice for.
 
@@ -138,12 +147,14 @@ def ctas_per_sm(
     aligned_columns: columns are a multiple of 8.
     both_ways: values are written as they lie, and transposed.
     source: what is cast.
+    fast_math: exponentials are approximated.
   """
   if source is CastSource.SWIGLU_GRADIENT:
     return 1 if float32_in else 2  # Two tiles of float32 fill shared memory.
   if float32_in or not aligned_columns:
     makes_much = source in (*_SWIGLUS, CastSource.RMS_NORM)
-    return 1 if float32_in and not aligned_columns and makes_much else 2
+    is_slow = not aligned_columns or (both_ways and not fast_math)
+    return 1 if float32_in and is_slow and makes_much else 2
   if source is CastSource.RMS_NORM:
     return 2 if both_ways else 4
   if source is CastSource.WEIGHTED_SWIGLU and both_ways:

@@ -63,6 +63,8 @@ class CastForm:
     fp4: values are e2m1, two in an int8, else e4m3.
     packed: scales are exponents, four to an int32, those past n of 1.0.
     source: what x is made of.
+    fast_math: kernels may approximate the exponential of WEIGHTED_SWIGLU; those
+      of other sources they always do.
   """
 
   kind: str
@@ -72,6 +74,7 @@ class CastForm:
   fp4: bool = False
   packed: bool = False
   source: CastSource = CastSource.PLAIN
+  fast_math: bool = True
 
   @property
   def is_grouped(self) -> bool:

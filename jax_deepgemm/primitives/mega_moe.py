@@ -44,7 +44,7 @@ def fused(
     arena: sizes, and where things lie in symmetric memory.
     handle: of that memory.
     clamp: bound of gate and up, or infinity.
-    fast_math: the sigmoid may be approximated, as it is.
+    fast_math: the sigmoid may be approximated.
     expected_m: rows that an expert is expected to have; only a hint.
     options: in force at the call.
   """
@@ -97,7 +97,6 @@ def _lower_cuda(
   ctx: mlir.LoweringRuleContext,
   *operands: mlir.ir.Value,
   options: Options,
-  fast_math: bool,
   **params: Any,
 ) -> Any:
   """Lowers for CUDA, on any machine: the GPU comes from `options` by name.
@@ -116,11 +115,6 @@ def _lower_cuda(
       "mega_moe has no kernel inside a shard_map with axes that XLA shards by"
       " itself: make all axes of the mesh manual, or"
       f" {_WAY_OUT}"
-    )
-  if not fast_math:
-    raise NotImplementedError(
-      "mega_moe has no kernel with fast_math=False, all approximate the"
-      f" sigmoid; {_WAY_OUT}"
     )
   run = functools.partial(
     sm90_mega_moe.run, options=options, device=device, **params

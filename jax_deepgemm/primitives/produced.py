@@ -42,10 +42,12 @@ class Produced:
   Attributes:
     source: how it is made.
     operands: of what.
+    fast_math: as in `CastForm`.
   """
 
   source: CastSource
   operands: tuple[jax.Array, ...]
+  fast_math: bool = True
 
   @property
   def shape(self) -> Shape:

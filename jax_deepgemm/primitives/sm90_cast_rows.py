@@ -137,6 +137,7 @@ def config_for(
     packed=form.packed,
     source=form.source,
     counted=form.kind == "live_rows",
+    fast_math=form.fast_math,
   )
 
 

@@ -149,9 +149,10 @@ def config_for(
     aligned_columns=aligned_columns,
     aligned_rows=not transposed or transposed_pitch % 16 == 0,
     ctas_per_sm=ctas_per_sm(
-      float32_in, aligned_columns, both_ways, form.source
+      float32_in, aligned_columns, both_ways, form.source, form.fast_math
     ),
     source=form.source,
+    fast_math=form.fast_math,
   )
 
 

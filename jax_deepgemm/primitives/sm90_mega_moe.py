@@ -44,7 +44,6 @@ OPERANDS = (
 )
 # What the layer returns; results behind them are workspace.
 _RETURNED = ("y", "group_sizes", "hidden")
-_CAST = CastForm("live_rows", source=CastSource.WEIGHTED_SWIGLU)
 
 
 def run(
@@ -61,6 +60,7 @@ def run(
   arena: MegaMoeArena,
   handle: int,
   clamp: float,
+  fast_math: bool,
   expected_m: int,
   options: Options,
   device: Device,
@@ -70,7 +70,7 @@ def run(
   Raises:
     NotImplementedError: a size is too large for a kernel.
   """
-  layer = Layer(x.shape[0], arena, expected_m, options, device)
+  layer = Layer(x.shape[0], arena, expected_m, options, device, fast_math)
   operands = [x, x_scales, topk_idx, topk_weights]
   operands += [l1, l1_scales, l2, l2_scales, jnp.asarray(clamp, jnp.float32)]
   if num_tokens is not None:
@@ -95,6 +95,7 @@ class Layer:
     expected_m: rows that an expert is expected to have; only a hint.
     options: how to launch.
     device: what to launch on.
+    fast_math: the sigmoid may be approximated.
   """
 
   num_tokens: int
@@ -102,6 +103,7 @@ class Layer:
   expected_m: int
   options: Options
   device: Device
+  fast_math: bool = True
 
   @property
   def dispatch(self) -> dispatch_config.MegaMoeDispatchProblem:
@@ -208,8 +210,13 @@ def _cast(layer: Layer, buffers: ChainBuffers) -> KernelCall:
     *((rows, 2 * arena.intermediate), (rows,), ()),
     (arena.experts_per_rank,),
   ]
+  form = CastForm(
+    "live_rows",
+    source=CastSource.WEIGHTED_SWIGLU,
+    fast_math=layer.fast_math,
+  )
   call = sm90_cast_rows.kernel_call(
-    shapes, jnp.dtype(jnp.bfloat16), _CAST, layer.options, layer.device
+    shapes, jnp.dtype(jnp.bfloat16), form, layer.options, layer.device
   )
   places = (
     *(at("hidden"), at("arena", arena.pool_weights_offset), at("clamp")),

@@ -50,6 +50,7 @@ class CastCase:
     flags += ["mn_major"] if self.form.mn_major else []
     flags += ["fp4"] if self.form.fp4 else []
     flags += ["packed"] if self.form.packed else []
+    flags += [] if self.form.fast_math else ["exact"]
     flags += ["float32"] if self.float32_in else []
     flags += [f"loads={self.rows_per_thread}"] * (self.rows_per_thread > 1)
     flags += ["sizes=" + ",".join(map(str, self.sizes))] * bool(self.sizes)

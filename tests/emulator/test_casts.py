@@ -113,6 +113,15 @@ FUSED = [
     source=CastSource.WEIGHTED_SWIGLU,
     sizes=(1,) * 33 + (0, 20),
   ),
+  *(
+    cast_case(
+      *(kind, 70, 136),
+      source=CastSource.WEIGHTED_SWIGLU,
+      fast_math=False,
+      sizes=(33, 0, 20),
+    )
+    for kind in ("live_rows", "grouped")
+  ),
 ]
 
 

@@ -1,5 +1,7 @@
 """The casts' kernels give the bits of the reference on a GPU."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from tests.emulator.cast_case import (
   wrong_results,
 )
 from tests.emulator.test_casts import CASES, FUSED
+from tests.emulator.test_fast_math import check_errors
 from tests.gpu.gemm_data import on_the_cpu, poison_device_memory
 
 pytestmark = pytest.mark.gpu
@@ -95,6 +98,11 @@ def test_results_are_those_of_the_reference(case):
     np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8))
   wrong = wrong_results(case, results, expected)
   assert not wrong, f"{len(wrong)} elements are wrong, the first {wrong[0]}"
+
+
+def test_slow_exponentials_are_near_to_float64():
+  options = Options(implementation="kernel")
+  check_errors(functools.partial(cast, options=options))
 
 
 def test_options_of_the_launch_do_not_change_the_bits():

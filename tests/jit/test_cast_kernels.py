@@ -62,6 +62,9 @@ def _fused_recipes():
         kind, use_ue8m0=use_ue8m0, mn_major=kind == "rows", source=source
       )
       yield _recipe(form, shapes, dtype)
+      if source is CastSource.WEIGHTED_SWIGLU:
+        form = dataclasses.replace(form, fast_math=False)
+        yield _recipe(form, shapes, dtype)
 
 
 def _recipe(form, shapes, dtype):

@@ -153,13 +153,25 @@ def test_what_has_no_kernel_is_refused():
       jax.jit(layer_of(4)).lower(*codes)
     with pytest.raises(NotImplementedError, match="no kernel for bf16xbf16"):
       jax.eval_shape(layer_of(4, BF16), *layer)
-  with pytest.raises(NotImplementedError, match="fast_math=False"):
-    _lowered(layer_of(4, fast_math=False), *layer)
-  # What is computed with jax.numpy is as exact as is asked for.
-  exact = _lowered(
-    layer_of(4, fast_math=False), *layer, implementation="reference"
-  )
-  assert not launches(exact)
+
+
+@pytest.mark.parametrize("fast_math", [True, False])
+def test_exponentials_are_as_exact_as_is_asked_for(fast_math):
+  """Those of the results, and of what the gradient of W2 is made of."""
+  x, idx, weights, l1, l2 = arrays(operands()[0])
+
+  def step(l2):
+    layer = layer_of(4, fast_math=fast_math)
+    return layer(x, idx, weights, l1, l2).astype(jnp.float32).sum()
+
+  text = _lowered(jax.grad(step), l2)
+  made = [line.split("kWeightedSwiglu")[1:] for line in launches(text)]
+  flags = [
+    re.search(r"fast_math = (\w+)", part).group(1)
+    for parts in made
+    for part in parts
+  ]
+  assert flags == [str(fast_math).lower()] * 2
 
 
 def test_axes_that_xla_shards_are_refused():

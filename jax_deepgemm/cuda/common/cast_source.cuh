@@ -24,9 +24,11 @@ struct CastSourceParams {
   u32 num_source_rows;       // What row_indices may name.
 };
 
-// With kAligned, all rows begin at multiples of 16 bytes and hold whole pieces of eight.
-template <CastSource kSource, bool kFloat32, bool kAligned>
+// With kAligned, all rows begin at multiples of 16 bytes and hold whole pieces of eight. Without
+// kFastMath, what exponentials are needed for is as exact as float32 allows.
+template <CastSource kSource, bool kFloat32, bool kAligned, bool kFastMath>
 struct CastInput {
+  static_assert(kFastMath || kSource == CastSource::kWeightedSwiglu, "the only one that is asked");
   using Piece = Eight<kFloat32>;
   static constexpr bool kHasGateAndUp =
       kSource == CastSource::kSwiglu || kSource == CastSource::kWeightedSwiglu;
@@ -91,7 +93,7 @@ struct CastInput {
       const Piece gate = piece(source.x, first, count);
       const Piece up = piece(source.x, first + num_columns, count);
       const float clamp = *static_cast<const float*>(source.second);
-      return {{weighted_swiglu(gate, up, clamp, row.factor)}};
+      return {{weighted_swiglu<kFastMath>(gate, up, clamp, row.factor)}};
     } else if constexpr (kSource == CastSource::kSwigluGradient) {
       const Piece gate = piece(source.x, first, count);
       const Piece up = piece(source.x, first + num_columns / 2, count);

@@ -1,7 +1,8 @@
 // silu(gate) * up, plain or clamped and weighted, and its gradient, for eight values at a time.
 //
-// In float32; what is rounded to bfloat16 is the result alone. The sigmoid has a relative error of
-// about 2^-20, mostly that of x * log2(e).
+// In float32; what is rounded to bfloat16 is the result alone. The fast sigmoid has a relative
+// error of about 2^-20, mostly that of x * log2(e), which grows with |x|; the other one of 2^-22 at
+// most.
 #pragma once
 
 #include "common/cast_values.cuh"
@@ -10,9 +11,14 @@
 namespace jdg {
 
 // 0 below about -88, where exp(-x) is infinite.
+template <bool kFastMath = true>
 __device__ __forceinline__ float sigmoid(float x) {
-  constexpr float kLog2OfE = 1.44269504f;
-  return ptx::reciprocal_approx(1.0f + ptx::exp2_approx(x * -kLog2OfE));
+  if constexpr (kFastMath) {
+    constexpr float kLog2OfE = 1.44269504f;
+    return ptx::reciprocal_approx(1.0f + ptx::exp2_approx(x * -kLog2OfE));
+  } else {
+    return __frcp_rn(1.0f + expf(-x));
+  }
 }
 
 template <bool kFloat32>
@@ -28,7 +34,7 @@ __device__ __forceinline__ Eight<kFloat32> swiglu(const Eight<kFloat32>& gate,
 }
 
 // Returns silu(min(gate, clamp)) * clip(up, -clamp, clamp) * weight; what is NaN stays so.
-template <bool kFloat32>
+template <bool kFastMath, bool kFloat32>
 __device__ __forceinline__ Eight<kFloat32> weighted_swiglu(const Eight<kFloat32>& gate,
                                                            const Eight<kFloat32>& up, float clamp,
                                                            float weight) {
@@ -38,7 +44,7 @@ __device__ __forceinline__ Eight<kFloat32> weighted_swiglu(const Eight<kFloat32>
     const float g = gate.value(i) > clamp ? clamp : gate.value(i);
     const float below = up.value(i) > clamp ? clamp : up.value(i);
     const float u = below < -clamp ? -clamp : below;
-    y[i] = g * sigmoid(g) * u * weight;
+    y[i] = g * sigmoid<kFastMath>(g) * u * weight;
   }
   return eight_of<kFloat32>(y);
 }

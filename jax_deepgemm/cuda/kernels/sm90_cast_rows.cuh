@@ -27,6 +27,7 @@ struct Sm90CastRowsConfig {
   bool packed;          // Scales are exponents, four blocks of 32 in an u32.
   CastSource source;    // What is cast.
   bool counted;         // The rows of groups alone, tile by tile.
+  bool fast_math;       // Exponentials are approximated.
 };
 
 struct Sm90CastRowsParams {
@@ -62,7 +63,7 @@ struct Sm90CastRows {
   }
 
  private:
-  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned>;
+  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned, kConfig.fast_math>;
   using Piece = typename Input::Piece;
   static constexpr u32 kNumOutputs = Input::kNumOutputs;
 

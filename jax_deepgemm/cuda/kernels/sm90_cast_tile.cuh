@@ -15,7 +15,8 @@ namespace jdg {
 template <Sm90CastTileConfig kConfig>
 struct Sm90CastTile {
   using Params = Sm90CastTileParams;
-  using Input = CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned_columns>;
+  using Input =
+      CastInput<kConfig.source, kConfig.float32_in, kConfig.aligned_columns, kConfig.fast_math>;
   static constexpr bool kTwoTiles = Input::kNumOutputs == 2;
   using Smem = Conditional<kTwoTiles, Sm90CastTwoTilesSmem<kConfig.float32_in>, Sm90CastTileSmem>;
   static constexpr int kNumThreads = kCastWarps * 32;

@@ -20,6 +20,7 @@ struct Sm90CastTileConfig {
   bool aligned_rows;     // Rows of `transposed` are multiples of 16 bytes.
   int ctas_per_sm;       // At least; what registers are left for.
   CastSource source;     // What is cast.
+  bool fast_math;        // Exponentials are approximated.
 
   constexpr bool in_place() const { return per_block || per_row || per_column; }
   constexpr bool column_scales() const { return per_column || (transposed && !per_block); }

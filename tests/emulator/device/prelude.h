@@ -62,6 +62,8 @@ __forceinline__ float __fmul_ru(float x, float y) {
   return nearest < exact ? std::nextafter(nearest, INFINITY) : nearest;
 }
 __forceinline__ float __fdiv_rn(float x, float y) { return x / y; }
+__forceinline__ float expf(float x) { return std::exp(x); }
+__forceinline__ float __frcp_rn(float x) { return 1.0f / x; }
 __forceinline__ unsigned __funnelshift_l(unsigned low, unsigned high, unsigned shift) {
   shift %= 32;
   return shift == 0 ? high : high << shift | low >> (32 - shift);
