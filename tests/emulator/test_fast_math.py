@@ -1,4 +1,4 @@
-"""How near casts of SwiGLU are to float64, with fast exponentials or without."""
+"""How near casts of SwiGLU are to float64, with fast math or without."""
 
 import functools
 
