@@ -104,14 +104,14 @@ from jax_deepgemm.layout import (
 )
 from jax_deepgemm.mega_moe import bf16_mega_moe as bf16_mega_moe
 from jax_deepgemm.mega_moe import fp8_mega_moe as fp8_mega_moe
-from jax_deepgemm.mega_moe import (
-  transform_weights_for_mega_moe as transform_weights_for_mega_moe,
-)
 from jax_deepgemm.mega_moe_buffer import SymmBuffer as SymmBuffer
 from jax_deepgemm.mega_moe_buffer import (
   get_symm_buffer_for_mega_moe as get_symm_buffer_for_mega_moe,
 )
 from jax_deepgemm.mega_moe_fp4 import fp8_fp4_mega_moe as fp8_fp4_mega_moe
+from jax_deepgemm.mega_moe_transform import (
+  transform_weights_for_mega_moe as transform_weights_for_mega_moe,
+)
 from jax_deepgemm.moe_mlp import moe_mlp as moe_mlp
 from jax_deepgemm.mqa_logits import fp8_mqa_logits as fp8_mqa_logits
 from jax_deepgemm.mqa_topk import mqa_topk as mqa_topk

@@ -11,13 +11,9 @@ from typing import Any
 
 import jax
 
-from jax_deepgemm.fp4_operands import is_fp4_pair
-from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.mega_moe_buffer import SymmBuffer
 from jax_deepgemm.mega_moe_call import Result, layer_call
-from jax_deepgemm.mega_moe_params import BF16, FP4, FP8
-from jax_deepgemm.mega_moe_weight_arguments import checked_weights
-from jax_deepgemm.scaled_array import ScaledArray
+from jax_deepgemm.mega_moe_params import BF16, FP8
 
 
 def fp8_mega_moe(
@@ -43,6 +39,10 @@ def fp8_mega_moe(
   rounded to bfloat16 and added in float32, in the order of s. Expert e lives on
   rank e // (num_experts / ranks) of the buffer's axis.
 
+  Shared experts, where the buffer was made for some, are choices that all
+  tokens have behind their own, with weight 1: each rank has these experts
+  itself.
+
   x and the weights come with scales or plain. Plain ones are quantised here,
   1 x 128 and 128 x 128, and gradients flow to them and to topk_weights: those
   of the unquantised formula ("straight through") at the hidden values that FP8
@@ -61,13 +61,13 @@ def fp8_mega_moe(
     topk_weights: float32 `[t, top_k]`.
     l1_weights: `[experts of a rank, 2 intermediate, hidden]`, the rows of gate
       and then those of up: bfloat16 or float32, or codes with scales per
-      128 x 128.
+      128 x 128. Shared experts are the last of a rank's.
     l2_weights: `[experts of a rank, hidden, intermediate]`, likewise.
     sym_buffer: from `get_symm_buffer_for_mega_moe`.
     num_tokens: how many of the t tokens count on this rank, a value of the
       device; rows of y from there on are zero.
-    cumulative_local_expert_recv_stats: int32 `[experts of a rank]`, to which
-      the rows that came for each expert are added.
+    cumulative_local_expert_recv_stats: int32 `[experts of a rank]`, without
+      shared ones, to which the rows that came for each expert are added.
     activation_clamp: c, at least 0, or None for no bound.
     fast_math: let kernels approximate the sigmoid, with relative errors below
       2**-18; else they are below 2**-21.
@@ -150,35 +150,3 @@ def bf16_mega_moe(
     activation_clamp,
     fast_math,
   )
-
-
-def transform_weights_for_mega_moe(
-  l1_weights: Any, l2_weights: Any, activation: str = "swiglu"
-) -> tuple[Operand, Operand]:
-  """Returns the weights as `fp8_mega_moe` and its kin read them.
-
-  Which is as they are: rows of gate and then those of up, scales in float32. It
-  checks that they fit each other and unpacks exponents, so that code written
-  for DeepGEMM works.
-
-  Args:
-    l1_weights: `[g, 2 intermediate, hidden]`: bfloat16, or codes with scales
-      per 128 x 128, or FP4 as `fp8_fp4_mega_moe` takes it.
-    l2_weights: `[g, hidden, intermediate]`, likewise.
-    activation: "swiglu".
-
-  Raises:
-    TypeError: the form or dtype of a weight is wrong.
-    ValueError: a shape is wrong, or the activation is another.
-  """
-  if activation != "swiglu":
-    raise ValueError(f"activation must be 'swiglu', got {activation!r}")
-  is_fp4 = is_fp4_pair("l1_weights", l1_weights) or is_fp4_pair(
-    "l2_weights", l2_weights
-  )
-  l1, l2 = checked_weights(l1_weights, l2_weights, FP4 if is_fp4 else FP8)
-  if isinstance(l1, ScaledArray) != isinstance(l2, ScaledArray):
-    raise TypeError(
-      "l1_weights and l2_weights must both have scales, or neither"
-    )
-  return l1, l2

@@ -87,10 +87,10 @@ def checked_operands(
   if shape_of_weight(l1) != wanted:
     raise ValueError(
       "l1_weights must have shape [experts of a rank, 2 intermediate_hidden,"
-      f" hidden] = {wanted}, as sym_buffer was made for, got"
-      f" {shape_of_weight(l1)}"
+      f" hidden] = {wanted}, as sym_buffer was made for"
+      f"{_with_shared_experts(arena)}, got {shape_of_weight(l1)}"
     )
-  shape = (num_rows, arena.top_k)
+  shape = (num_rows, arena.routed_top_k)
   return MegaMoeOperands(
     x,
     _checked_indices(topk_idx, shape),
@@ -130,7 +130,7 @@ def checked_stats(stats: Any, arena: MegaMoeArena) -> jax.Array | None:
   stats = as_array(name, stats)
   if stats.dtype != jnp.int32:
     raise TypeError(f"{name} must be an int32 array, got {stats.dtype.name}")
-  wanted = (arena.experts_per_rank,)
+  wanted = (arena.routed_per_rank,)
   if stats.shape != wanted:
     raise ValueError(
       f"{name} must have shape [experts of a rank] = {wanted}, got"
@@ -155,6 +155,11 @@ def checked_activation_clamp(clamp: Any) -> float:
   if not clamp >= 0:
     raise ValueError(f"activation_clamp must be >= 0, got {clamp!r}")
   return float(clamp)
+
+
+def _with_shared_experts(arena: MegaMoeArena) -> str:
+  count = arena.num_shared_experts
+  return f" with num_shared_experts {count}" if count else ""
 
 
 def _check_tokens(x: Operand, arena: MegaMoeArena) -> int:

@@ -135,6 +135,7 @@ def get_symm_buffer_for_mega_moe(
   *,
   mma_type: str = "fp8xfp8",
   activation: str = "swiglu",
+  num_shared_experts: int = 0,
   backend: str | None = None,
   timeout_s: float = 60.0,
 ) -> SymmBuffer:
@@ -157,6 +158,9 @@ def get_symm_buffer_for_mega_moe(
     mma_type: "fp8xfp8", "fp8xfp4" or "bf16xbf16": tokens, in the form in which
       they travel, by weights.
     activation: "swiglu".
+    num_shared_experts: experts that each rank has beside its share of
+      num_experts, and that all of its tokens go through beside the num_topk
+      that they choose; see `transform_weights_for_mega_moe`.
     backend: "peer_mapped" for all devices of the axis in one process,
       "cuda_ipc" or "nvshmem" for a process each; None takes the first or the
       second, whichever fits.
@@ -185,6 +189,7 @@ def get_symm_buffer_for_mega_moe(
     intermediate_hidden=intermediate_hidden,
     mma_type=mma_type,
     activation=activation,
+    num_shared_experts=num_shared_experts,
   )
   timeout_ns = checked_timeout(timeout_s)
   check_backend(backend)

@@ -51,6 +51,7 @@ def checked_arena(
   intermediate_hidden: int,
   mma_type: str,
   activation: str,
+  num_shared_experts: int,
 ) -> MegaMoeArena:
   """Returns the layout of the memory.
 
@@ -66,24 +67,29 @@ def checked_arena(
       f" {axis_name!r}"
     )
   _check_kind(mma_type, activation)
-  _check_size("num_experts", num_experts, _MOST_EXPERTS)
+  most_shared = min(_MOST_CHOICES, _MOST_EXPERTS // num_ranks) - 1
+  _check_size("num_shared_experts", num_shared_experts, most_shared, least=0)
+  all_shared = num_ranks * num_shared_experts
+  _check_size("num_experts", num_experts, _MOST_EXPERTS - all_shared)
   if num_experts % num_ranks:
     raise ValueError(
       f"num_experts: expected a multiple of {num_ranks}, the size of axis"
       f" {axis_name!r}, got {num_experts}"
     )
-  _check_size("num_topk", num_topk, min(_MOST_CHOICES, num_experts))
+  most_chosen = min(_MOST_CHOICES - num_shared_experts, num_experts)
+  _check_size("num_topk", num_topk, most_chosen)
   _check_size("num_max_tokens_per_rank", num_max_tokens_per_rank, _MOST_ROWS)
   _check_multiple("hidden", hidden)
   _check_multiple("intermediate_hidden", intermediate_hidden)
   arena = MegaMoeArena(
     num_ranks=num_ranks,
-    num_experts=num_experts,
+    num_experts=num_experts + all_shared,
     max_tokens=num_max_tokens_per_rank,
-    top_k=num_topk,
+    top_k=num_topk + num_shared_experts,
     hidden=hidden,
     intermediate=intermediate_hidden,
     mma_type=mma_type,
+    num_shared_experts=num_shared_experts,
   )
   if arena.capacity >= _MOST_ROWS:
     raise ValueError(
@@ -130,11 +136,11 @@ def _check_kind(mma_type: Any, activation: Any) -> None:
     )
 
 
-def _check_size(name: str, value: Any, most: int) -> None:
+def _check_size(name: str, value: Any, most: int, least: int = 1) -> None:
   if not isinstance(value, int) or isinstance(value, bool):
     raise TypeError(f"{name}: expected an int, got {value!r}")
-  if not 1 <= value <= most:
-    raise ValueError(f"{name}: expected 1 to {most}, got {value}")
+  if not least <= value <= most:
+    raise ValueError(f"{name}: expected {least} to {most}, got {value}")
 
 
 def _check_multiple(name: str, value: Any) -> None:

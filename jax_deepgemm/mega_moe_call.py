@@ -8,6 +8,7 @@ from jax_deepgemm import mega_moe_arguments
 from jax_deepgemm.grouped_operands import checked_flag
 from jax_deepgemm.mega_moe_gradient import mega_moe
 from jax_deepgemm.mega_moe_params import MegaMoeParams
+from jax_deepgemm.mega_moe_shared import with_shared_choices
 from jax_deepgemm.options import current
 
 Result = jax.Array | tuple[jax.Array, jax.Array]
@@ -55,5 +56,7 @@ def layer_call(
     fast_math=checked_flag("fast_math", fast_math),
     options=current(),
   )
-  y, group_sizes = mega_moe(operands, params)
-  return y if stats is None else (y, stats + group_sizes)
+  y, group_sizes = mega_moe(with_shared_choices(operands, params), params)
+  if stats is None:
+    return y
+  return y, stats + group_sizes[: arena.routed_per_rank]

@@ -25,7 +25,10 @@ _FP4_FORM = (
 
 
 def checked_weights(
-  l1_weights: Any, l2_weights: Any, mma_type: str
+  l1_weights: Any,
+  l2_weights: Any,
+  mma_type: str,
+  names: tuple[str, str] = ("l1_weights", "l2_weights"),
 ) -> tuple[Operand, Operand]:
   """Returns the experts' weights, which fit each other.
 
@@ -34,24 +37,25 @@ def checked_weights(
     l2_weights: `[g, hidden, intermediate]`.
     mma_type: of the layer. For "fp8xfp8" they have scales, or get them; for
       "fp8xfp4" they are FP4, half as many columns; else they are bfloat16.
+    names: of the arguments, for messages.
 
   Raises:
     TypeError: a form or dtype is wrong.
     ValueError: a shape is wrong.
   """
-  l1 = _checked("l1_weights", l1_weights, mma_type)
-  l2 = _checked("l2_weights", l2_weights, mma_type)
+  l1 = _checked(names[0], l1_weights, mma_type)
+  l2 = _checked(names[1], l2_weights, mma_type)
   experts, two_i, hidden = shape_of_weight(l1)
   if two_i % 2:
     raise ValueError(
-      "l1_weights must have the rows of gate and as many of up, got shape"
+      f"{names[0]} must have the rows of gate and as many of up, got shape"
       f" {(experts, two_i, hidden)}"
     )
   wanted = (experts, hidden, two_i // 2)
   if shape_of_weight(l2) != wanted:
     raise ValueError(
-      "l2_weights must have shape [experts of a rank, hidden,"
-      f" intermediate_hidden] = {wanted}, as l1_weights have it, got"
+      f"{names[1]} must have shape [experts of a rank, hidden,"
+      f" intermediate_hidden] = {wanted}, as {names[0]} have it, got"
       f" {shape_of_weight(l2)}"
     )
   return l1, l2

@@ -41,12 +41,14 @@ class MegaMoeArena:
 
   Attributes:
     num_ranks: ranks that share out the experts.
-    num_experts: experts of all ranks.
+    num_experts: experts of all ranks, shared ones included.
     max_tokens: tokens that a rank has at most.
-    top_k: experts that a token chooses.
+    top_k: experts that a token chooses, shared ones included.
     hidden: elements of a token.
     intermediate: elements between the two layers; not in the arena.
     mma_type: one of `MMA_TYPES`, rows by weights; rows travel as the former.
+    num_shared_experts: the last experts of each rank, which its own tokens all
+      choose and others do not.
   """
 
   num_ranks: int
@@ -56,6 +58,7 @@ class MegaMoeArena:
   hidden: int
   intermediate: int
   mma_type: str = "fp8xfp8"
+  num_shared_experts: int = 0
 
   @property
   def experts_per_rank(self) -> int:
@@ -63,10 +66,21 @@ class MegaMoeArena:
     return self.num_experts // self.num_ranks
 
   @property
+  def routed_per_rank(self) -> int:
+    """Experts of one rank that are not shared."""
+    return self.experts_per_rank - self.num_shared_experts
+
+  @property
+  def routed_top_k(self) -> int:
+    """Experts that a token chooses among those that are not shared."""
+    return self.top_k - self.num_shared_experts
+
+  @property
   def capacity(self) -> int:
     """Rows that fit: the most that can come, in whole tiles."""
-    choices = min(self.top_k, self.experts_per_rank)
-    return _align(self.num_ranks * self.max_tokens * choices, _ROW_ALIGNMENT)
+    of_a_token = min(self.routed_top_k, self.routed_per_rank)
+    rows = self.num_ranks * of_a_token + self.num_shared_experts
+    return _align(self.max_tokens * rows, _ROW_ALIGNMENT)
 
   @property
   def counts_pitch(self) -> int:

@@ -16,8 +16,11 @@ EXPERTS, TOP_K, TOKENS, NUM_TOKENS = 4, 2, 8, 7
 HIDDEN, INTERMEDIATE, CLAMP = 128, 128, 1.5
 
 
-def _operands(cast):
-  """Returns x and weights with scales, and choices, some of no expert."""
+def _operands(cast, num_shared):
+  """Returns x and weights with scales, and choices, some of no expert.
+
+  Weights are also of shared experts, behind the others.
+  """
   random = np.random.default_rng(0)
 
   def normal(*shape):
@@ -30,9 +33,18 @@ def _operands(cast):
     dg.per_token_cast_to_fp8(normal(TOKENS, HIDDEN)),
     idx.astype(np.int32),
     weights.astype(np.float32),
-    cast(normal(EXPERTS, 2 * INTERMEDIATE, HIDDEN) / 12),
-    cast(normal(EXPERTS, HIDDEN, INTERMEDIATE) / 12),
+    cast(normal(EXPERTS + num_shared, 2 * INTERMEDIATE, HIDDEN) / 12),
+    cast(normal(EXPERTS + num_shared, HIDDEN, INTERMEDIATE) / 12),
   )
+
+
+def _with_shared(idx, weights, num_shared):
+  """Returns the choices of one rank's tokens, shared experts behind."""
+  shape = (TOKENS, num_shared)
+  shared = np.broadcast_to(EXPERTS + np.arange(num_shared), shape)
+  idx = np.concatenate([np.where(idx < EXPERTS, idx, -1), shared], axis=1)
+  weights = np.concatenate([weights, np.ones(shape)], axis=1)
+  return idx.astype(np.int32), weights.astype(np.float32)
 
 
 def _steps(function, symmetric, mesh, operands):
@@ -46,14 +58,14 @@ def _steps(function, symmetric, mesh, operands):
 
 
 @pytest.mark.parametrize(
-  ("mma_type", "function", "cast"),
+  ("mma_type", "function", "cast", "num_shared"),
   [
-    ("fp8xfp8", dg.fp8_mega_moe, dg.per_block_cast_to_fp8),
-    ("fp8xfp4", dg.fp8_fp4_mega_moe, cast_to_fp4),
+    ("fp8xfp8", dg.fp8_mega_moe, dg.per_block_cast_to_fp8, 1),
+    ("fp8xfp4", dg.fp8_fp4_mega_moe, cast_to_fp4, 0),
   ],
 )
 def test_the_launches_of_a_layer_compute_what_its_steps_do(
-  toolchain, monkeypatch, mma_type, function, cast
+  toolchain, monkeypatch, mma_type, function, cast, num_shared
 ):
   mesh = jax.make_mesh(
     (1,), ("e",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1]
@@ -61,11 +73,15 @@ def test_the_launches_of_a_layer_compute_what_its_steps_do(
   symmetric = dg.get_symm_buffer_for_mega_moe(
     *(mesh, "e", EXPERTS, TOKENS, TOP_K, HIDDEN, INTERMEDIATE),
     mma_type=mma_type,
+    num_shared_experts=num_shared,
   )
-  operands = _operands(cast)
+  operands = _operands(cast, num_shared)
+  choices = _with_shared(*operands[1:3], num_shared)
   (y, sizes, hidden) = mega_moe_chain.results_of(
     symmetric.arena,
-    mega_moe_chain.named(*operands, CLAMP, NUM_TOKENS),
+    mega_moe_chain.named(
+      *(operands[0], *choices, *operands[3:], CLAMP, NUM_TOKENS)
+    ),
     Emulator(toolchain),
     0,
     monkeypatch,
@@ -73,9 +89,10 @@ def test_the_launches_of_a_layer_compute_what_its_steps_do(
   # Approximate sigmoids may make neighbours of codes.
   assert_near(y, _steps(function, symmetric, mesh, operands), 1e-2)
   np.testing.assert_array_equal(y[NUM_TOKENS:].astype(float), 0)
-  chosen = operands[1][:NUM_TOKENS]
-  chosen = chosen[(chosen >= 0) & (chosen < EXPERTS)]
-  np.testing.assert_array_equal(sizes, np.bincount(chosen, minlength=EXPERTS))
+  chosen = choices[0][:NUM_TOKENS]
+  experts = EXPERTS + num_shared
+  chosen = chosen[(chosen >= 0) & (chosen < experts)]
+  np.testing.assert_array_equal(sizes, np.bincount(chosen, minlength=experts))
   live, others = np.split(hidden.astype(float), [sizes.sum()])
   assert np.all(np.isfinite(live))
   # Nothing is written for rows that nobody sent.

@@ -11,6 +11,7 @@ ARENAS = [
   MegaMoeArena(4, 256, 8192, 6, 4096, 2048),
   MegaMoeArena(8, 384, 8192, 8, 7168, 3072, "bf16xbf16"),
   MegaMoeArena(8, 64, 77, 6, 512, 256, "fp8xfp4"),
+  MegaMoeArena(4, 20, 77, 8, 512, 256, num_shared_experts=2),
 ]
 
 
@@ -30,9 +31,12 @@ def test_parts_do_not_overlap_and_fill_the_arena(arena):
 
 @pytest.mark.parametrize("arena", ARENAS)
 def test_all_that_can_come_fits(arena):
-  # Every token of every rank chooses as many experts of one rank as there are.
-  chosen = min(arena.top_k, arena.num_experts // arena.num_ranks)
-  rows = arena.num_ranks * arena.max_tokens * chosen
+  # Every token of every rank chooses as many experts of one rank as there are,
+  # and those of that rank its shared ones.
+  shared = arena.num_shared_experts
+  here = arena.num_experts // arena.num_ranks - shared
+  chosen = min(arena.top_k - shared, here)
+  rows = arena.max_tokens * (arena.num_ranks * chosen + shared)
   assert rows <= arena.capacity < rows + 128
   assert arena.capacity % 128 == 0
   is_fp8 = arena.mma_type != "bf16xbf16"

@@ -15,7 +15,7 @@ from tests.mega_moe.mega_moe_oracle import Layer
 EXPERTS, TOP_K, HIDDEN, INTERMEDIATE = 8, 3, 256, 128
 TOKENS = 48  # Of all ranks.
 FP8, FP4, BF16 = "fp8xfp8", "fp8xfp4", "bf16xbf16"
-_FUNCTIONS = {
+FUNCTIONS = {
   FP8: jax_deepgemm.fp8_mega_moe,
   FP4: jax_deepgemm.fp8_fp4_mega_moe,
   BF16: jax_deepgemm.bf16_mega_moe,
@@ -43,11 +43,13 @@ def operands(seed=0, tokens=TOKENS):
   return layer, bfloat16(normal(tokens, HIDDEN))
 
 
-def buffer(ranks, tokens=TOKENS, mma_type=FP8):
+def buffer(ranks, tokens=TOKENS, mma_type=FP8, num_shared=0):
   """Returns a buffer for `tokens` tokens of all ranks."""
   sizes = (EXPERTS, tokens // ranks, TOP_K, HIDDEN, INTERMEDIATE)
   return jax_deepgemm.get_symm_buffer_for_mega_moe(
-    mesh(ranks), "e", *sizes, mma_type=mma_type
+    *(mesh(ranks), "e", *sizes),
+    mma_type=mma_type,
+    num_shared_experts=num_shared,
   )
 
 
@@ -76,7 +78,7 @@ def over_ranks(f, ranks, check_vma=True, in_specs=None):
 def layer_of(ranks, mma_type=FP8, check_vma=True, tokens=TOKENS, **options):
   """Returns the layer as a function of the operands of all ranks."""
   symmetric = buffer(ranks, tokens, mma_type)
-  f = functools.partial(_FUNCTIONS[mma_type], sym_buffer=symmetric, **options)
+  f = functools.partial(FUNCTIONS[mma_type], sym_buffer=symmetric, **options)
   return over_ranks(lambda *args: f(*args), ranks, check_vma)
 
 

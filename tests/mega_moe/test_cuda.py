@@ -105,6 +105,26 @@ def test_a_layer_of_fp4_weights_is_one_chain_too():
   assert "stablehlo.transpose" not in text
 
 
+def test_shared_experts_are_more_choices_of_the_same_chain():
+  x, idx, weights, l1, l2 = arrays(operands()[0])
+  symmetric = buffer(4, num_shared=2)
+
+  def shard(*args):
+    *args, l1, l2 = args
+    l1, l2 = dg.transform_weights_for_mega_moe(
+      l1, l2, shared_l1=l1, shared_l2=l2
+    )
+    return dg.fp8_mega_moe(*args, l1, l2, symmetric)
+
+  text = _lowered(over_ranks(shard, 4), x, idx, weights, l1, l2)
+  (chain,) = _chains(text)
+  assert _kernels(chain) == _KERNELS
+  # Of 12 tokens, 5 choices each, and of 4 experts.
+  assert "tensor<12x5xi32>" in chain
+  assert "tensor<4x256x256xf8E4M3FN>" in chain
+  assert not any(name in text for name in _EXCHANGES)
+
+
 def test_tokens_are_cast_in_one_launch_and_moved_in_the_next():
   """Scales are written as they are read: nothing lies between."""
   x, idx, weights, l1, l2 = arrays(operands()[0])

@@ -147,6 +147,13 @@ REFUSED = {
     "l1_weights must have shape [experts of a rank, 2 intermediate_hidden,"
     " hidden] = (2, 256, 256), as sym_buffer was made for, got (8, 256, 256)",
   ),
+  "weights without the shared ones": (
+    lambda: call(sym_buffer=buffer(RANKS, num_shared=1)),
+    ValueError,
+    "l1_weights must have shape [experts of a rank, 2 intermediate_hidden,"
+    " hidden] = (3, 256, 256), as sym_buffer was made for with"
+    " num_shared_experts 1, got (2, 256, 256)",
+  ),
   "weights that do not fit": (
     lambda: call(l2_weights=array(HERE, HIDDEN, 2 * INTERMEDIATE)),
     ValueError,

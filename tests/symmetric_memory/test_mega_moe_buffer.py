@@ -44,6 +44,14 @@ def test_a_buffer_on_cpus_has_a_layout_and_no_memory():
   assert wide.num_bytes > 640 * 256 * 4 > buffer.num_bytes
 
 
+def test_shared_experts_have_room_for_the_tokens_of_their_rank():
+  arena = make(num_shared_experts=2).arena
+  assert (arena.num_experts, arena.experts_per_rank, arena.top_k) == (12, 6, 5)
+  assert (arena.routed_per_rank, arena.routed_top_k) == (4, 3)
+  # 2 ranks of 100 tokens with 3 choices, and 100 with 2 more; in tiles of 128.
+  assert arena.capacity == 896
+
+
 def test_a_buffer_is_a_static_argument_of_programs():
   traces = []
 
@@ -81,6 +89,15 @@ def test_a_destroyed_buffer_says_so():
     ({"num_experts": 8.0}, TypeError, "num_experts: expected an int, got 8.0"),
     ({"num_topk": 9}, ValueError, "num_topk: expected 1 to 8, got 9"),
     ({"num_topk": True}, TypeError, "num_topk: expected an int, got True"),
+    ({"num_shared_experts": -1}, ValueError, "experts: expected 0 to 31"),
+    (
+      {"num_experts": 64, "num_topk": 31, "num_shared_experts": 2},
+      *(ValueError, "num_topk: expected 1 to 30, got 31"),
+    ),
+    (
+      {"num_experts": 1022, "num_shared_experts": 2},
+      *(ValueError, "num_experts: expected 1 to 1020, got 1022"),
+    ),
     ({"num_max_tokens_per_rank": 0}, ValueError, "expected 1 to 2147483648"),
     ({"num_max_tokens_per_rank": 2**29}, ValueError, r"fewer than 2\*\*31"),
     ({"hidden": 192}, ValueError, "hidden: expected a multiple of 128"),
