@@ -64,7 +64,7 @@ def mesh_of(ranks):
   return jax.make_mesh((ranks,), ("e",), axis_types=types, devices=devices)
 
 
-def buffer_of(sizes, ranks, mma_type=FP8):
+def buffer_of(sizes, ranks, mma_type=FP8, num_shared=0):
   return jd.get_symm_buffer_for_mega_moe(
     mesh_of(ranks),
     "e",
@@ -74,12 +74,16 @@ def buffer_of(sizes, ranks, mma_type=FP8):
     sizes.hidden,
     sizes.intermediate,
     mma_type=mma_type,
+    num_shared_experts=num_shared,
     timeout_s=20.0,
   )
 
 
-def operands(sizes, ranks, seed=0):
-  """Returns x, indices with gaps, weights, and the experts' weights."""
+def operands(sizes, ranks, seed=0, num_shared=0):
+  """Returns x, indices with gaps, weights, and the experts' weights.
+
+  The last of each rank's experts are shared, and differ from rank to rank.
+  """
   random = np.random.default_rng(seed)
   tokens, experts = sizes.tokens * ranks, sizes.experts * ranks
   top_k = min(sizes.top_k, experts)
@@ -92,7 +96,8 @@ def operands(sizes, ranks, seed=0):
   weights = random.standard_normal((tokens, top_k)).astype(np.float32)
 
   def weight(key, n, k):
-    w = jax.random.normal(key, (experts, n, k), jnp.bfloat16)
+    count = experts + num_shared * ranks
+    w = jax.random.normal(key, (count, n, k), jnp.bfloat16)
     return w / jnp.sqrt(jnp.bfloat16(k))
 
   l1 = weight(keys[1], 2 * sizes.intermediate, sizes.hidden)
@@ -203,11 +208,12 @@ def test_layers_in_a_loop_have_the_bits_of_single_calls():
     assert_same_bits(found, x)
 
 
-def test_results_and_gradients_are_near_those_of_jax_numpy():
+@pytest.mark.parametrize("num_shared", [0, 2])
+def test_results_and_gradients_are_near_those_of_jax_numpy(num_shared):
   ranks, sizes = ranks_here(), Sizes(96, 4, 2, 512, 256)
-  layer = operands(sizes, ranks)
+  layer = operands(sizes, ranks, num_shared=num_shared)
   dy = jax.random.normal(jax.random.key(9), layer[0].shape, jnp.bfloat16)
-  with buffer_of(sizes, ranks) as symmetric:
+  with buffer_of(sizes, ranks, num_shared=num_shared) as symmetric:
 
     def step(implementation, x, idx, weights, l1, l2, dy):
       def y(x, weights, l1, l2):

@@ -10,6 +10,9 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as dg
+from jax_deepgemm.mega_moe_params import MegaMoeOperands, MegaMoeParams
+from jax_deepgemm.mega_moe_shared import with_shared_choices
+from jax_deepgemm.options import Options
 from tests.mega_moe import mega_moe_oracle
 from tests.mega_moe.layers import (
   BF16,
@@ -141,6 +144,29 @@ def test_they_are_the_last_choices_with_weight_one():
 
   y = jax.jit(over_ranks(shard, 1))(*arrays(_widened(layer, shared)))
   assert_same_bits(_of_ranks(2, FP8)[0], y)
+
+
+def test_choices_are_renumbered_and_those_of_no_expert_dropped():
+  """An expert and three shared ones a rank: numbers are times 4, if they fit."""
+  arena = dg.get_symm_buffer_for_mega_moe(
+    *(mesh(2), "e", 2, 6, 2, HIDDEN, INTERMEDIATE), num_shared_experts=3
+  ).arena
+  params = MegaMoeParams(arena, "e", 0, np.inf, True, Options())
+  # What they would be in 32 bits: 0, 4, 0, 8.
+  outside = [2**30, 2**30 + 1, -(2**30), 2]
+  idx = np.array([[0, 1], outside[:2], outside[2:]] * 2, np.int32)
+
+  def shard(idx):
+    weights = jnp.full(idx.shape, 0.5, jnp.float32)
+    given = MegaMoeOperands(idx, idx, weights, None, idx, idx)
+    found = with_shared_choices(given, params)
+    return found.topk_idx, found.topk_weights
+
+  found, weights = over_ranks(shard, 2)(jnp.asarray(idx))
+  first = [0, 4, 1, 2, 3], [-1, -1, 1, 2, 3], [-1, -1, 1, 2, 3]
+  second = [0, 4, 5, 6, 7], [-1, -1, 5, 6, 7], [-1, -1, 5, 6, 7]
+  np.testing.assert_array_equal(found, [*first, *second])
+  np.testing.assert_array_equal(weights, [[0.5, 0.5, 1, 1, 1]] * 6)
 
 
 def test_tokens_that_do_not_count_go_nowhere_and_statistics_are_of_others():
