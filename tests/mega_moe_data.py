@@ -43,6 +43,7 @@ def operands(
   num_tokens: int,
   seed: int,
   routing: str = "random",
+  rank: int = 0,
 ) -> RankOperands:
   """Returns a rank's operands; what does not count is NaN or no expert.
 
@@ -52,7 +53,9 @@ def operands(
     num_tokens: rows that count.
     seed: of values.
     routing: "random" with -1 and numbers out of range, "last": all tokens to
-      the last expert, "none": to no expert, "distinct": to top_k others.
+      the last expert, "none": to no expert, "distinct": to top_k others,
+      "shared": to experts of the last rank and to shared ones of their own.
+    rank: whose operands these are.
   """
   generator = np.random.default_rng(seed)
   shape = (num_rows, arena.top_k)
@@ -68,6 +71,11 @@ def operands(
     experts[:, 0] = arena.num_experts - 1
   elif routing == "none":
     experts[:] = -5
+  elif routing == "shared":
+    here, routed = arena.experts_per_rank, arena.routed_per_rank
+    experts[:] = arena.num_experts - here + np.arange(arena.top_k)
+    shared = rank * here + np.arange(routed, here)
+    experts[:, arena.routed_top_k :] = shared
   weights = 2.0 ** generator.integers(-3, 4, shape)
   counts = (np.arange(num_rows) < num_tokens)[:, None]
   if arena.mma_type == "bf16xbf16":

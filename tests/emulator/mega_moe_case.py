@@ -41,6 +41,7 @@ class MegaMoeCase:
     absent: (rank, launches): a rank that stops after so many.
     stranger: a rank that calls with another shape.
     past_calls: how many there were on the arenas before.
+    num_shared: of the experts of a rank.
   """
 
   num_experts: int
@@ -55,6 +56,7 @@ class MegaMoeCase:
   absent: tuple[int, int] | None = None
   stranger: int | None = None
   past_calls: int = 0
+  num_shared: int = 0
 
   def id(self) -> str:
     calls = "+".join("x".join(map(str, call)) for call in self.tokens)
@@ -80,6 +82,7 @@ class MegaMoeCase:
       hidden=self.hidden,
       intermediate=128,
       mma_type=self.mma_type,
+      num_shared_experts=self.num_shared,
     )
 
   def operands(self) -> list[list[mega_moe_data.RankOperands]]:
@@ -87,7 +90,8 @@ class MegaMoeCase:
     return [
       [
         mega_moe_data.operands(
-          self.arena, self.num_rows, count, 100 * call + rank, self.routing
+          *(self.arena, self.num_rows, count, 100 * call + rank),
+          *(self.routing, rank),
         )
         for rank, count in enumerate(counts)
       ]

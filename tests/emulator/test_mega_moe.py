@@ -26,6 +26,8 @@ CASES = [
   MegaMoeCase(4, 2, ((3, 2), (1, 3), (2, 2)), 3, past_calls=2**32 - 2),
   # More CTAs than a warp has lanes.
   MegaMoeCase(4, 1, ((132,),), 132, num_ctas=33),
+  # All go to one rank, whose pool they fill to the last row.
+  MegaMoeCase(6, 3, ((128, 128),), 128, routing="shared", num_shared=1),
   # Of more tokens than there are rows, and of fewer than none.
   MegaMoeCase(4, 2, ((99, -3),), 5),
 ]

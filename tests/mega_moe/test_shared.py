@@ -147,7 +147,7 @@ def test_they_are_the_last_choices_with_weight_one():
 
 
 def test_choices_are_renumbered_and_those_of_no_expert_dropped():
-  """An expert and three shared ones a rank: numbers are times 4, if they fit."""
+  """With an expert and three shared ones a rank, numbers are times 4."""
   arena = dg.get_symm_buffer_for_mega_moe(
     *(mesh(2), "e", 2, 6, 2, HIDDEN, INTERMEDIATE), num_shared_experts=3
   ).arena
