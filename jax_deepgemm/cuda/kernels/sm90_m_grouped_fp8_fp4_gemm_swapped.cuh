@@ -6,6 +6,7 @@
 // rows follow each other: they are computed at one time, and find their B in L2.
 #pragma once
 
+#include "common/grouped_warp_scheduler.cuh"
 #include "common/swapped_store.cuh"
 #include "kernels/sm90_fp8_fp4_gemm_swapped_load.cuh"
 #include "kernels/sm90_fp8_fp4_gemm_swapped_math.cuh"
@@ -40,7 +41,7 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
   using StoreTraits = GroupedSwappedStoreTraits<Traits>;
   using Store = SwappedStore<StoreTraits>;
   using Smem = typename Traits::Smem;
-  using Scheduler = GroupedTileScheduler<kConfig.max_groups>;
+  using Scheduler = GroupedWarpScheduler<kConfig.max_groups>;
   static constexpr int kNumThreads = Traits::kNumThreads;
   static constexpr int kCtasPerSm = kConfig.ctas_per_sm;
 
@@ -60,8 +61,9 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
       const ZeroRows zeros(params.d_rows, blockIdx.x, gridDim.x, lane);
       zeros.fill_unowned(params.groups, smem.table.ranges);
     } else {
-      const u32 num_stages = num_tiles(params, smem) * Traits::num_stages(params.num_k_blocks);
-      Tokens::run(num_stages, smem, warp - Traits::kNumMathWarps - 1, lane);
+      const u32 count = Scheduler::count(smem.table, params.grid);
+      Tokens::run(count * Traits::num_stages(params.num_k_blocks), smem,
+                  warp - Traits::kNumMathWarps - 1, lane);
     }
   }
 
@@ -81,22 +83,15 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
     ptx::mbarrier_init_fence();
   }
 
-  __device__ static __forceinline__ Scheduler scheduler(const Params& params, const Smem& smem) {
-    return Scheduler(smem.table, params.grid, kConfig.block_m, blockIdx.x, gridDim.x);
-  }
-
-  // How many tiles are this CTA's.
-  __device__ static __forceinline__ u32 num_tiles(const Params& params, const Smem& smem) {
-    const u32 all = smem.table.first_tile[params.grid.num_groups];
-    return all > blockIdx.x ? (all - 1 - blockIdx.x) / gridDim.x + 1 : 0;
-  }
-
   __device__ static __forceinline__ void load_tiles(const Params& params, Smem& smem, u32 lane) {
     typename Traits::Ring ring(smem.stages);
     const u64 policy = Load::policy();
     const u32 num_stages = Traits::num_stages(params.num_k_blocks);
-    for (Scheduler tiles = scheduler(params, smem); tiles.valid(); tiles.advance()) {
-      const GroupedTile tile = tiles.tile();
+    const u32 count = Scheduler::count(smem.table, params.grid);
+    Scheduler tiles(smem.table, params.grid, kConfig.block_m, lane);
+#pragma unroll 1
+    for (u32 i = 0; i < count; ++i) {
+      const GroupedTile tile = tiles.next();
       const SwappedPlace place = {tile.row, tile.end, 0, tile.n * Traits::kBlockN, tile.group};
       Load::tile(params, place, ring, 0, num_stages, policy, lane);
     }
@@ -107,13 +102,13 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
                                                         u32 lane) {
     typename Traits::Ring ring(smem.stages);
     const u32 num_stages = Traits::num_stages(params.num_k_blocks);
-    Scheduler tiles = scheduler(params, smem);
-    // Seen to be the same in all lanes, or stages' addresses leave the uniform registers.
-    while (__shfl_sync(0xFFFFFFFF, tiles.valid(), 0)) {
+    const u32 count = Scheduler::count(smem.table, params.grid);
+    Scheduler tiles(smem.table, params.grid, kConfig.block_m, lane);
+#pragma unroll 1
+    for (u32 i = 0; i < count; ++i) {
       typename Traits::Sums sum;
       Math::multiply(ring, num_stages, warp, lane, sum);
-      store(params, smem, tiles.tile(), warp, lane, sum);
-      tiles.advance();
+      store(params, smem, tiles.next(), warp, lane, sum);
     }
   }
 
