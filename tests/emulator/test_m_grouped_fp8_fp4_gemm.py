@@ -72,6 +72,16 @@ CASES = [
     exponents=WIDE,
   ),
   few_rows_case("index", (30, 40), 90, 256, m=128, alignment=64, block_m=64),
+  # Sizes that lie: below zero, and past the last row.
+  few_rows_case(
+    "ragged",
+    (9, 0, 16, 0),
+    72,
+    128,
+    m=25,
+    claimed=(9, -(2**31), 2**31 - 1, 5),
+    block_m=8,
+  ),
 ]
 
 
