@@ -37,7 +37,7 @@ Config = Sm90Fp8Fp4GemmConfig | Sm90Fp8Fp4GemmSwappedConfig
 def legal_grouped_configs(
   problem: MGroupedFp8Fp4GemmProblem, device: Device
 ) -> Iterator[Sm90Fp8Fp4GemmConfig]:
-  """Returns every configuration that computes `problem` on `device`."""
+  """Returns the configurations of the kernel for many rows."""
   full = m_grouped_choice.as_if_full(problem)
   dense = Fp8Fp4GemmProblem(
     m=full.m,
