@@ -45,7 +45,8 @@ def m_grouped_fp8_fp4_gemm_nt_contiguous(
     recipe_a: (gran_m, gran_k): (1, 128), (128, 128) or (1, 32); by default
       (1, 32) for FP4 and (1, 128) for fp8.
     recipe_b: (gran_n, gran_k), likewise; without FP4 (128, 128) by default.
-    expected_m: as in `m_grouped_fp8_gemm_nt_contiguous`.
+    expected_m: rows that a group is expected to have; a hint. Few rows have a
+      kernel of their own, which rounds sums in another order.
 
   Returns:
     D, `[m, n]` in `out_dtype`.
@@ -96,7 +97,7 @@ def m_grouped_fp8_fp4_gemm_nn_contiguous(
     recipe: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
     recipe_a: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
     recipe_b: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
-    expected_m: as in `m_grouped_fp8_gemm_nt_contiguous`.
+    expected_m: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
   """
   return fp8_fp4_product(
     checked_contiguous_layout(use_psum_layout),
@@ -139,7 +140,7 @@ def m_grouped_fp8_fp4_gemm_nt_masked(
     recipe: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
     recipe_a: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
     recipe_b: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
-    expected_m: as in `m_grouped_fp8_gemm_nt_contiguous`.
+    expected_m: as in `m_grouped_fp8_fp4_gemm_nt_contiguous`.
 
   Returns:
     D, `[g, m, n]` in `out_dtype`.

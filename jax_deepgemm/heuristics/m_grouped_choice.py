@@ -18,6 +18,14 @@ def as_if_full(problem: Any) -> Any:
   return dataclasses.replace(problem.expected, m=max(problem.m, 1024))
 
 
+def table_size(problem: Any) -> int:
+  """Returns for how many groups the kernel's table has room."""
+  max_groups = 8
+  while max_groups < problem.num_groups:
+    max_groups *= 2
+  return max_groups
+
+
 def with_groups(
   configs: Iterable[_Config],
   problem: Any,
@@ -32,9 +40,7 @@ def with_groups(
     device: what computes it.
     max_num_stages: how many stages of a configuration fit on the device.
   """
-  max_groups = 8
-  while max_groups < problem.num_groups:
-    max_groups *= 2
+  max_groups = table_size(problem)
   for dense in configs:
     if dense.cluster_m > 1 and problem.expected_m <= dense.block_m:
       continue

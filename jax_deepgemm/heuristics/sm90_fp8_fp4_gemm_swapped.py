@@ -14,7 +14,7 @@ from jax_deepgemm.heuristics.swapped_choice import (
 )
 from jax_deepgemm.heuristics.swapped_tile import SwappedTile
 
-_BLOCK_MS = (8, 16, 24, 32, 48, 64, 96, 128)  # wgmma's N.
+BLOCK_MS = (8, 16, 24, 32, 48, 64, 96, 128)  # wgmma's N.
 CODE_BYTES = BLOCK_K // 2  # Of a row of B in a K block.
 _ROUNDS = (4, 2, 1)  # Groups of 32 of K that are multiplied together.
 _MOST_ROWS_OF_LONG_STAGES = 24
@@ -38,6 +38,7 @@ class Sm90Fp8Fp4GemmSwappedConfig(SwappedTile):
   evict_first: bool
   float32_out: bool
   with_c: bool
+  max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
 
   @property
   def num_threads(self) -> int:
@@ -58,6 +59,12 @@ class Sm90Fp8Fp4GemmSwappedConfig(SwappedTile):
     stages = self.num_stages * self.stage_bytes
     return _align(stages + self.exchange_bytes, 1024)
 
+  @property
+  def exchange_bytes(self) -> int:
+    """Bytes of what is no stage's: the table of groups, too."""
+    table = 12 * self.max_groups + 4 if self.max_groups else 0
+    return super().exchange_bytes + table
+
 
 def legal_swapped_configs(
   problem: Fp8Fp4GemmProblem, device: Device, *, prefetch_weights: bool = False
@@ -74,13 +81,12 @@ def legal_swapped_configs(
       float32_out=problem.float32_out,
       with_c=problem.with_c,
     )
-    for tile in tiles(problem.m, _BLOCK_MS, (1, 2, 4))
+    for tile in tiles(problem.m, BLOCK_MS, (1, 2, 4))
   )
-  legal = _with_rounds(configs)
-  return with_stages(legal, problem, device, BLOCK_K)
+  return with_stages(with_rounds(configs), problem, device, BLOCK_K)
 
 
-def _with_rounds(
+def with_rounds(
   configs: Iterable[Sm90Fp8Fp4GemmSwappedConfig],
 ) -> Iterator[Sm90Fp8Fp4GemmSwappedConfig]:
   """Returns those of `configs` that registers allow, with the largest round."""

@@ -81,6 +81,7 @@ def with_stages(
   device: Device,
   block_k: int,
   barrier_bytes: int = 0,
+  k_blocks_ahead: int | None = None,
 ) -> Iterator[_Config]:
   """Returns those of `configs` that are of use, with the stages that fit.
 
@@ -90,6 +91,8 @@ def with_stages(
     device: what computes it.
     block_k: columns of a block of K.
     barrier_bytes: of a stage's barriers, if they do not lie in it.
+    k_blocks_ahead: how many a CTA that walks tiles loads ahead at most; None
+      for those of its only tile.
   """
   for config in configs:
     if config.num_splits > device.num_sms:
@@ -97,7 +100,10 @@ def with_stages(
     if not _shares_out(problem, config, block_k):
       continue
     stage_bytes = config.stage_bytes + barrier_bytes
-    num_stages = _stages_that_fit(problem, config, device, stage_bytes)
+    work = cta_stages(problem, config)
+    if k_blocks_ahead is not None:
+      work = k_blocks_ahead // config.stage_k_blocks
+    num_stages = _stages_that_fit(config, device, stage_bytes, work)
     if num_stages == 0:
       continue
     config = dataclasses.replace(config, num_stages=num_stages)
@@ -144,13 +150,12 @@ def _smem_of_cta(device: Device, config: SwappedTile) -> int:
 
 
 def _stages_that_fit(
-  problem: SwappedProblem, config: SwappedTile, device: Device, stage_bytes: int
+  config: SwappedTile, device: Device, stage_bytes: int, work: int
 ) -> int:
   """Returns how many stages a CTA has, or 0 if they are too few.
 
   As many as there is work for: what is not allocated another CTA can have.
   """
-  work = cta_stages(problem, config)
   free = _smem_of_cta(device, config) - config.exchange_bytes
   num_stages = min(free // stage_bytes, work)
   return num_stages if num_stages >= min(2, work) else 0

@@ -70,8 +70,8 @@ def estimate_seconds(
   present = -(-ctas // waves)
   stages = cta_stages(problem, config)
   wave = max(
-    _read_seconds(config, device, stage, present, stages),
-    _multiply_seconds(config, device, stage, present, stages),
+    read_seconds(config, device, stage, present, stages),
+    multiply_seconds(config, device, stage, present, stages),
   )
   if stages > config.num_stages == 2:
     wave *= 1 + stage.two_stage_loss
@@ -97,13 +97,24 @@ def mma_cycles(config: SwappedTile) -> float:
   return config.stage_k_blocks * 4 * max(16, config.block_m / 2)
 
 
-def _read_seconds(
+def read_seconds(
   config: SwappedTile,
   device: Device,
   stage: StageTimes,
   present: int,
   stages: int,
+  from_memory: float = 1.0,
 ) -> float:
+  """Returns what reading takes where `present` CTAs are there at one time.
+
+  Args:
+    config: how.
+    device: on what.
+    stage: what a stage is.
+    present: CTAs.
+    stages: of each.
+    from_memory: share of B that L2 does not have.
+  """
   weights = config.stage_k_blocks * config.block_n * stage.weight_bytes
   tokens = config.stage_k_blocks * config.block_m * _LINE_BYTES
   in_flight = present * min(config.num_stages, stages) * weights
@@ -111,20 +122,21 @@ def _read_seconds(
   needed = _LOADED_LATENCY * device.memory_bandwidth
   share *= min(1, in_flight / needed)
   bandwidth = share * device.memory_bandwidth
-  memory = present * stages * weights / bandwidth
+  memory = from_memory * present * stages * weights / bandwidth
   on_one_sm = -(-present // device.num_sms)
   ingest = on_one_sm * stages * (weights + tokens) / _INGEST_BYTES_PER_CYCLE
   ask = stage.num_boxes * stages * _LOAD_CYCLES
   return max(memory, ingest / _CLOCK, ask / _CLOCK)
 
 
-def _multiply_seconds(
+def multiply_seconds(
   config: SwappedTile,
   device: Device,
   stage: StageTimes,
   present: int,
   stages: int,
 ) -> float:
+  """Returns what multiplying takes; arguments are those of `read_seconds`."""
   on_one_sm = -(-present // device.num_sms)
   warpgroups = on_one_sm * config.num_math_warpgroups
   tensor_cores = warpgroups * stages * mma_cycles(config)

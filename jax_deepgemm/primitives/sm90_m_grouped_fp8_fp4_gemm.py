@@ -5,15 +5,26 @@ import numpy as np
 
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm import (
-  MGroupedFp8Fp4GemmProblem,
+  Config,
   choose_grouped,
 )
+from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm_problem import (
+  MGroupedFp8Fp4GemmProblem,
+)
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Sm90Fp8Fp4GemmConfig
+from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
+  Sm90Fp8Fp4GemmSwappedConfig,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm import num_tiles
 from jax_deepgemm.jit import Recipe, render_struct
 from jax_deepgemm.layout import get_mn_major_tma_aligned_tensor
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import launch, m_grouped_kernel, m_grouped_operands
+from jax_deepgemm.primitives import (
+  launch,
+  m_grouped_kernel,
+  m_grouped_operands,
+  sm90_m_grouped_fp8_fp4_gemm_swapped,
+)
 from jax_deepgemm.primitives.fp8_gemm_maps import (
   codes_map,
   operand_map,
@@ -128,12 +139,13 @@ def ragged_kernel_call(
 
 def _chosen(
   problem: MGroupedFp8Fp4GemmProblem, device: Device, options: Options
-) -> Sm90Fp8Fp4GemmConfig:
+) -> Config:
   config = choose_grouped(
     problem,
     device,
     num_sms=options.num_sms,
     block_size_multiple_of=options.block_size_multiple_of,
+    batch_invariant=options.batch_invariant,
   )
   print_config(problem, config)
   return config
@@ -141,7 +153,7 @@ def _chosen(
 
 def kernel_call(
   problem: MGroupedFp8Fp4GemmProblem,
-  config: Sm90Fp8Fp4GemmConfig,
+  config: Config,
   device: Device,
   options: Options,
   *,
@@ -149,6 +161,10 @@ def kernel_call(
   fills: bool,
 ) -> launch.KernelCall:
   """Returns the launch that solves `problem` over run's operands."""
+  if isinstance(config, Sm90Fp8Fp4GemmSwappedConfig):
+    return sm90_m_grouped_fp8_fp4_gemm_swapped.kernel_call(
+      problem, config, device, options, layout=layout, fills=fills
+    )
   return m_grouped_kernel.kernel_call(
     recipe(config),
     problem,

@@ -43,6 +43,7 @@ from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
+from tests.emulator.m_grouped_fp4_mutations import M_GROUPED_FP4_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mega_moe_mutations import MEGA_MOE_MUTATIONS
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
@@ -95,6 +96,7 @@ ALL_MUTATIONS = (
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
   *FP4_MUTATIONS,
+  *M_GROUPED_FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,
   *MEGA_MOE_MUTATIONS,
 )

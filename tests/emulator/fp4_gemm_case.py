@@ -138,7 +138,7 @@ def _magnitude(c):
 
 def roles(kernel):
   """Returns what each warp of a launch does."""
-  swapped = kernel.recipe.kernel == "sm90_fp8_fp4_gemm_swapped"
+  swapped = kernel.recipe.kernel.endswith("fp8_fp4_gemm_swapped")
   num_warps = kernel.threads // 32
   # At most four warps reorder tokens.
   num_math = (num_warps - 2) // 4 * 4 if swapped else num_warps - 8

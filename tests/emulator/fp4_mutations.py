@@ -5,7 +5,7 @@ from tests.emulator.mutations import Mutation
 from tests.gpu.fp4_data import EXACT
 
 _DECODE = "kernels/sm90_fp8_fp4_gemm_decode.cuh"
-_SWAPPED = "kernels/sm90_fp8_fp4_gemm_swapped.cuh"
+_MATH = "kernels/sm90_fp8_fp4_gemm_swapped_math.cuh"
 _LOAD = "kernels/sm90_fp8_fp4_gemm_swapped_load.cuh"
 _ROWS = "kernels/sm90_fp8_fp4_gemm_swapped_rows.cuh"
 _TOKENS = "kernels/sm90_fp8_fp4_gemm_swapped_tokens.cuh"
@@ -148,7 +148,7 @@ FP4_MUTATIONS = (
   ),
   Mutation(
     "tokens_not_awaited",
-    _SWAPPED,
+    _MATH,
     "        wait(stage.ready, ring.parity());\n",
     "",
     _FEW,
@@ -169,7 +169,7 @@ FP4_MUTATIONS = (
   ),
   Mutation(
     "round_overwritten_while_multiplied",
-    _SWAPPED,
+    _MATH,
     "rounds[i % 2].decode(",
     "rounds[0].decode(",
     _FEW_ROUNDS,

@@ -6,6 +6,9 @@ import functools
 from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm import (
   legal_grouped_configs,
 )
+from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm_swapped import (
+  legal_grouped_swapped_configs,
+)
 from jax_deepgemm.primitives import sm90_m_grouped_fp8_fp4_gemm
 from tests.emulator import fp4_gemm_case
 from tests.emulator.m_grouped_case import GroupedCase, make
@@ -43,6 +46,24 @@ class GroupedFp4Case(GroupedCase):
 
   def id(self):
     return f"fp4-{super().id()}"
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedFp4SwappedCase(GroupedFp4Case):
+  """As `GroupedFp4Case`, computed by the kernel for few rows."""
+
+  legal = staticmethod(legal_grouped_swapped_configs)
+
+  def roles(self, kernel):
+    return fp4_gemm_case.roles(kernel)
+
+  def id(self):
+    return f"few-{super().id()}"
+
+
+def few_rows_case(layout, sizes, n, k, *, m, alignment=1, **fields):
+  kind = GroupedFp4SwappedCase
+  return make(kind, layout, sizes, n, k, m, alignment, fields)
 
 
 def grouped_fp4_case(layout, sizes, n, k, *, m, alignment=1, **fields):

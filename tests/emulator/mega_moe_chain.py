@@ -5,8 +5,11 @@ import functools
 
 import numpy as np
 
-from jax_deepgemm.heuristics import m_grouped_fp8_fp4_gemm, m_grouped_fp8_gemm
 from jax_deepgemm.heuristics.device import H200
+from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm_swapped import (
+  legal_grouped_swapped_configs,
+)
+from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   sm90_m_grouped_fp8_fp4_gemm,
@@ -19,9 +22,10 @@ from tests.emulator.emulator import System
 _TIMEOUT_NS = 300_000_000
 _RECORD_BYTES = 64
 _NUM_RETURNED = 3
+# With FP4 weights the kernel for few rows, as in a layer of few tokens.
 _PRODUCTS = (
-  (sm90_m_grouped_fp8_gemm, m_grouped_fp8_gemm),
-  (sm90_m_grouped_fp8_fp4_gemm, m_grouped_fp8_fp4_gemm),
+  (sm90_m_grouped_fp8_gemm, legal_grouped_configs),
+  (sm90_m_grouped_fp8_fp4_gemm, legal_grouped_swapped_configs),
 )
 
 
@@ -35,8 +39,8 @@ def results_of(arena, operands, emulator, seed, monkeypatch):
     seed: of the schedule.
     monkeypatch: of the test; products get one small configuration.
   """
-  for module, heuristics in _PRODUCTS:
-    small = functools.partial(_small, heuristics.legal_grouped_configs)
+  for module, legal_configs in _PRODUCTS:
+    small = functools.partial(_small, legal_configs)
     monkeypatch.setattr(module, "choose_grouped", small)
   layer = sm90_mega_moe.Layer(
     num_tokens=len(operands["x"]),
@@ -77,7 +81,7 @@ def _small(legal_configs, problem, device, **options):
   fits = [
     config
     for config in sorted(legal_configs(problem, H200), key=str)
-    if all(getattr(config, name) == value for name, value in wanted.items())
+    if all(getattr(config, name, want) == want for name, want in wanted.items())
   ]
   return dataclasses.replace(fits[0], num_stages=2)
 

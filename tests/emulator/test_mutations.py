@@ -9,6 +9,7 @@ from tests.emulator.fp4_mutations import FP4_MUTATIONS
 from tests.emulator.hc_prenorm_mutations import HC_PRENORM_MUTATIONS
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
+from tests.emulator.m_grouped_fp4_mutations import M_GROUPED_FP4_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, mutated, verdict
 from tests.emulator.mutations import MUTATIONS, SPLIT
@@ -23,6 +24,7 @@ ALL = (
   *M_GROUPED_MUTATIONS,
   *M_GROUPED_BF16_MUTATIONS,
   *FP4_MUTATIONS,
+  *M_GROUPED_FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,
 )
 CASES = sorted({mutation.case for mutation in ALL}, key=lambda case: case.id())

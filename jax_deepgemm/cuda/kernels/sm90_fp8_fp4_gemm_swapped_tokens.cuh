@@ -15,13 +15,12 @@ struct Sm90Fp8Fp4GemmSwappedTokens {
   using Traits = Sm90Fp8Fp4GemmSwappedTraits<kConfig>;
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
-  using Work = typename Traits::Work;
 
-  // Reorders every stage; `warp` is one of kNumTokenWarps.
-  __device__ static __forceinline__ void run(const Work& work, Smem& smem, u32 warp, u32 lane) {
+  // Reorders `num_stages` stages; `warp` is one of kNumTokenWarps.
+  __device__ static __forceinline__ void run(u32 num_stages, Smem& smem, u32 warp, u32 lane) {
     typename Traits::Ring ring(smem.stages);
 #pragma unroll 1
-    for (u32 i = work.first_stage; i < work.end_stage; ++i) {
+    for (u32 i = 0; i < num_stages; ++i) {
       Stage& stage = ring.stage();
       wait(stage.full, ring.parity());
 #pragma unroll

@@ -4,17 +4,19 @@
 
 #include "common/fp4_exponents.cuh"
 #include "common/fp4_halves.cuh"
+#include "common/grouped_tile_scheduler.cuh"
 #include "common/k_cut.cuh"
 #include "common/pipeline.cuh"
 #include "common/promote.cuh"
 #include "common/swapped_tile.cuh"
+#include "common/zero_rows.cuh"
 #include "mma/sm90_fp8_rows.cuh"
 
 namespace jdg {
 
 // Mirrors `Sm90Fp8Fp4GemmSwappedConfig` in heuristics/sm90_fp8_fp4_gemm_swapped.py.
 struct Sm90Fp8Fp4GemmSwappedConfig {
-  int block_m;              // Rows of A, all of them: wgmma's N.
+  int block_m;              // Rows of A, all of them or some of a group: wgmma's N.
   int num_math_warpgroups;  // Each has 64 rows of B.
   int num_stages;
   int stage_k_blocks;     // K blocks that are loaded together.
@@ -25,7 +27,9 @@ struct Sm90Fp8Fp4GemmSwappedConfig {
   bool evict_first;       // What L2 holds of B is the first to be replaced.
   bool float32_out;       // D and C are float32, else bfloat16.
   bool with_c;
+  int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
 
+  constexpr bool groups_rows() const { return max_groups > 0; }
   constexpr int block_n() const { return num_math_warpgroups * 64; }
   // Warps that reorder A, one for 32 rows. With three, registers of eight warps are left.
   constexpr int num_token_warps() const { return block_m > 64 ? 3 : block_m > 32 ? 2 : 1; }
@@ -49,11 +53,31 @@ struct Sm90Fp8Fp4GemmSwappedParams {
   LineSteps lines;
 };
 
+// Of groups of rows. A and D have no other: {K, M, 1}; `m`, `sfa`, `c` and `lines` are of no use.
+struct Sm90MGroupedFp8Fp4GemmSwappedParams : Sm90Fp8Fp4GemmSwappedParams {
+  const float* scales;  // [num_k_blocks, scales_pitch]: those of rows of A.
+  u32 scales_pitch;
+  TileGrid grid;
+  RowGroups groups;
+  WordRows d_rows;
+};
+
+// Where the operands of a tile begin.
+struct SwappedPlace {
+  u32 row;      // Of A,
+  u32 end;      // where its rows end, if they are a group's,
+  u32 a_group;  // and which of the matrices of A has them.
+  u32 column;   // Of D: a row of B.
+  u32 b_group;
+};
+
 // What follows from a configuration.
 template <Sm90Fp8Fp4GemmSwappedConfig kOwnConfig>
 struct Sm90Fp8Fp4GemmSwappedTraits {
   static constexpr Sm90Fp8Fp4GemmSwappedConfig kConfig = kOwnConfig;
-  using Params = Sm90Fp8Fp4GemmSwappedParams;
+  static constexpr bool kGroupsRows = kConfig.groups_rows();
+  using Params =
+      Conditional<kGroupsRows, Sm90MGroupedFp8Fp4GemmSwappedParams, Sm90Fp8Fp4GemmSwappedParams>;
   static constexpr int kBlockM = kConfig.block_m;
   static constexpr int kBlockN = kConfig.block_n();
   static constexpr int kStageKBlocks = kConfig.stage_k_blocks;
@@ -70,6 +94,8 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
 
   static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
   static_assert(kBlockK / kFp4Group % kConfig.mma_groups == 0, "a K block is whole rounds");
+  static_assert(!kGroupsRows || (kNumSplits == 1 && !kConfig.with_c && !kConfig.prefetch_weights),
+                "groups have tiles enough, and only the device knows which of them have rows");
 
   // Of a row of B, four UE8M0 scales a K block; read at once.
   struct alignas(kStageKBlocks * 4) Exponents {
@@ -87,17 +113,25 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
     ptx::Mbarrier empty;  // Released by math.
   };
 
+  struct NoTable {};
+
   struct Smem {
     Stage stages[kConfig.num_stages];
     uint4 received[Fragments::kSlots][32];
     float transposed[kNumMathWarps][8][20];
     ptx::Mbarrier all_received;
+    Conditional<kGroupsRows, GroupTable<kConfig.max_groups>, NoTable> table;
   };
 
+  // Scales of groups' rows are copied by threads.
   static constexpr u32 kTransactionBytes =
-      kStageKBlocks * (kBlockM * kBlockK + kBlockN * kCodeBytes + kBlockM * 4);
+      kStageKBlocks * (kBlockM * kBlockK + kBlockN * kCodeBytes + (kGroupsRows ? 0 : kBlockM * 4));
 
   using Ring = StageRing<Stage, kConfig.num_stages>;
+
+  __device__ static __forceinline__ u32 num_stages(u32 num_k_blocks) {
+    return (num_k_blocks + kStageKBlocks - 1) / kStageKBlocks;
+  }
 };
 
 }  // namespace jdg
