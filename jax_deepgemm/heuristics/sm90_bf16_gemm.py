@@ -9,6 +9,8 @@ from jax_deepgemm.heuristics.device import Device
 BLOCK_K = 64
 LINE_BYTES = 128  # A row of a block of K, or 64 rows of one element of K.
 ATOM_ROWS = 64  # Rows of an MN-major operand that lie in one line.
+# StoreBoxes::kPadding in cuda/common/tile_store.cuh.
+_SCATTERED_ROW_PADDING = 16
 
 _BLOCK_NS = (8, *range(16, 257, 16))
 
@@ -62,6 +64,7 @@ class Sm90Bf16GemmConfig:
   float32_out: bool
   with_c: bool
   max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
+  scatters_rows: bool = False  # Each row of D has an address of its own.
 
   @property
   def block_m(self) -> int:
@@ -102,8 +105,10 @@ class Sm90Bf16GemmConfig:
   @property
   def store_bytes(self) -> int:
     """Bytes in which tiles wait to be stored."""
-    columns = self.num_store_slots * self.store_box_columns
-    return self.num_math_warpgroups * 64 * columns * self.out_bytes
+    row_bytes = self.store_box_columns * self.out_bytes
+    if self.scatters_rows:
+      row_bytes += _SCATTERED_ROW_PADDING
+    return self.num_math_warpgroups * 64 * self.num_store_slots * row_bytes
 
   @property
   def overrun_bytes(self) -> int:

@@ -27,7 +27,8 @@ from jax_deepgemm.primitives.sm90_bf16_gemm import recipe_of
 
 _SLAB_ROWS = 64
 
-# The buffers of the custom call, in order; the last is D.
+# The buffers of the custom call, in order; the last is D, or addresses of its
+# rows.
 _A, _B, _NUMBERS = range(3)
 
 
@@ -76,14 +77,7 @@ def run(
     float32_out=np.dtype(out_dtype) == np.float32,
   )
   problem = MGroupedBf16GemmProblem(**fields, b_mn_major=b_mn_major)
-  config = choose_grouped(
-    problem,
-    device,
-    num_sms=options.num_sms,
-    block_size_multiple_of=options.block_size_multiple_of,
-    user=tuning_file.user_table(device),
-  )
-  print_config(problem, config)
+  config = _chosen(problem, device, options)
   operands = [
     pad_last(m_grouped_operands.rows_of(a), PITCH),
     pad_last(b, PITCH),
@@ -94,6 +88,58 @@ def run(
     problem, config, device, options, layout=layout, fills=fills
   )
   return m_grouped_kernel.launched(call, operands, problem, a.shape)
+
+
+def ragged_kernel_call(
+  a: jax.ShapeDtypeStruct,
+  n: int,
+  num_groups: int,
+  expected_m: int,
+  device: Device,
+  options: Options,
+  *,
+  scatters_rows: bool = False,
+) -> launch.KernelCall:
+  """Returns the launch of the ragged layout that leaves other rows alone.
+
+  Its buffers are A, B `[g, n, k]`, the sizes of the groups, and D `[m, n]` in
+  bfloat16.
+
+  Args:
+    a: bfloat16 `[m, k]`, with k a multiple of 8.
+    n: columns of D, a multiple of 8.
+    num_groups: how many there are.
+    expected_m: rows of a group, for the choice of tiles.
+    device: what to launch on.
+    options: how to launch.
+    scatters_rows: in D's place are uint32 `[m, 2]`, the address of each row of
+      D, or 0 where it is not wanted.
+
+  Raises:
+    NotImplementedError: there are too many groups.
+  """
+  fields = m_grouped_operands.ragged_fields(
+    "m_grouped_bf16_gemm", a, n, num_groups, expected_m
+  )
+  problem = MGroupedBf16GemmProblem(**fields, scatters_rows=scatters_rows)
+  config = _chosen(problem, device, options)
+  return kernel_call(
+    problem, config, device, options, layout="ragged", fills=False
+  )
+
+
+def _chosen(
+  problem: MGroupedBf16GemmProblem, device: Device, options: Options
+) -> Sm90Bf16GemmConfig:
+  config = choose_grouped(
+    problem,
+    device,
+    num_sms=options.num_sms,
+    block_size_multiple_of=options.block_size_multiple_of,
+    user=tuning_file.user_table(device),
+  )
+  print_config(problem, config)
+  return config
 
 
 def kernel_call(
@@ -144,9 +190,15 @@ def _tensor_maps(
       splits_k=blocks > 1,
     )
 
+  a_slab = rows_of_a(_SLAB_ROWS, 1)
+  columns = config.store_box_columns
+  if config.scatters_rows:
+    d = a_slab  # One that the kernel does not use.
+  else:
+    d = m_grouped_kernel.d_map(problem, layout, _NUMBERS, columns)
   return (
     rows_of_a(config.a_rows, blocks),
-    rows_of_a(_SLAB_ROWS, 1),
+    a_slab,
     operand_map(
       _B,
       (problem.num_groups, problem.n, problem.k),
@@ -155,5 +207,5 @@ def _tensor_maps(
       box_k_blocks=blocks,
       splits_k=blocks > 1,
     ),
-    m_grouped_kernel.d_map(problem, layout, _NUMBERS, config.store_box_columns),
+    d,
   )

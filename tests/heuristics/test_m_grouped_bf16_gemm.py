@@ -29,9 +29,15 @@ problems = st.builds(
   float32_out=st.booleans(),
   b_mn_major=st.booleans(),
 )
+# Rows with addresses of their own are bfloat16.
+scattered = problems.map(
+  lambda problem: dataclasses.replace(
+    problem, float32_out=False, scatters_rows=True
+  )
+)
 
 
-@hypothesis.given(problems, st.sampled_from(sorted(KNOWN)))
+@hypothesis.given(problems | scattered, st.sampled_from(sorted(KNOWN)))
 @hypothesis.settings(max_examples=20, deadline=None)
 def test_every_problem_has_a_choice_that_fits_the_device(problem, name):
   device = device_named(name)
@@ -43,6 +49,7 @@ def test_every_problem_has_a_choice_that_fits_the_device(problem, name):
   assert config.a_rows == config.block_m
   assert config.b_mn_major == problem.b_mn_major
   assert not config.a_mn_major
+  assert config.scatters_rows == problem.scatters_rows
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ _FORMS = tuple(itertools.product((False, True), repeat=2))
 def _problem(expected_m, form):
   float32_out, b_mn_major = form
   return MGroupedBf16GemmProblem(
-    8192, 4096, 4096, 8, expected_m, 1, float32_out, b_mn_major
+    *(8192, 4096, 4096, 8, expected_m),
+    float32_out=float32_out,
+    b_mn_major=b_mn_major,
   )
 
 
@@ -43,6 +45,15 @@ def _all():
     for config in legal_grouped_configs(_problem(1024, form), H200):
       unique[dataclasses.replace(config, num_stages=3)] = config
   return sorted(unique.values(), key=str)
+
+
+def _scattered():
+  """Forms of which each row of the result has an address of its own."""
+  return {
+    dataclasses.replace(config, scatters_rows=True)
+    for config in (*_fullest(), *_sampled())
+    if not config.float32_out
+  }
 
 
 def _sampled():
@@ -64,6 +75,6 @@ def _fullest():
   return random.Random(1).sample(full, NUM_SAMPLED)
 
 
-@pytest.mark.parametrize("configs", [_chosen, _sampled, _fullest])
+@pytest.mark.parametrize("configs", [_chosen, _sampled, _fullest, _scattered])
 def test_no_form_spills_or_serialises(tmp_path, configs):
   assert not complaints({recipe(config) for config in configs()}, tmp_path)

@@ -22,6 +22,7 @@ struct Sm90Bf16Gemm {
   using Ring = typename Traits::Ring;
   static constexpr int kNumThreads = Traits::kNumThreads;
   static constexpr int kNumSlabs = kConfig.num_slabs;
+  static constexpr bool kFills = Traits::kGroupsRows && !kConfig.scatters_rows;
   static constexpr bool kLooksUp = Traits::kGroupsRows || Work::kCutsK;  // Tiles, in a table.
 
   __device__ static __forceinline__ void run(const Params& params) {
@@ -50,7 +51,7 @@ struct Sm90Bf16Gemm {
       if constexpr (kConfig.num_math_warpgroups == 2) ptx::release_registers<kFew>();
       if constexpr (kConfig.num_math_warpgroups == 3) ptx::release_registers<32>();
       if (warp == Traits::kNumMathWarps && lane == 0) Load::tiles(params, smem);
-      if (Traits::kGroupsRows && warp > Traits::kNumMathWarps) fill(params, smem, warp, lane);
+      if (kFills && warp > Traits::kNumMathWarps) fill(params, smem, warp, lane);
       if constexpr (Work::kCutsK) {
         if (warp == Traits::kNumMathWarps + 1) {
           Work::cut(params, smem, Traits::scheduler(params, smem), lane);
@@ -70,7 +71,7 @@ struct Sm90Bf16Gemm {
   // Writes zeros to the rows of D that belong to no group; the three warps that load nothing.
   __device__ static __forceinline__ void fill(const Params& params, const Smem& smem, u32 warp,
                                               u32 lane) {
-    if constexpr (Traits::kGroupsRows) {
+    if constexpr (kFills) {
       const u32 index = blockIdx.x * 3 + warp - Traits::kNumMathWarps - 1;
       const ZeroRows zeros(params.d_rows, index, gridDim.x * 3, lane);
       zeros.fill_unowned(params.groups, smem.table.ranges);
@@ -144,7 +145,7 @@ struct Sm90Bf16Gemm {
       store.second_half(results);
     }
     // The shared memory must outlive the stores that read it.
-    if (lane == 0) ptx::tma_store_wait_read();
+    Store::finish(lane);
   }
 
   // The results that a tile before has left, if it has.

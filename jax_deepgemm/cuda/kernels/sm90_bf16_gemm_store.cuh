@@ -2,10 +2,13 @@
 //
 // Results wait in registers of their own, so nothing has to be out of the way before the next
 // tile's products begin: all of the tile is written behind its first two stages.
+//
+// Where each row of D has an address of its own, a lane sends a row of a box.
 #pragma once
 
 #include "common/row_store.cuh"
 #include "kernels/sm90_bf16_gemm_types.cuh"
+#include "ptx/bulk.cuh"
 #include "ptx/tma_add.cuh"
 
 namespace jdg {
@@ -36,6 +39,16 @@ class Sm90Bf16GemmStore {
         group_(Traits::row_group(tile)),
         lane_(lane) {
     if constexpr (Traits::kGroupsRows) end_ = tile.end;
+    if constexpr (kConfig.scatters_rows) find_targets();
+  }
+
+  // Returns when shared memory is no longer read; rows with addresses have then arrived, too.
+  __device__ static __forceinline__ void finish(u32 lane) {
+    if constexpr (kConfig.scatters_rows) {
+      ptx::tma_store_wait();
+    } else if (lane == 0) {
+      ptx::tma_store_wait_read();
+    }
   }
 
   __device__ __forceinline__ void first_half(const Results& results) const {
@@ -62,20 +75,34 @@ class Sm90Bf16GemmStore {
   __device__ __forceinline__ void boxes(const Results& results) const {
     if constexpr (kBox < kEnd) {
       constexpr int kSlab = kBox / Boxes::kCount;
-      if (is_whole(kSlab)) {
+      if (is_sent(kSlab)) {
         send_box<kBox>(results[kSlab]);
       } else {
-        write_rows<kBox % Boxes::kCount>(kSlab, results[kSlab]);
+        if constexpr (!kConfig.scatters_rows) {
+          write_rows<kBox % Boxes::kCount>(kSlab, results[kSlab]);
+        }
         // A group of nothing: staging buffers are awaited by counting groups.
-        if (lane_ == 0) ptx::tma_store_commit();
+        if (kLaneSends || lane_ == 0) ptx::tma_store_commit();
       }
       boxes<kBox + 1, kEnd>(results);
     }
   }
 
-  // Whether all of the warp's rows in `slab` belong to the tile's group.
-  __device__ __forceinline__ bool is_whole(int slab) const {
+  // Whether the warp's rows in `slab` go through a staging buffer: if all of them belong to the
+  // tile's group, or any of rows that are sent one by one.
+  __device__ __forceinline__ bool is_sent(int slab) const {
+    if constexpr (kConfig.scatters_rows) return row_ + slab * 64 < end_;
     return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
+  }
+
+  // A lane's row of each slab; 0 if it is not the group's or has no address.
+  __device__ __forceinline__ void find_targets() {
+    const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
+#pragma unroll
+    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+      const u32 row = row_ + slab * 64 + lane_;
+      targets_[slab] = lane_ < kStoreRows && row < end_ ? addresses[row] : 0;
+    }
   }
 
   // Writes the rows of the group straight to D: a box would reach into the next one's rows.
@@ -99,12 +126,15 @@ class Sm90Bf16GemmStore {
     constexpr int kInSlab = kBox % Boxes::kCount;
     u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
     // The store that had this buffer has read it; those of other buffers may go on.
-    if (lane_ == 0) ptx::tma_store_wait_read<kPending>();
+    if (kLaneSends || lane_ == 0) ptx::tma_store_wait_read<kPending>();
     __syncwarp();
     write_result<Boxes, kInSlab>(result, slot, lane_);
     ptx::fence_proxy_async();
     __syncwarp();
-    if (lane_ == 0) {
+    if constexpr (kConfig.scatters_rows) {
+      send_row<kInSlab>(targets_[kSlab], slot + lane_ * Boxes::pitch(kInSlab));
+      ptx::tma_store_commit();
+    } else if (lane_ == 0) {
       const u32 column = columns_[Boxes::first_column(kInSlab)];
       const u32 row = row_ + kSlab * 64;
       if constexpr (Traits::kAddsInMemory) {
@@ -115,6 +145,18 @@ class Sm90Bf16GemmStore {
       ptx::tma_store_commit();
     }
   }
+
+  // Sends the columns of a box that D has.
+  template <int kBox>
+  __device__ __forceinline__ void send_row(u64 target, const u8* row) const {
+    const u32 column = columns_[Boxes::first_column(kBox)];
+    if (target == 0 || column >= params_.pitch) return;
+    const u32 count = min(static_cast<u32>(Boxes::columns(kBox)), params_.pitch - column);
+    ptx::bulk_store(reinterpret_cast<void*>(target + column * 2), row, count * 2);
+  }
+
+  // Every lane counts the groups of its own stores, or the first one those of the warp.
+  static constexpr bool kLaneSends = kConfig.scatters_rows;
 
   // Buffers are used in turn, and also from one tile to the next only if they divide the boxes.
   static constexpr int kPending =
@@ -127,6 +169,7 @@ class Sm90Bf16GemmStore {
   u32 group_;
   u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
+  u64 targets_[kConfig.scatters_rows ? kConfig.num_slabs : 1];  // If scatters_rows.
 };
 
 }  // namespace jdg

@@ -29,7 +29,8 @@ struct Sm90Bf16GemmConfig {
   bool b_mn_major;      // B is [K, N] in memory, else [N, K].
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
-  int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
+  int max_groups;      // Rows of A and D belong to at most so many groups; 0: B has one for each.
+  bool scatters_rows;  // Each row of D has an address of its own; if groups_rows().
 
   constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
   constexpr int cluster_size() const { return cluster_m * cluster_n; }
@@ -48,8 +49,8 @@ struct Sm90Bf16GemmParams {
   TileGrid grid;
   const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
   RowGroups groups;              // as all that follows.
-  WordRows d_rows;
-  KCut cut;  // If stage_k_blocks > 1, and K may end within a block.
+  WordRows d_rows;  // If scatters_rows, D's place is taken by u64 [m], addresses of rows; 0: none.
+  KCut cut;         // If stage_k_blocks > 1, and K may end within a block.
 };
 
 // Where a block of K lies: in which of an operand's matrices, and which block it is there.
@@ -106,7 +107,7 @@ struct Sm90Bf16GemmTraits {
   static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
   static constexpr int kAccumulators = kBlockN / 2;
   using Columns = TileColumns<kBlockN, false>;
-  using Boxes = StoreBoxes<kBlockN, 0, kConfig.float32_out>;
+  using Boxes = StoreBoxes<kBlockN, 0, kConfig.float32_out, kConfig.scatters_rows>;
   using Result = TileResult<kBlockN, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
   using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];
@@ -126,6 +127,8 @@ struct Sm90Bf16GemmTraits {
   static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
   static_assert(!kGroupsRows || kConfig.a_rows == kBlockM, "a group may have any number of rows");
   static_assert(!kGroupsRows || (!kConfig.a_mn_major && !kConfig.with_c), "there is no use for it");
+  static_assert(!kConfig.scatters_rows || (kGroupsRows && !kConfig.float32_out),
+                "there is no use for it");
 
   struct alignas(1024) Stage {
     u8 a[kStageKBlocks][kConfig.a_rows * kBf16LineBytes];
