@@ -41,7 +41,7 @@ _SWIGLUS = (CastSource.SWIGLU, CastSource.WEIGHTED_SWIGLU)
 
 @dataclasses.dataclass(frozen=True)
 class Sm90CastRowsConfig:
-  """A form of the kernel with one scale per row and `gran_k` columns.
+  """A form of the kernel with one scale per row and `gran_k` columns, or none.
 
   Attributes:
     float32_in: x is float32, else bfloat16.
@@ -59,6 +59,7 @@ class Sm90CastRowsConfig:
       take tiles in turn.
     fast_math: the exponential of WEIGHTED_SWIGLU is approximated; others have
       no other.
+    bfloat16_out: values are bfloat16, as they are, and have no scales.
   """
 
   float32_in: bool
@@ -73,6 +74,7 @@ class Sm90CastRowsConfig:
   source: CastSource = CastSource.PLAIN
   counted: bool = False
   fast_math: bool = True
+  bfloat16_out: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,9 @@ KINDS = (
   "grouped",
   "rows_grouped",
   "live_rows",
+  "live_values",
 )
+_GROUPED = ("grouped", "rows_grouped", "live_rows", "live_values")
 BLOCK = 128
 
 Shape = tuple[int, ...]
@@ -48,12 +50,13 @@ class CastForm:
   | grouped | 128 x 1 | `[n, padded]` | `[padded / 128, p4(n)]` |
   | rows_grouped | | those of rows, mn_major | and of grouped |
   | live_rows | | those of rows, mn_major | |
+  | live_values | none | `[m, n]` bfloat16, not quantised | none |
 
-  Columns of scales past the last row of what they scale are zero. The last 3
+  Columns of scales past the last row of what they scale are zero. The last 4
   have one more operand, int32 sizes `[g]` of the groups that the rows of x are
   cut into; padded = align(m, 128) + 128 g. Rows of x past the last group mean
-  nothing: of rows_grouped and live_rows, their values and scales, and columns
-  of scales past m, are zeros in the reference and undefined in the kernel.
+  nothing: of all but grouped, their values and scales, and columns of scales
+  past m, are zeros in the reference and undefined in the kernel.
 
   Attributes:
     kind: as above.
@@ -79,7 +82,12 @@ class CastForm:
   @property
   def is_grouped(self) -> bool:
     """Whether the last operand is the sizes of groups."""
-    return self.kind in ("grouped", "rows_grouped", "live_rows")
+    return self.kind in _GROUPED
+
+  @property
+  def has_scales(self) -> bool:
+    """Whether values are quantised."""
+    return self.kind != "live_values"
 
   def split(
     self, operands: Sequence[_Operand]
@@ -107,6 +115,8 @@ class CastForm:
         return (x, rows)
       case "live_rows":
         return (x, rows)
+      case "live_values":
+        return (x,)
       case "rows":
         return (x, (*batch, m, ceil_div(n, self.gran)))
       case "columns":
@@ -130,6 +140,8 @@ class CastForm:
 
   def dtypes(self, num_results: int) -> tuple[jnp.dtype, ...]:
     """Returns the dtypes of that many results: values, scales, ..."""
+    if not self.has_scales:
+      return (jnp.dtype(jnp.bfloat16),) * num_results
     values = jnp.int8 if self.fp4 else jnp.float8_e4m3fn
     scales = jnp.int32 if self.packed else jnp.float32
     return tuple(

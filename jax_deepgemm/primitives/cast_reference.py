@@ -43,6 +43,8 @@ def cast(*operands: jax.Array, form: CastForm) -> list[jax.Array]:
       return _grouped(x, *sizes, form)
     case "live_rows":
       return _rows_of_groups(x, *sizes, form)
+    case "live_values":
+      return [_live(x, *sizes).astype(jnp.bfloat16)]
     case _:
       return _rows_of_groups(x, *sizes, form) + _grouped(x, *sizes, form)
 
@@ -107,13 +109,20 @@ def _rows_of_groups(
   x: jax.Array, sizes: jax.Array, form: CastForm
 ) -> list[jax.Array]:
   """Returns what `_rows` does, zeros for rows of no group."""
-  rows = x.shape[0]
-  ends = _ends(sizes, rows)
-  live_rows = ends[-1] if sizes.shape[0] else 0
-  is_live = jnp.arange(rows)[:, None] < live_rows
-  values, scales = _rows(jnp.where(is_live, x, jnp.zeros((), x.dtype)), form)
-  is_live = jnp.arange(scales.shape[1]) < live_rows
+  values, scales = _rows(_live(x, sizes), form)
+  is_live = jnp.arange(scales.shape[1]) < _num_live(sizes, x.shape[0])
   return [values, jnp.where(is_live, scales, np.float32(0))]
+
+
+def _live(x: jax.Array, sizes: jax.Array) -> jax.Array:
+  """Returns x with zeros for rows of no group."""
+  is_live = jnp.arange(x.shape[0])[:, None] < _num_live(sizes, x.shape[0])
+  return jnp.where(is_live, x, jnp.zeros((), x.dtype))
+
+
+def _num_live(sizes: jax.Array, rows: int) -> jax.Array | int:
+  """Returns how many of the rows belong to groups."""
+  return _ends(sizes, rows)[-1] if sizes.shape[0] else 0
 
 
 def _source_rows(sizes: jax.Array, rows: int) -> jax.Array:

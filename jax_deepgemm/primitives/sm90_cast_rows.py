@@ -1,4 +1,7 @@
-"""The Hopper kernel for one scale per row and 32 or 128 columns, as a call."""
+"""The Hopper kernel for values of rows, as a call.
+
+They are quantised with one scale for 32 or 128 columns, or stay bfloat16.
+"""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +24,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch, produced, sm90_cast_source
 from jax_deepgemm.primitives.cast_form import CastForm
 
-KINDS = ("rows", "live_rows")
+KINDS = ("rows", "live_rows", "live_values")
 
 _GRANULARITIES = (32, 128)
 _MOST_WARPS = 4
@@ -33,6 +36,8 @@ def missing(form: CastForm, *operands: ShapedArray) -> str | None:
   dtype = operands[0].dtype
   if dtype not in (jnp.bfloat16, jnp.float32):
     return f"{dtype.name}, only bfloat16 and float32"
+  if dtype != jnp.bfloat16 and not form.has_scales:
+    return f"{dtype.name} to {form.kind}, only bfloat16"
   if form.gran not in _GRANULARITIES:
     return f"rows in blocks of {form.gran}, only of 32 and 128"
   batch = math.prod(operands[0].shape[:-2])
@@ -44,16 +49,15 @@ def missing(form: CastForm, *operands: ShapedArray) -> str | None:
 def run(
   *operands: jax.Array, form: CastForm, options: Options, device: Device
 ) -> list[jax.Array]:
-  """Returns values and scales of what `form.source` makes of the operands.
+  """Returns the results for what `form.source` makes of the operands.
 
   None of them is empty.
   """
   shapes = [x.shape for x in operands]
+  found = form.result_shapes(*shapes)
   results = [
     jax.ShapeDtypeStruct(shape, dtype)
-    for shape, dtype in zip(
-      form.result_shapes(*shapes), form.dtypes(2), strict=True
-    )
+    for shape, dtype in zip(found, form.dtypes(len(found)), strict=True)
   ]
   call = kernel_call(shapes, operands[0].dtype, form, options, device)
   return launch.call((call,), operands, results)
@@ -68,7 +72,11 @@ def _batch_is_in_z(form: CastForm) -> bool:
 
 
 def _is_mn_major(form: CastForm) -> bool:
-  return form.mn_major or form.kind == "live_rows"
+  return form.mn_major or _is_counted(form)
+
+
+def _is_counted(form: CastForm) -> bool:
+  return form.kind in ("live_rows", "live_values")
 
 
 def kernel_call(
@@ -100,7 +108,9 @@ def kernel_call(
     pdl=options.pdl,
     params=(
       launch.Buffer(0),
-      *(launch.Buffer(len(shapes) + i) for i in range(2)),
+      launch.Buffer(len(shapes)),
+      # Without scales the kernel gets a pointer that it never uses.
+      launch.Buffer(len(shapes) + form.has_scales),
       *(launch.Scalar(size) for size in (rows, columns, column_tiles)),
       *sm90_cast_source.params(form.source, sources),
       # Without groups the kernel gets a pointer that it never uses.
@@ -136,8 +146,9 @@ def config_for(
     fp4=form.fp4,
     packed=form.packed,
     source=form.source,
-    counted=form.kind == "live_rows",
+    counted=_is_counted(form),
     fast_math=form.fast_math,
+    bfloat16_out=not form.has_scales,
   )
 
 

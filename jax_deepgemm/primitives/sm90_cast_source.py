@@ -16,6 +16,7 @@ _KINDS = (
   "grouped",
   "rows_grouped",
   "live_rows",
+  "live_values",
 )
 
 

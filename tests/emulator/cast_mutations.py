@@ -35,6 +35,7 @@ _LIVE = cast_case(
   source=CastSource.WEIGHTED_SWIGLU,
   sizes=(1,) * 33 + (0, 20),
 )
+_LIVE_VALUES = cast_case("live_values", 41, 131, sizes=(0, -3, 25))
 _TWICE = cast_case("rows_grouped", 150, 136, sizes=(130, 0, 5))
 _TOO_MANY = cast_case("grouped", 140, 50, sizes=(0, -3, 20, 300))
 
@@ -308,6 +309,20 @@ CAST_MUTATIONS = (
     "group += 32",
     "group += num_groups",
     _LIVE,
+  ),
+  Mutation(
+    "cast_live_values_of_the_other_half",
+    _ROWS,
+    "first_row + i * 4, column + 64, high)",
+    "first_row + i * 4, column + 64, low)",
+    _LIVE_VALUES,
+  ),
+  Mutation(
+    "cast_live_values_behind_the_last_column",
+    _VALUES,
+    "if (i < count) values[first + i] = static_cast<u16>",
+    "values[first + i] = static_cast<u16>",
+    _LIVE_VALUES,
   ),
   Mutation(
     "cast_silu_without_its_sigmoid",

@@ -113,6 +113,14 @@ FUSED = [
     source=CastSource.WEIGHTED_SWIGLU,
     sizes=(1,) * 33 + (0, 20),
   ),
+  # Values as they are: in whole pieces, and with odd ends.
+  cast_case("live_values", 41, 131, sizes=(0, -3, 25)),
+  cast_case(
+    *("live_values", 70, 136),
+    source=CastSource.WEIGHTED_SWIGLU,
+    fast_math=False,
+    sizes=(1,) * 33 + (0, 20),
+  ),
   *(
     cast_case(
       *(kind, 70, 136),

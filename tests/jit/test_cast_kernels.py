@@ -35,17 +35,20 @@ def _recipes():
       packed = flag and gran == 32
       form = CastForm(kind, gran, flag, fp4=True, packed=packed)
       yield _recipe(form, [shape], dtype)
-    elif gran == 128:
+    elif gran == 128 and not (kind == "live_values" and (flag or float32_in)):
       yield _recipe(CastForm(kind, use_ue8m0=flag), [shape], dtype)
 
 
 def _fused_recipes():
-  kinds = ("rows", "both", "grouped", "rows_grouped", "live_rows")
+  live = ("live_rows", "live_values")
+  kinds = ("rows", "both", "grouped", "rows_grouped", *live)
   shapes_of_x = (*_SHAPES, (4096, 7167))
   forms = itertools.product(CastSource, kinds, (False, True), shapes_of_x)
   for source, kind, float32_in, (m, n) in forms:
-    if kind == "live_rows" and source is not CastSource.WEIGHTED_SWIGLU:
+    if kind in live and source is not CastSource.WEIGHTED_SWIGLU:
       continue  # The kernel of rows, in a loop.
+    if kind == "live_values" and float32_in:
+      continue  # It has none.
     if source is CastSource.SWIGLU_GRADIENT and n % 256:
       n = 1024  # Its halves are whole blocks.
     shapes = {

@@ -18,7 +18,7 @@ SIZES = jnp.array([100, 60], jnp.int32)
 OPTIONS = Options()
 
 
-GROUPED = ("grouped", "rows_grouped", "live_rows")
+GROUPED = ("grouped", "rows_grouped", "live_rows", "live_values")
 
 
 def operands(kind, x=X):

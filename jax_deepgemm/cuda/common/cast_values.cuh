@@ -1,4 +1,4 @@
-// Eight neighbours of a row: loaded, inspected and stored as e4m3.
+// Eight neighbours of a row: loaded, inspected and stored as e4m3 or bfloat16.
 #pragma once
 
 #include "ptx/convert.cuh"
@@ -114,6 +114,22 @@ __device__ __forceinline__ void store_eight(u8* values, u64 first, u32 count, ui
 #pragma unroll
     for (u32 i = 0; i < 8; ++i) {
       if (i < count) values[first + i] = static_cast<u8>((i < 4 ? codes.x : codes.y) >> i % 4 * 8);
+    }
+  }
+}
+
+// Stores the first `count` of eight bfloat16 from element `first` on. With kAligned, `count` is 0
+// or 8 and the address a multiple of 16 bytes.
+template <bool kAligned>
+__device__ __forceinline__ void store_eight(u16* values, u64 first, u32 count,
+                                            const Eight<false>& eight) {
+  if constexpr (kAligned) {
+    const uint4 chunk = {eight.words[0], eight.words[1], eight.words[2], eight.words[3]};
+    if (count != 0) *reinterpret_cast<uint4*>(values + first) = chunk;
+  } else {
+#pragma unroll
+    for (u32 i = 0; i < 8; ++i) {
+      if (i < count) values[first + i] = static_cast<u16>(eight.words[i / 2] >> i % 2 * 16);
     }
   }
 }

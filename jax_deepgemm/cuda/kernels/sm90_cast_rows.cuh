@@ -1,4 +1,4 @@
-// Cast to e4m3 or e2m1 with one scale per row and 32 or 128 columns.
+// Cast to e4m3 or e2m1 with one scale per row and 32 or 128 columns, or to bfloat16 without.
 //
 // Eight lanes have 128 columns of a row, 16 each in two pieces, so that every access of a warp is
 // to whole lines. A thread's rows are all loaded before the first is used: 32 or 64 bytes each in
@@ -28,12 +28,13 @@ struct Sm90CastRowsConfig {
   CastSource source;    // What is cast.
   bool counted;         // The rows of groups alone, tile by tile.
   bool fast_math;       // Exponentials are approximated.
+  bool bfloat16_out;    // Values are bfloat16, as they are, and have no scales.
 };
 
 struct Sm90CastRowsParams {
   CastSourceParams source;  // Of [batch, num_rows, num_columns].
-  u8* values;               // The same, in half the bytes for e2m1.
-  void* scales;             // float, or u32 if packed.
+  u8* values;               // The same, in half the bytes for e2m1, twice as many for bfloat16.
+  void* scales;             // float, or u32 if packed; not for bfloat16.
   u32 num_rows;
   u32 num_columns;
   u32 column_tiles;
@@ -49,6 +50,7 @@ struct Sm90CastRows {
   static_assert(kGran == 32 || kGran == 128, "a scale covers four lanes of a piece, or all");
   static_assert(!kConfig.packed || (kGran == 32 && kConfig.use_ue8m0 && !kConfig.mn_major),
                 "a row's lanes have the four scales of an u32");
+  static_assert(!kConfig.bfloat16_out || !kConfig.float32_in, "nothing is to be rounded");
 
   __device__ static __forceinline__ void run(const Sm90CastRowsParams& params) {
     ptx::launch_next_kernel();
@@ -95,8 +97,14 @@ struct Sm90CastRows {
 #pragma unroll
       for (u32 output = 0; output < kNumOutputs; ++output) {
         const u32 column = first_column + params.num_columns / kNumOutputs * output;
-        store(params, first_row + i * 4, column, pieces[i].low.pieces[output],
-              pieces[i].high.pieces[output]);
+        const Piece& low = pieces[i].low.pieces[output];
+        const Piece& high = pieces[i].high.pieces[output];
+        if constexpr (kConfig.bfloat16_out) {
+          store_plain(params, first_row + i * 4, column, low);
+          store_plain(params, first_row + i * 4, column + 64, high);
+        } else {
+          store(params, first_row + i * 4, column, low, high);
+        }
       }
     }
   }
@@ -149,6 +157,13 @@ struct Sm90CastRows {
     const u64 offset = offset_of(params, row) + column;
     return {{Input::piece(params.source.x, offset, count(params, row, column))},
             {Input::piece(params.source.x, offset + 64, count(params, row, column + 64))}};
+  }
+
+  __device__ static __forceinline__ void store_plain(const Sm90CastRowsParams& params, u32 row,
+                                                     u32 column, const Piece& piece) {
+    u16* values = reinterpret_cast<u16*>(params.values);
+    store_eight<kConfig.aligned>(values, offset_of(params, row) + column,
+                                 count(params, row, column), piece);
   }
 
   __device__ static __forceinline__ void store(const Sm90CastRowsParams& params, u32 row,
