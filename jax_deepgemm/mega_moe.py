@@ -113,8 +113,8 @@ def bf16_mega_moe(
 ) -> Result:
   """Returns what `fp8_mega_moe` does, of bfloat16 that is never quantised.
 
-  It has no kernels of its own yet: on GPUs too it is an exchange of XLA and
-  grouped products of this package. Gradients are those of bfloat16 products.
+  h is rounded to bfloat16 and no further. Gradients are those of bfloat16
+  products.
 
   Args:
     x: `[t, hidden]` bfloat16.
@@ -135,7 +135,8 @@ def bf16_mega_moe(
     TypeError: the form or dtype of an argument is wrong.
     ValueError: a shape is wrong, or sym_buffer was destroyed, or is for another
       axis or other sizes.
-    NotImplementedError: options(implementation="kernel").
+    NotImplementedError: there is no kernel where
+      options(implementation="kernel") asks for one.
   """
   return layer_call(
     BF16,

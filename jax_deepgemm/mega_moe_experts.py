@@ -7,7 +7,8 @@ from jax_deepgemm.fp4_operands import is_packed_fp4
 from jax_deepgemm.fused_casts import weighted_swiglu
 from jax_deepgemm.gemm_operands import Operand
 from jax_deepgemm.mega_moe_params import MegaMoeParams
-from jax_deepgemm.primitives import produced
+from jax_deepgemm.primitives.cast import cast
+from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.m_grouped_gemm import (
   m_grouped_bf16_gemm,
   m_grouped_fp8_fp4_gemm,
@@ -75,4 +76,7 @@ def activation(
   )
   if params.is_fp8:
     return cast_live_rows(y, sizes, False, params.options)
-  return produced.produce(y.source, *y.operands)
+  # Of the same kernel as in one chain, so that exponentials have the same bits.
+  form = CastForm("live_values", source=y.source, fast_math=y.fast_math)
+  (values,) = cast(*y.operands, sizes, form=form, options=params.options)
+  return values

@@ -16,23 +16,12 @@ def run(operands: MegaMoeOperands, params: MegaMoeParams) -> MegaMoeResults:
   Args:
     operands: x and weights as products read them: with scales, or in bfloat16.
     params: of the layer.
-
-  Raises:
-    NotImplementedError: options(implementation="kernel"), and there is none.
   """
   num_tokens = operands.topk_idx.shape[0]
   if num_tokens == 0:
     return _of_no_tokens(operands, params)
   implementation = params.options.implementation
   if implementation == "reference":
-    return forward(operands, params)
-  if not params.is_fp8:
-    if implementation == "kernel":
-      raise NotImplementedError(
-        f"mega_moe has no kernel for {params.arena.mma_type}, only for FP8; use"
-        " options(implementation='auto') or"
-        " options(implementation='reference') to compute it step by step"
-      )
     return forward(operands, params)
   kernels = functools.partial(_fused, params=params)
   if implementation == "kernel":
@@ -47,11 +36,12 @@ def _fused(operands: MegaMoeOperands, params: MegaMoeParams) -> MegaMoeResults:
   num_tokens = operands.topk_idx.shape[0]
   return MegaMoeResults(
     *fused(
-      *operands.x,
+      # Each with its scales, if it has any.
+      *jax.tree.leaves(operands.x),
       operands.topk_idx,
       operands.topk_weights,
-      *operands.l1,
-      *operands.l2,
+      *jax.tree.leaves(operands.l1),
+      *jax.tree.leaves(operands.l2),
       operands.num_tokens,
       arena=params.arena,
       handle=params.handle,

@@ -37,8 +37,8 @@ class ChainBuffers:
     return Buffer(names.index(name), offset)
 
   def has(self, name: str) -> bool:
-    """Returns whether there is an operand of that name."""
-    return name in self.operands
+    """Returns whether there is an operand or a result of that name."""
+    return name in self.operands or name in self.results
 
 
 def placed(call: KernelCall, places: Sequence[Buffer]) -> KernelCall:

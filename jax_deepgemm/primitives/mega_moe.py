@@ -40,7 +40,7 @@ def fused(
     *operands: codes `[t, hidden]` of tokens with scales, topk_idx int32
       `[t, top_k]`, topk_weights float32 likewise, codes `[g, 2 i, hidden]` of
       the first weights with scales, `[g, hidden, i]` of the second, and
-      num_tokens int32 `[1]` or None.
+      num_tokens int32 `[1]` or None. In bfloat16 there are no scales.
     arena: sizes, and where things lie in symmetric memory.
     handle: of that memory.
     clamp: bound of gate and up, or infinity.

@@ -5,6 +5,8 @@ L1         a product of the pool's rows, grouped by expert
 cast       SwiGLU with the rows' weights, quantised
 L2         a product, whose results lie in symmetric memory
 combine    sums of each token's results, read from their ranks
+
+In bfloat16 nothing is quantised, and there are no scales.
 """
 
 import dataclasses
@@ -21,6 +23,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   launch,
   sm90_cast_rows,
+  sm90_m_grouped_bf16_gemm,
   sm90_m_grouped_fp8_fp4_gemm,
   sm90_m_grouped_fp8_gemm,
   sm90_mega_moe_combine,
@@ -30,7 +33,8 @@ from jax_deepgemm.primitives.call_chain import ChainBuffers, placed
 from jax_deepgemm.primitives.cast_form import CastForm
 from jax_deepgemm.primitives.launch import KernelCall
 
-# The operands of the call, in order; num_tokens may follow.
+# The operands of the call, in order, those with scales if they are quantised;
+# num_tokens may follow.
 OPERANDS = (
   "x",
   "x_scales",
@@ -42,21 +46,26 @@ OPERANDS = (
   "l2_scales",
   "clamp",
 )
+_PRODUCTS = {
+  "fp8xfp8": sm90_m_grouped_fp8_gemm,
+  "fp8xfp4": sm90_m_grouped_fp8_fp4_gemm,
+  "bf16xbf16": sm90_m_grouped_bf16_gemm,
+}
 # What the layer returns; results behind them are workspace.
 _RETURNED = ("y", "group_sizes", "hidden")
 
 
+def operand_names(arena: MegaMoeArena) -> tuple[str, ...]:
+  """Returns those of `OPERANDS` that a layer has."""
+  return tuple(
+    name
+    for name in OPERANDS
+    if arena.has_scales or not name.endswith("_scales")
+  )
+
+
 def run(
-  x: jax.Array,
-  x_scales: jax.Array,
-  topk_idx: jax.Array,
-  topk_weights: jax.Array,
-  l1: jax.Array,
-  l1_scales: jax.Array,
-  l2: jax.Array,
-  l2_scales: jax.Array,
-  num_tokens: jax.Array | None = None,
-  *,
+  *arrays: jax.Array,
   arena: MegaMoeArena,
   handle: int,
   clamp: float,
@@ -65,17 +74,17 @@ def run(
   options: Options,
   device: Device,
 ) -> list[jax.Array]:
-  """Returns y, group_sizes and hidden; see `mega_moe.fused`.
+  """Returns y, group_sizes and hidden; `arrays` are those of `mega_moe.fused`.
 
   Raises:
     NotImplementedError: a size is too large for a kernel.
   """
-  layer = Layer(x.shape[0], arena, expected_m, options, device, fast_math)
-  operands = [x, x_scales, topk_idx, topk_weights]
-  operands += [l1, l1_scales, l2, l2_scales, jnp.asarray(clamp, jnp.float32)]
-  if num_tokens is not None:
-    operands.append(num_tokens)
-  buffers = chain_buffers(layer, has_num_tokens=num_tokens is not None)
+  num_tokens = arrays[0].shape[0]
+  layer = Layer(num_tokens, arena, expected_m, options, device, fast_math)
+  place = operand_names(arena).index("clamp")
+  operands = list(arrays)
+  operands.insert(place, jnp.asarray(clamp, jnp.float32))
+  buffers = chain_buffers(layer, has_num_tokens=len(arrays) > place)
   results = launch.call(
     kernel_calls(layer, buffers),
     operands,
@@ -118,7 +127,9 @@ class Layer:
 
 def chain_buffers(layer: Layer, *, has_num_tokens: bool) -> ChainBuffers:
   """Returns the buffers of the call; the arena is behind the results."""
-  names = (*OPERANDS, "num_tokens") if has_num_tokens else OPERANDS
+  names = operand_names(layer.arena)
+  if has_num_tokens:
+    names = (*names, "num_tokens")
   return ChainBuffers(names, _results(layer), ("arena",))
 
 
@@ -128,11 +139,11 @@ def kernel_calls(layer: Layer, buffers: ChainBuffers) -> tuple[KernelCall, ...]:
   pool_x = at("arena", arena.pool_x_offset)
   l2_out = at("arena", arena.l2_out_offset)
   l1_buffers = (
-    *(pool_x, at("transposed_scales"), at("l1"), at("l1_scales")),
+    *_factors(buffers, pool_x, "transposed_scales", "l1"),
     *(at("group_sizes"), at("hidden")),
   )
   l2_buffers = (
-    *(at("activation"), at("activation_scales"), at("l2"), at("l2_scales")),
+    *_factors(buffers, at("activation"), "activation_scales", "l2"),
     *(at("group_sizes"), l2_out),
   )
   l1 = _product(layer, arena.hidden, 2 * arena.intermediate)
@@ -152,9 +163,11 @@ def _results(layer: Layer) -> dict[str, jax.ShapeDtypeStruct]:
   shapes = {
     "y": ((layer.num_tokens, arena.hidden), jnp.bfloat16),
     "hidden": ((rows, 2 * intermediate), jnp.bfloat16),
-    "activation": ((rows, intermediate), jnp.float8_e4m3fn),
-    "activation_scales": ((intermediate // 128, rows), jnp.float32),
+    "activation": ((rows, intermediate), _row_dtype(arena)),
   }
+  if arena.has_scales:
+    scales = (intermediate // 128, rows)
+    shapes["activation_scales"] = (scales, jnp.float32)
   found = {
     name: jax.ShapeDtypeStruct(shape, dtype)
     for name, (shape, dtype) in shapes.items()
@@ -175,14 +188,14 @@ def _dispatch(layer: Layer, buffers: ChainBuffers) -> KernelCall:
     layer.options,
     sm90_mega_moe_dispatch.DispatchBuffers(
       rows=at("x"),
-      scales=at("x_scales"),
+      scales=_if_any(buffers, "x_scales"),
       experts=at("topk_idx"),
       weights=at("topk_weights"),
-      num_tokens=_num_tokens(buffers),
+      num_tokens=_if_any(buffers, "num_tokens"),
       arena=at("arena"),
       places=at("places"),
       group_sizes=at("group_sizes"),
-      transposed_scales=at("transposed_scales"),
+      transposed_scales=_if_any(buffers, "transposed_scales"),
       cta_counts=at("cta_counts"),
     ),
   )
@@ -191,10 +204,8 @@ def _dispatch(layer: Layer, buffers: ChainBuffers) -> KernelCall:
 def _product(layer: Layer, k: int, n: int) -> KernelCall:
   """Returns a product of the pool's rows; others are left as they are."""
   arena = layer.arena
-  is_fp4 = arena.mma_type == "fp8xfp4"
-  module = sm90_m_grouped_fp8_fp4_gemm if is_fp4 else sm90_m_grouped_fp8_gemm
-  return module.ragged_kernel_call(
-    jax.ShapeDtypeStruct((arena.capacity, k), jnp.float8_e4m3fn),
+  return _PRODUCTS[arena.mma_type].ragged_kernel_call(
+    jax.ShapeDtypeStruct((arena.capacity, k), _row_dtype(arena)),
     n,
     arena.experts_per_rank,
     layer.expected_m,
@@ -211,7 +222,7 @@ def _cast(layer: Layer, buffers: ChainBuffers) -> KernelCall:
     (arena.experts_per_rank,),
   ]
   form = CastForm(
-    "live_rows",
+    "live_rows" if arena.has_scales else "live_values",
     source=CastSource.WEIGHTED_SWIGLU,
     fast_math=layer.fast_math,
   )
@@ -220,8 +231,10 @@ def _cast(layer: Layer, buffers: ChainBuffers) -> KernelCall:
   )
   places = (
     *(at("hidden"), at("arena", arena.pool_weights_offset), at("clamp")),
-    *(at("group_sizes"), at("activation"), at("activation_scales")),
+    *(at("group_sizes"), at("activation")),
   )
+  if arena.has_scales:
+    places = (*places, at("activation_scales"))
   return placed(call, places)
 
 
@@ -235,12 +248,28 @@ def _combine(layer: Layer, buffers: ChainBuffers) -> KernelCall:
     sm90_mega_moe_combine.CombineBuffers(
       places=at("places"),
       experts=at("topk_idx"),
-      num_tokens=_num_tokens(buffers),
+      num_tokens=_if_any(buffers, "num_tokens"),
       arena=at("arena"),
       sums=at("y"),
     ),
   )
 
 
-def _num_tokens(buffers: ChainBuffers) -> launch.Buffer | None:
-  return buffers.at("num_tokens") if buffers.has("num_tokens") else None
+def _row_dtype(arena: MegaMoeArena) -> jnp.dtype:
+  """Returns the dtype of rows that are multiplied."""
+  return jnp.dtype(jnp.float8_e4m3fn if arena.has_scales else jnp.bfloat16)
+
+
+def _factors(
+  buffers: ChainBuffers, rows: launch.Buffer, scales: str, weight: str
+) -> list[launch.Buffer]:
+  """Returns the factors of a product, each with its scales if it has any."""
+  found = [
+    *(rows, _if_any(buffers, scales)),
+    *(buffers.at(weight), _if_any(buffers, f"{weight}_scales")),
+  ]
+  return [buffer for buffer in found if buffer is not None]
+
+
+def _if_any(buffers: ChainBuffers, name: str) -> launch.Buffer | None:
+  return buffers.at(name) if buffers.has(name) else None

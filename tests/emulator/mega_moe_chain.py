@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 
+import jax
 import numpy as np
 
+from jax_deepgemm.heuristics import m_grouped_bf16_gemm
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm_swapped import (
   legal_grouped_swapped_configs,
@@ -12,6 +14,7 @@ from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm_swapped import (
 from jax_deepgemm.heuristics.m_grouped_fp8_gemm import legal_grouped_configs
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
+  sm90_m_grouped_bf16_gemm,
   sm90_m_grouped_fp8_fp4_gemm,
   sm90_m_grouped_fp8_gemm,
   sm90_mega_moe,
@@ -26,6 +29,7 @@ _NUM_RETURNED = 3
 _PRODUCTS = (
   (sm90_m_grouped_fp8_gemm, legal_grouped_configs),
   (sm90_m_grouped_fp8_fp4_gemm, legal_grouped_swapped_configs),
+  (sm90_m_grouped_bf16_gemm, m_grouped_bf16_gemm.legal_grouped_configs),
 )
 
 
@@ -66,11 +70,12 @@ def results_of(arena, operands, emulator, seed, monkeypatch):
   return results[:_NUM_RETURNED]
 
 
-def named(x, idx, weights, l1, l2, clamp, num_tokens):
-  """Returns the operands by their names."""
-  values = (*x, idx, weights, *l1, *l2, np.float32(clamp))
-  names = dict(zip(sm90_mega_moe.OPERANDS, values, strict=True))
-  return names | {"num_tokens": np.array([num_tokens], np.int32)}
+def named(arena, *operands, clamp, num_tokens):
+  """Returns x, idx, weights, l1 and l2, with scales or not, by their names."""
+  values = [*jax.tree.leaves(operands), np.float32(clamp)]
+  names = sm90_mega_moe.operand_names(arena)
+  found = dict(zip(names, values, strict=True))
+  return found | {"num_tokens": np.array([num_tokens], np.int32)}
 
 
 def _small(legal_configs, problem, device, **options):
@@ -83,7 +88,7 @@ def _small(legal_configs, problem, device, **options):
     for config in sorted(legal_configs(problem, H200), key=str)
     if all(getattr(config, name, want) == want for name, want in wanted.items())
   ]
-  return dataclasses.replace(fits[0], num_stages=2)
+  return dataclasses.replace(fits[0], num_stages=3)
 
 
 def _poison(like):

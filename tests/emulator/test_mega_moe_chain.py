@@ -17,24 +17,27 @@ HIDDEN, INTERMEDIATE, CLAMP = 128, 128, 1.5
 
 
 def _operands(cast, num_shared):
-  """Returns x and weights with scales, and choices, some of no expert.
+  """Returns x and weights, and choices, some of no expert.
 
-  Weights are also of shared experts, behind the others.
+  Weights are also of shared experts, behind the others. x and they have scales,
+  unless there is no cast.
   """
+  cast_weight = (lambda w: w) if cast is None else cast
   random = np.random.default_rng(0)
 
   def normal(*shape):
     return jnp.asarray(random.standard_normal(shape), jnp.bfloat16)
 
+  x = normal(TOKENS, HIDDEN)
   idx = np.argsort(random.random((TOKENS, EXPERTS)), axis=1)[:, :TOP_K]
   idx[1, 0], idx[6, 1] = -1, EXPERTS
   weights = random.standard_normal((TOKENS, TOP_K))
   return (
-    dg.per_token_cast_to_fp8(normal(TOKENS, HIDDEN)),
+    x if cast is None else dg.per_token_cast_to_fp8(x),
     idx.astype(np.int32),
     weights.astype(np.float32),
-    cast(normal(EXPERTS + num_shared, 2 * INTERMEDIATE, HIDDEN) / 12),
-    cast(normal(EXPERTS + num_shared, HIDDEN, INTERMEDIATE) / 12),
+    cast_weight(normal(EXPERTS + num_shared, 2 * INTERMEDIATE, HIDDEN) / 12),
+    cast_weight(normal(EXPERTS + num_shared, HIDDEN, INTERMEDIATE) / 12),
   )
 
 
@@ -62,6 +65,7 @@ def _steps(function, symmetric, mesh, operands):
   [
     ("fp8xfp8", dg.fp8_mega_moe, dg.per_block_cast_to_fp8, 1),
     ("fp8xfp4", dg.fp8_fp4_mega_moe, cast_to_fp4, 0),
+    ("bf16xbf16", dg.bf16_mega_moe, None, 1),
   ],
 )
 def test_the_launches_of_a_layer_compute_what_its_steps_do(
@@ -80,7 +84,9 @@ def test_the_launches_of_a_layer_compute_what_its_steps_do(
   (y, sizes, hidden) = mega_moe_chain.results_of(
     symmetric.arena,
     mega_moe_chain.named(
-      *(operands[0], *choices, *operands[3:], CLAMP, NUM_TOKENS)
+      *(symmetric.arena, operands[0], *choices, *operands[3:]),
+      clamp=CLAMP,
+      num_tokens=NUM_TOKENS,
     ),
     Emulator(toolchain),
     0,

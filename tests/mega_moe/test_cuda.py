@@ -20,6 +20,7 @@ from tests.mega_moe.layers import (
   BF16,
   EXPERTS,
   FP4,
+  FP8,
   HIDDEN,
   INTERMEDIATE,
   TOKENS,
@@ -105,6 +106,20 @@ def test_a_layer_of_fp4_weights_is_one_chain_too():
   assert "stablehlo.transpose" not in text
 
 
+def test_a_layer_of_bfloat16_is_one_chain_too():
+  """Nothing is quantised: a launch of it is all that there is."""
+  layer = arrays(operands()[0])
+  text = _lowered(layer_of(4, BF16), *layer)
+  (chain,) = launches(text)
+  product = "sm90_m_grouped_bf16_gemm"
+  assert _kernels(chain) == [
+    *(_KERNELS[0], product, _KERNELS[2], product, _KERNELS[4])
+  ]
+  assert "bfloat16_out = true" in chain
+  assert "f8E4M3FN" not in text
+  assert not any(name in text for name in _EXCHANGES)
+
+
 def test_shared_experts_are_more_choices_of_the_same_chain():
   x, idx, weights, l1, l2 = arrays(operands()[0])
   symmetric = buffer(4, num_shared=2)
@@ -152,12 +167,9 @@ def test_the_backward_pass_needs_no_symmetric_memory():
 
 def test_it_is_computed_step_by_step_where_that_is_asked_for():
   layer = arrays(operands()[0])
-  text = _lowered(layer_of(4), *layer, implementation="reference")
-  assert not launches(text)
-  # Products in bfloat16 are kernels, one after the other.
-  text = _lowered(layer_of(4, BF16), *layer)
-  found = {attribute(line, "kernel").strip('"') for line in launches(text)}
-  assert found == {"sm90_m_grouped_bf16_gemm"}
+  for mma_type in (FP8, BF16):
+    text = _lowered(layer_of(4, mma_type), *layer, implementation="reference")
+    assert not launches(text)
 
 
 def test_what_has_no_kernel_is_refused():
@@ -171,8 +183,8 @@ def test_what_has_no_kernel_is_refused():
   with dg.options(implementation="kernel"):
     with pytest.raises(NotImplementedError, match="mega_moe has no kernel for"):
       jax.jit(layer_of(4)).lower(*codes)
-    with pytest.raises(NotImplementedError, match="no kernel for bf16xbf16"):
-      jax.eval_shape(layer_of(4, BF16), *layer)
+    with pytest.raises(NotImplementedError, match="mega_moe has no kernel for"):
+      jax.jit(layer_of(4, BF16)).lower(*layer)
 
 
 @pytest.mark.parametrize("fast_math", [True, False])
