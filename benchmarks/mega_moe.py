@@ -1,5 +1,5 @@
-"""Times fp8_mega_moe beside its steps, and with FP4 weights, on 1 Hopper GPU
-or more.
+"""Times fp8_mega_moe beside its steps, with FP4 weights and in bfloat16, on 1
+Hopper GPU or more.
 
 python -m benchmarks.mega_moe
 python -m benchmarks.mega_moe --only-layer flash --only-tokens 8 2048
@@ -32,7 +32,7 @@ _METHOD = (
   " jitted loop of 10 calls that depend on each other, divided by 10. Normal"
   " random x and codes, and experts drawn evenly. steps_us is ep_dispatch, two"
   " grouped products, SwiGLU's cast between them and ep_combine; fp4_us is"
-  " fp8_fp4_mega_moe. All cast x."
+  " fp8_fp4_mega_moe, bf16_us bf16_mega_moe. All but the latter cast x."
   " floor_us is the larger of reading the weights of chosen experts at 4.3 TB/s"
   " and 6 rows hidden intermediate operations at 1400 TFLOP/s"
 )
@@ -54,6 +54,11 @@ class Layer(NamedTuple):
 _LAYERS = {
   "flash": Layer(256, 6, 4096, 2048),
   "pro": Layer(384, 6, 7168, 3072),
+}
+_FUNCTIONS = {
+  "fp8xfp8": jd.fp8_mega_moe,
+  "fp8xfp4": jd.fp8_fp4_mega_moe,
+  "bf16xbf16": jd.bf16_mega_moe,
 }
 _TOKENS = (8, 32, 128, 512, 2048, 8192)
 
@@ -91,8 +96,8 @@ def _row(
 ) -> dict[str, Any]:
   mesh = expert_mesh()
   inputs = operands(layer, tokens)
-  times = {}
-  for mma_type, name in (("fp8xfp8", "mega"), ("fp8xfp4", "fp4")):
+  times, num_bytes = {}, {}
+  for mma_type in _FUNCTIONS:
     with jd.get_symm_buffer_for_mega_moe(
       mesh,
       "expert",
@@ -103,23 +108,25 @@ def _row(
       layer.intermediate,
       mma_type=mma_type,
     ) as buffer:
-      step = functools.partial(mega if name == "mega" else fp4_mega, buffer)
+      step = functools.partial(mega, buffer)
       args = (*inputs, *weights[mma_type])
-      times[name] = _times(program(step, mesh), args, num_tests)
-      num_bytes = buffer.num_bytes
+      times[mma_type] = _times(program(step, mesh), args, num_tests)
+      num_bytes[mma_type] = buffer.num_bytes
   step = functools.partial(steps, layer)
   args = (*inputs, *weights["fp8xfp8"])
   times["steps"] = _times(program(step, mesh), args, num_tests)
-  (mega_us, kernels), (fp4_us, _) = times["mega"], times["fp4"]
+  mega_us, kernels = times["fp8xfp8"]
   return {
     **layer._asdict(),
     "tokens": tokens,
     "us_median": round(mega_us, 1),
     "steps_us": round(times["steps"][0], 1),
-    "fp4_us": round(fp4_us, 1),
+    "fp4_us": round(times["fp8xfp4"][0], 1),
+    "bf16_us": round(times["bf16xbf16"][0], 1),
     "floor_us": round(floor_us(layer, tokens), 1),
-    "num_bytes": num_bytes,
+    "num_bytes": num_bytes["fp8xfp8"],
     "kernels": kernels,
+    "bf16_kernels": times["bf16xbf16"][1],
   }
 
 
@@ -141,7 +148,7 @@ def expert_mesh() -> Mesh:
 
 
 def expert_weights(layer: Layer) -> dict[str, tuple[Any, Any]]:
-  """Returns gate and up, and down, with scales, by expert: FP8 and FP4."""
+  """Returns gate and up, and down, by expert: FP8, FP4 and bfloat16."""
   shapes = (
     (2 * layer.intermediate, layer.hidden),
     (layer.hidden, layer.intermediate),
@@ -170,9 +177,17 @@ def expert_weights(layer: Layer) -> dict[str, tuple[Any, Any]]:
 
     return jax.lax.map(one, keys)
 
+  @functools.partial(jax.jit, static_argnums=1, out_shardings=sharding)
+  def draw_bf16(keys: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    def one(key: jax.Array) -> jax.Array:
+      return jax.random.normal(key, shape, jnp.bfloat16) * jnp.bfloat16(0.02)
+
+    return jax.lax.map(one, keys)
+
   return {
     "fp8xfp8": (draw(keys[0], shapes[0]), draw(keys[1], shapes[1])),
     "fp8xfp4": (draw_fp4(keys[0], shapes[0]), draw_fp4(keys[1], shapes[1])),
+    "bf16xbf16": (draw_bf16(keys[0], shapes[0]), draw_bf16(keys[1], shapes[1])),
   }
 
 
@@ -196,13 +211,8 @@ def program(step: Callable[..., jax.Array], mesh: Mesh) -> Callable[..., Any]:
 
 
 def mega(buffer: SymmBuffer, x: jax.Array, *rest: Any) -> jax.Array:
-  """Returns y by the fused operation."""
-  return jd.fp8_mega_moe(x, *rest, buffer)
-
-
-def fp4_mega(buffer: SymmBuffer, x: jax.Array, *rest: Any) -> jax.Array:
-  """Returns the same with weights in FP4."""
-  return jd.fp8_fp4_mega_moe(x, *rest, buffer)
+  """Returns y by the fused operation that the buffer is for."""
+  return _FUNCTIONS[buffer.arena.mma_type](x, *rest, buffer)
 
 
 def steps(
@@ -259,7 +269,7 @@ def _line(row: dict[str, Any]) -> str:
     f"{row['layer']:>5} {row['tokens']:5} tokens: {row['us_median']:9.1f} us,"
     f" steps {row['steps_us']:9.1f}"
     f" ({row['steps_us'] / row['us_median']:.2f}), FP4 {row['fp4_us']:9.1f},"
-    f" floor {row['floor_us']:.1f}; {kernels}"
+    f" BF16 {row['bf16_us']:9.1f}, floor {row['floor_us']:.1f}; {kernels}"
   )
 
 

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import numpy as np
 import pytest
 
 import jax_deepgemm as jd
@@ -13,25 +14,35 @@ LAYER = mega_moe.Layer(8, 2, 256, 128)
 TOKENS = 4
 
 
-def test_the_operation_computes_what_the_steps_do():
-  mesh = mega_moe.expert_mesh()
+def _computed(step, mma_type):
   args = (
     *mega_moe.operands(LAYER, TOKENS),
-    *mega_moe.expert_weights(LAYER)["fp8xfp8"],
+    *mega_moe.expert_weights(LAYER)[mma_type],
   )
+  return jax.jit(mega_moe.program(step, mega_moe.expert_mesh()))(*args)
+
+
+def _fused(mma_type):
   sizes = (LAYER.num_experts, TOKENS, LAYER.top_k)
   with jd.get_symm_buffer_for_mega_moe(
-    mesh, "expert", *sizes, LAYER.hidden, LAYER.intermediate
+    *(mega_moe.expert_mesh(), "expert", *sizes),
+    *(LAYER.hidden, LAYER.intermediate),
+    mma_type=mma_type,
   ) as buffer:
-    fused, steps = (
-      jax.jit(mega_moe.program(step, mesh))(*args)
-      for step in (
-        functools.partial(mega_moe.mega, buffer),
-        functools.partial(mega_moe.steps, LAYER),
-      )
-    )
+    return _computed(functools.partial(mega_moe.mega, buffer), mma_type)
+
+
+def test_the_operation_computes_what_the_steps_do():
+  fused = _fused("fp8xfp8")
+  steps = _computed(functools.partial(mega_moe.steps, LAYER), "fp8xfp8")
   # Each is 1e-3 from float32: x has other scales, weights come elsewhere.
   assert calc_diff(fused, steps) < 4e-3
+
+
+def test_the_operation_runs_in_bfloat16():
+  y = _fused("bf16xbf16").astype(float)
+  assert np.all(np.isfinite(y))
+  assert np.all(np.any(y, axis=1))
 
 
 def test_the_floor_is_that_of_weights_or_products(monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from jax_deepgemm.heuristics.m_grouped_bf16_gemm_problem import (
   MGroupedBf16GemmProblem,
 )
 from jax_deepgemm.options import Options
-from jax_deepgemm.primitives import sm90_m_grouped_bf16_gemm
+from jax_deepgemm.primitives import launch, sm90_m_grouped_bf16_gemm
 from tests.gpu.gemm_data import poison_device_memory, row_error
 from tests.gpu.m_grouped_bf16_data import operands, product
 from tests.gpu.m_grouped_data import RowGroups, out_dtype
@@ -106,3 +107,50 @@ def test_numbers_that_lie_touch_no_other_memory():
     right = RowGroups("ragged", tuple(np.diff(ends, prepend=0)), 200)
     expected, _ = product(right, *arrays)
     assert row_error(d, expected) < _ERRORS[False]
+
+
+def _scattered(arrays, sizes, addresses):
+  """Launches the product whose row r goes to addresses[r]."""
+  a, b = arrays
+  call = sm90_m_grouped_bf16_gemm.ragged_kernel_call(
+    jax.ShapeDtypeStruct(a.shape, a.dtype),
+    b.shape[1],
+    len(b),
+    100,
+    H200,
+    Options(),
+    scatters_rows=True,
+  )
+  words = addresses.astype(np.uint64).view(np.uint32).reshape(-1, 2)
+  operands = [jnp.asarray(x) for x in (a, b, sizes, words)]
+  # A result that nothing writes: custom calls without one are left out.
+  token = jax.ShapeDtypeStruct((1,), jnp.int32)
+  launched = jax.jit(lambda *x: launch.call((call,), x, [token]))
+  jax.block_until_ready(launched(*operands))
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_rows_go_to_addresses_of_their_own(index, monkeypatch):
+  """Some have none; those of no group have one that must not be used."""
+  if index:
+    forms = [c for c in _forms() if not c.b_mn_major and not c.float32_out]
+    config = forms[index * (len(forms) - 1) // 3]
+    config = dataclasses.replace(config, scatters_rows=True, num_stages=3)
+    monkeypatch.setattr(
+      sm90_m_grouped_bf16_gemm, "choose_grouped", lambda *_, **__: config
+    )
+  groups = RowGroups("ragged", (300, 0, 1, 257, 128, 64), 1100)
+  n = 1048
+  arrays = operands(groups, n, 640)
+  random = np.random.default_rng(index)
+  targets = random.permutation(groups.num_rows)
+  wanted = random.random(groups.num_rows) < 0.8
+  nan = np.full((groups.num_rows, n), np.nan, ml_dtypes.bfloat16)
+  d = jnp.asarray(nan).block_until_ready()
+  addresses = d.unsafe_buffer_pointer() + targets * n * 2
+  _scattered(arrays, groups.array(), np.where(wanted, addresses, 0))
+  found = np.asarray(d)[targets]
+  expected, _ = product(groups, *arrays)
+  sent = wanted & (groups.ids() >= 0)
+  assert row_error(found[sent], expected[sent]) < _ERRORS[False]
+  assert np.all(np.isnan(found[~sent].astype(np.float32)))

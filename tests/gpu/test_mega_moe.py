@@ -19,8 +19,10 @@ from jax_deepgemm.options import Options
 from tests.gpu import two_processes
 from tests.gpu.gemm_data import poison_device_memory
 from tests.mega_moe.layers import (
+  BF16,
   FP4,
   FP8,
+  FUNCTIONS,
   assert_near,
   assert_same_bits,
   cast_to_fp4,
@@ -106,6 +108,9 @@ def operands(sizes, ranks, seed=0, num_shared=0):
 
 
 def quantised(layer, mma_type=FP8):
+  """Returns x and weights as products read them."""
+  if mma_type == BF16:
+    return layer
   x, idx, weights, l1, l2 = layer
   cast = jax.jit(cast_to_fp4 if mma_type == FP4 else jd.per_block_cast_to_fp8)
   return jax.jit(jd.per_token_cast_to_fp8)(x), idx, weights, cast(l1), cast(l2)
@@ -119,8 +124,7 @@ def split(f, ranks):
 
 def fused(symmetric, ranks, **options):
   """Returns the fused layer, of num_tokens behind its operands."""
-  is_fp4 = symmetric.arena.mma_type == FP4
-  function = jd.fp8_fp4_mega_moe if is_fp4 else jd.fp8_mega_moe
+  function = FUNCTIONS[symmetric.arena.mma_type]
 
   def shard(*args):
     *args, num_tokens = args
@@ -154,7 +158,8 @@ def counts_of(sizes, ranks, seed):
 
 
 @pytest.mark.parametrize(
-  ("mma_type", "clamp"), [(FP8, None), (FP8, 0.5), (FP4, 0.5)]
+  ("mma_type", "clamp"),
+  [(FP8, None), (FP8, 0.5), (FP4, 0.5), (BF16, None), (BF16, 0.5)],
 )
 @pytest.mark.parametrize("sizes", CASES, ids=Sizes.id)
 def test_bits_are_those_of_the_steps(sizes, mma_type, clamp):
@@ -208,17 +213,21 @@ def test_layers_in_a_loop_have_the_bits_of_single_calls():
     assert_same_bits(found, x)
 
 
-@pytest.mark.parametrize("num_shared", [0, 2])
-def test_results_and_gradients_are_near_those_of_jax_numpy(num_shared):
+@pytest.mark.parametrize(
+  ("mma_type", "num_shared"), [(FP8, 0), (FP8, 2), (BF16, 2)]
+)
+def test_results_and_gradients_are_near_those_of_jax_numpy(
+  mma_type, num_shared
+):
   ranks, sizes = ranks_here(), Sizes(96, 4, 2, 512, 256)
   layer = operands(sizes, ranks, num_shared=num_shared)
   dy = jax.random.normal(jax.random.key(9), layer[0].shape, jnp.bfloat16)
-  with buffer_of(sizes, ranks, num_shared=num_shared) as symmetric:
+  with buffer_of(sizes, ranks, mma_type, num_shared) as symmetric:
 
     def step(implementation, x, idx, weights, l1, l2, dy):
       def y(x, weights, l1, l2):
         with jd.options(implementation=implementation):
-          return jd.fp8_mega_moe(
+          return FUNCTIONS[mma_type](
             *(x, idx, weights, l1, l2, symmetric), activation_clamp=1.0
           )
 

@@ -8,7 +8,7 @@ from tests.gpu import two_processes
 from tests.gpu.gemm_data import poison_device_memory
 from tests.gpu.test_mega_moe import ranks_here
 from tests.mega_moe import many_checks, many_layers
-from tests.mega_moe.layers import FP4
+from tests.mega_moe.layers import BF16, FP4
 from tests.mega_moe.many_layers import ManyLayer
 
 pytestmark = pytest.mark.gpu
@@ -19,6 +19,7 @@ _LOOP_CALLS = 1000
 LOOPS = [
   ManyLayer(96, 4, 2, 512, 256, num_shared=1),
   ManyLayer(40, 8, 6, 1024, 256, room=7, clamp=0.5, mma_type=FP4),
+  ManyLayer(64, 4, 3, 512, 256, room=3, num_shared=1, mma_type=BF16),
 ]
 
 

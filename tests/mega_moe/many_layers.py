@@ -11,11 +11,17 @@ import numpy as np
 
 import jax_deepgemm as jd
 from tests.mega_moe.layers import (
+  BF16,
   FP4,
   FP8,
   cast_to_fp4,
 )
 
+_CASTS = {
+  FP8: jd.per_block_cast_to_fp8,
+  FP4: cast_to_fp4,
+  BF16: lambda w: w,
+}
 _SKEWS = ("uniform", "zipf", "one")
 
 
@@ -59,7 +65,7 @@ class ManyLayer:
 class Call(NamedTuple):
   """Operands of all ranks; what does not count is NaN, or a random choice."""
 
-  x: jd.ScaledArray
+  x: jd.ScaledArray | np.ndarray
   topk_idx: np.ndarray
   topk_weights: np.ndarray
   counts: np.ndarray
@@ -82,7 +88,7 @@ def random_layers(count, sets, ranks, seed):
       num_shared=i % 2,
       clamp=one_of((None, 0.5)),
       fast_math=one_of((True, True, False)),
-      mma_type=one_of((FP8, FP8, FP4)),
+      mma_type=one_of((FP8, BF16, FP4)),
     )
 
   return [layer(i) for i in range(count)]
@@ -112,7 +118,9 @@ def random_call(layer, ranks, seed, counts=None):
   idx[missing] = random.choice([-1, experts, experts + 1, 2**31 - 1])
   weights = random.standard_normal(idx.shape).astype(np.float32)
   weights = np.where(is_live, weights, np.float32(np.nan))
-  return Call(_cast_tokens(x), idx, weights, counts)
+  if layer.mma_type != BF16:
+    x = _cast_tokens(x)
+  return Call(x, idx, weights, counts)
 
 
 def is_counted(layer, counts):
@@ -136,14 +144,13 @@ def _choices(random, tokens, experts, top_k):
 
 @functools.lru_cache(maxsize=1)
 def weights_of(layer, ranks, seed=0):
-  """Returns quantised weights of the experts of all ranks, and shared ones."""
+  """Returns weights of the experts of all ranks, and shared ones, as read."""
   keys = jax.random.split(jax.random.key(seed), 4)
   routed, shared = layer.experts * ranks, layer.num_shared
-  cast = cast_to_fp4 if layer.mma_type == FP4 else jd.per_block_cast_to_fp8
 
   def weight(key, experts, n, k):
     w = jax.random.normal(key, (experts, n, k), jnp.bfloat16)
-    w = jax.jit(cast)(w / jnp.sqrt(jnp.bfloat16(k)))
+    w = jax.jit(_CASTS[layer.mma_type])(w / jnp.sqrt(jnp.bfloat16(k)))
     return jax.tree.map(np.asarray, w)
 
   shapes = (

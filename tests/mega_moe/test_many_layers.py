@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from tests.mega_moe import many_checks, many_layers
-from tests.mega_moe.layers import FP4, FP8
+from tests.mega_moe.layers import BF16, FP4, FP8
 from tests.mega_moe.many_layers import ManyLayer
 
 RANKS = 2
@@ -54,7 +54,7 @@ def test_random_layers_have_every_option():
   assert {layer.num_shared for layer in layers} == {0, 1}
   assert {layer.clamp for layer in layers} == {None, 0.5}
   assert {layer.fast_math for layer in layers} == {False, True}
-  assert {layer.mma_type for layer in layers} == {FP4, FP8}
+  assert {layer.mma_type for layer in layers} == {FP4, FP8, BF16}
 
 
 def test_random_calls_go_everywhere_and_nowhere():
