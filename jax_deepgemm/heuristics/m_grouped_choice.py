@@ -41,10 +41,11 @@ def with_groups(
     max_num_stages: how many stages of a configuration fit on the device.
   """
   max_groups = table_size(problem)
+  scatters = {"scatters_rows": True} if problem.scatters_rows else {}
   for dense in configs:
     if dense.cluster_m > 1 and problem.expected_m <= dense.block_m:
       continue
-    config = dataclasses.replace(dense, max_groups=max_groups)
+    config = dataclasses.replace(dense, max_groups=max_groups, **scatters)
     num_stages = min(config.num_stages, max_num_stages(config, device))
     if num_stages >= 3:
       yield dataclasses.replace(config, num_stages=num_stages)

@@ -14,6 +14,7 @@ class MGroupedProblem:
     expected_m: rows that a group is expected to have.
     row_alignment: what rows at which groups begin are multiples of.
     float32_out: the result is float32 instead of bfloat16.
+    scatters_rows: rows of D lie anywhere, at addresses that the device has.
   """
 
   m: int
@@ -23,6 +24,7 @@ class MGroupedProblem:
   expected_m: int
   row_alignment: int = 1
   float32_out: bool = False
+  scatters_rows: bool = False
 
   @property
   def out_bytes(self) -> int:

@@ -3,12 +3,15 @@
 // A warp's rows of a tile are boxes of at most 128 bytes a row, slab after slab. While the tensor
 // cores work they leave shared memory a quarter of its bandwidth, so that one block of K has room
 // for about half of a tile: the first boxes are written before it, the others behind it.
+//
+// Where each row of D has an address of its own, a warp copies the rows of a box.
 #pragma once
 
 #include "common/accumulate.cuh"
 #include "common/row_store.cuh"
 #include "kernels/sm90_fp8_gemm_types.cuh"
 #include "ptx/tma_add.cuh"
+#include "ptx/warp.cuh"
 
 namespace jdg {
 
@@ -45,6 +48,7 @@ class Sm90Fp8GemmStore {
         group_(Traits::row_group(tile)),
         lane_(lane) {
     if constexpr (Traits::kGroupsRows) end_ = tile.end;
+    if constexpr (kConfig.scatters_rows) find_targets();
   }
 
   // Fills the staging buffers with the first boxes; the tensor cores had better rest.
@@ -66,8 +70,18 @@ class Sm90Fp8GemmStore {
  private:
   // Returns when all stores before have read their staging buffers.
   __device__ __forceinline__ void await_slots() const {
-    if (lane_ == 0) ptx::tma_store_wait_read();
+    if (lane_ == 0 && !kConfig.scatters_rows) ptx::tma_store_wait_read();
     __syncwarp();
+  }
+
+  // A lane's row of each slab; 0 if it is not the group's or has no address.
+  __device__ __forceinline__ void find_targets() {
+    const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
+#pragma unroll
+    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+      const u32 row = row_ + slab * 64 + lane_;
+      targets_[slab] = lane_ < kStoreRows && row < end_ ? addresses[row] : 0;
+    }
   }
 
   // Boxes of main columns take turns in the slots; the small ones of the rest have one each.
@@ -105,7 +119,8 @@ class Sm90Fp8GemmStore {
 
   // Whether all of the warp's rows in `slab` belong to the tile's group.
   __device__ __forceinline__ bool is_whole(int slab) const {
-    return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
+    if constexpr (!Traits::kGroupsRows || kConfig.scatters_rows) return true;
+    return row_ + slab * 64 + kStoreRows <= end_;
   }
 
   // Writes the rows of the group straight to D: a box would reach into the next one's rows.
@@ -126,12 +141,50 @@ class Sm90Fp8GemmStore {
   // Hands written boxes to TMA.
   template <int kBox, int kEnd>
   __device__ __forceinline__ void send() const {
+    if constexpr (kConfig.scatters_rows) {
+      __syncwarp();
+      copy_boxes<kBox, kEnd>();
+      return;
+    }
     ptx::fence_proxy_async();
     __syncwarp();
     if (lane_ == 0) {
       send_boxes<kBox, kEnd>();
       ptx::tma_store_commit();
     }
+  }
+
+  template <int kBox, int kEnd>
+  __device__ __forceinline__ void copy_boxes() const {
+    if constexpr (kBox < kEnd) {
+      copy_box<kBox>();
+      copy_boxes<kBox + 1, kEnd>();
+    }
+  }
+
+  // Neighbouring lanes have the pieces of a row, 16 bytes each.
+  template <int kBox>
+  __device__ __forceinline__ void copy_box() const {
+    constexpr int kInSlab = kBox % Boxes::kCount;
+    constexpr u32 kRowBytes = Boxes::columns(kInSlab) * 2;
+    constexpr u32 kPieces = kRowBytes / 16;
+    constexpr u32 kRowsAtOnce = 32 / kPieces;
+    const u32 column = columns_[Boxes::first_column(kInSlab)] + lane_ % kPieces * 8;
+#pragma unroll
+    for (u32 first = 0; first < kStoreRows; first += kRowsAtOnce) {
+      const u32 row = first + lane_ / kPieces;
+      const u64 target = target_of(kBox / Boxes::kCount, row);
+      if (target == 0 || column >= params_.pitch) continue;
+      const u8* piece = slot<kBox>() + box_offset<kRowBytes>(row, lane_ % kPieces);
+      *reinterpret_cast<uint4*>(target + column * 2) = *reinterpret_cast<const uint4*>(piece);
+    }
+  }
+
+  // Of one of the warp's 16 rows of a slab; lanes beyond them have none.
+  __device__ __forceinline__ u64 target_of(int slab, u32 row) const {
+    const u64 target = targets_[slab];
+    const u64 high = ptx::shuffle(static_cast<u32>(target >> 32), row);
+    return high << 32 | ptx::shuffle(static_cast<u32>(target), row);
   }
 
   template <int kBox, int kEnd>
@@ -178,6 +231,7 @@ class Sm90Fp8GemmStore {
   u32 group_;
   u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
+  u64 targets_[kConfig.scatters_rows ? kConfig.num_slabs : 1];  // If scatters_rows.
 };
 
 }  // namespace jdg
