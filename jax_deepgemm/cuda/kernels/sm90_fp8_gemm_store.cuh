@@ -9,9 +9,9 @@
 
 #include "common/accumulate.cuh"
 #include "common/row_store.cuh"
+#include "common/scatter_rows.cuh"
 #include "kernels/sm90_fp8_gemm_types.cuh"
 #include "ptx/tma_add.cuh"
-#include "ptx/warp.cuh"
 
 namespace jdg {
 
@@ -74,13 +74,12 @@ class Sm90Fp8GemmStore {
     __syncwarp();
   }
 
-  // A lane's row of each slab; 0 if it is not the group's or has no address.
+  // Where the lane's row of each slab goes.
   __device__ __forceinline__ void find_targets() {
     const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
 #pragma unroll
     for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
-      const u32 row = row_ + slab * 64 + lane_;
-      targets_[slab] = lane_ < kStoreRows && row < end_ ? addresses[row] : 0;
+      targets_[slab] = address_of_lane(addresses, row_ + slab * 64, end_, lane_);
     }
   }
 
@@ -157,34 +156,12 @@ class Sm90Fp8GemmStore {
   template <int kBox, int kEnd>
   __device__ __forceinline__ void copy_boxes() const {
     if constexpr (kBox < kEnd) {
-      copy_box<kBox>();
+      constexpr int kInSlab = kBox % Boxes::kCount;
+      scatter_box<Boxes::columns(kInSlab)>(slot<kBox>(), targets_[kBox / Boxes::kCount],
+                                           columns_[Boxes::first_column(kInSlab)], params_.pitch,
+                                           lane_);
       copy_boxes<kBox + 1, kEnd>();
     }
-  }
-
-  // Neighbouring lanes have the pieces of a row, 16 bytes each.
-  template <int kBox>
-  __device__ __forceinline__ void copy_box() const {
-    constexpr int kInSlab = kBox % Boxes::kCount;
-    constexpr u32 kRowBytes = Boxes::columns(kInSlab) * 2;
-    constexpr u32 kPieces = kRowBytes / 16;
-    constexpr u32 kRowsAtOnce = 32 / kPieces;
-    const u32 column = columns_[Boxes::first_column(kInSlab)] + lane_ % kPieces * 8;
-#pragma unroll
-    for (u32 first = 0; first < kStoreRows; first += kRowsAtOnce) {
-      const u32 row = first + lane_ / kPieces;
-      const u64 target = target_of(kBox / Boxes::kCount, row);
-      if (target == 0 || column >= params_.pitch) continue;
-      const u8* piece = slot<kBox>() + box_offset<kRowBytes>(row, lane_ % kPieces);
-      *reinterpret_cast<uint4*>(target + column * 2) = *reinterpret_cast<const uint4*>(piece);
-    }
-  }
-
-  // Of one of the warp's 16 rows of a slab; lanes beyond them have none.
-  __device__ __forceinline__ u64 target_of(int slab, u32 row) const {
-    const u64 target = targets_[slab];
-    const u64 high = ptx::shuffle(static_cast<u32>(target >> 32), row);
-    return high << 32 | ptx::shuffle(static_cast<u32>(target), row);
   }
 
   template <int kBox, int kEnd>
