@@ -14,7 +14,7 @@ __device__ __forceinline__ float value_of(const u8* rows, u64 index, bool is_bf1
 
 extern "C" __global__ void __launch_bounds__(64, 1)
     stand_in_experts(const int* group_sizes, const jdg::u8* rows, const float* scales,
-                     const float* weights, unsigned short* out, jdg::u32 num_experts,
+                     const float* weights, const jdg::u64* row_addresses, jdg::u32 num_experts,
                      jdg::u32 hidden, jdg::u32 capacity) {
   using namespace jdg;
   ptx::wait_for_previous_kernel();
@@ -23,11 +23,12 @@ extern "C" __global__ void __launch_bounds__(64, 1)
   for (u32 e = 0; e < num_experts; ++e) {
     for (const u32 end = row + group_sizes[e]; row < end; ++row) {
       if (row % gridDim.x != blockIdx.x) continue;
+      unsigned short* out = reinterpret_cast<unsigned short*>(row_addresses[row]);
       for (u32 i = threadIdx.x; i < hidden; i += 64) {
         const u64 index = static_cast<u64>(row) * hidden + i;
         float value = value_of(rows, index, is_bf16) + static_cast<float>(e);
         if (!is_bf16) value *= scales[i / 128 * capacity + row];
-        out[index] = static_cast<unsigned short>(ptx::pack_bfloat16(value * weights[row], 0));
+        out[i] = static_cast<unsigned short>(ptx::pack_bfloat16(value * weights[row], 0));
       }
     }
   }

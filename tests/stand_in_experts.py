@@ -11,11 +11,21 @@ def kernel_call(
   arena: MegaMoeArena,
   at: Buffer,
   group_sizes: Buffer,
+  row_addresses: Buffer,
   scales: Buffer | None,
   *,
   num_ctas: int = 2,
 ) -> KernelCall:
-  """Returns the launch; `at` is the arena, `scales` are [blocks, capacity]."""
+  """Returns the launch.
+
+  Args:
+    arena: sizes.
+    at: the rank's arena.
+    group_sizes: rows of its experts, as dispatch wrote them.
+    row_addresses: where results go, likewise.
+    scales: likewise, `[blocks, capacity]`; None for bfloat16.
+    num_ctas: how many share the rows.
+  """
 
   def part(offset: int) -> Buffer:
     return Buffer(at.index, at.offset + offset)
@@ -32,7 +42,7 @@ def kernel_call(
       part(arena.pool_x_offset),
       scales or Scalar(0, "i64"),
       part(arena.pool_weights_offset),
-      part(arena.l2_out_offset),
+      row_addresses,
       Scalar(arena.experts_per_rank),
       Scalar(arena.hidden),
       Scalar(arena.capacity),

@@ -11,7 +11,10 @@ others. Parts begin at multiples of 1024 bytes:
   pool_x        rows that came, [capacity, hidden]: bytes, or bfloat16
   pool_sf       their scales, float32 [capacity, hidden / 128]
   pool_weights  and weights, float32 [capacity]
-  l2_out        their results, bfloat16 [capacity, hidden]
+  pool_sources  and where they are from, uint32 [capacity]: rank * num_slots
+                + token * top_k + choice
+  results       of this rank's tokens, bfloat16 [num_slots, hidden], which the
+                ranks of their experts write
 """
 
 import dataclasses
@@ -27,7 +30,8 @@ PARTS = (
   "pool_x",
   "pool_sf",
   "pool_weights",
-  "l2_out",
+  "pool_sources",
+  "results",
 )
 _NUM_PHASES = 3
 _PART_ALIGNMENT = 1024
@@ -83,6 +87,11 @@ class MegaMoeArena:
     return _align(self.max_tokens * rows, _ROW_ALIGNMENT)
 
   @property
+  def num_slots(self) -> int:
+    """Choices of a rank's tokens."""
+    return self.max_tokens * self.top_k
+
+  @property
   def counts_pitch(self) -> int:
     """Words from the counts of one rank to those of the next."""
     return _align(self.num_experts + 1, _VECTOR_WORDS)
@@ -106,7 +115,8 @@ class MegaMoeArena:
       "pool_x": self.capacity * self.hidden * self.x_bytes,
       "pool_sf": 4 * self.capacity * (self.hidden // 128),
       "pool_weights": 4 * self.capacity,
-      "l2_out": 2 * self.capacity * self.hidden,
+      "pool_sources": 4 * self.capacity,
+      "results": 2 * self.num_slots * self.hidden,
     }
     return 0 if part == "pool_sf" and not self.has_scales else sizes[part]
 
@@ -141,9 +151,14 @@ class MegaMoeArena:
     return self.offset_of("pool_weights")
 
   @property
-  def l2_out_offset(self) -> int:
+  def pool_sources_offset(self) -> int:
+    """Byte at which what tells their sources begins."""
+    return self.offset_of("pool_sources")
+
+  @property
+  def results_offset(self) -> int:
     """Byte at which the results begin."""
-    return self.offset_of("l2_out")
+    return self.offset_of("results")
 
   @property
   def control_bytes(self) -> int:

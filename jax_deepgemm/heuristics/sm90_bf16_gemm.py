@@ -9,8 +9,6 @@ from jax_deepgemm.heuristics.device import Device
 BLOCK_K = 64
 LINE_BYTES = 128  # A row of a block of K, or 64 rows of one element of K.
 ATOM_ROWS = 64  # Rows of an MN-major operand that lie in one line.
-# StoreBoxes::kPadding in cuda/common/tile_store.cuh.
-_SCATTERED_ROW_PADDING = 16
 
 _BLOCK_NS = (8, *range(16, 257, 16))
 
@@ -105,10 +103,8 @@ class Sm90Bf16GemmConfig:
   @property
   def store_bytes(self) -> int:
     """Bytes in which tiles wait to be stored."""
-    row_bytes = self.store_box_columns * self.out_bytes
-    if self.scatters_rows:
-      row_bytes += _SCATTERED_ROW_PADDING
-    return self.num_math_warpgroups * 64 * self.num_store_slots * row_bytes
+    columns = self.num_store_slots * self.store_box_columns
+    return self.num_math_warpgroups * 64 * columns * self.out_bytes
 
   @property
   def overrun_bytes(self) -> int:

@@ -65,6 +65,7 @@ class Sm90Fp8GemmConfig:
   float32_out: bool
   with_c: bool
   max_groups: int = 0  # Of rows of A and D; 0: A has as many groups as B.
+  scatters_rows: bool = False  # Each row of D has an address of its own.
 
   @property
   def block_m(self) -> int:

@@ -64,7 +64,7 @@ class Sm90MegaMoeDispatchConfig:
   @property
   def smem_bytes(self) -> int:
     """Bytes of shared memory; the kernel asserts that it is as many."""
-    words = (self.num_warps + 2) * self.max_experts + 3
+    words = (self.num_warps + 2) * self.max_experts + 4
     return -(-(4 * words + 8 * MAX_RANKS + 1) // 16) * 16
 
 
@@ -83,11 +83,12 @@ def choose(
     or arena.num_ranks > MAX_RANKS
     or arena.top_k > _MOST_SLOTS
     or arena.capacity > _MOST_ROWS
+    or arena.num_ranks * arena.num_slots > _MOST_ROWS
   ):
     raise NotImplementedError(
       f"mega_moe has a Hopper kernel for up to {_MOST_EXPERTS} experts, "
       f"{MAX_RANKS} ranks and {_MOST_SLOTS} experts of a token, and fewer "
-      f"than 2**31 rows, got {arena}; "
+      f"than 2**31 rows and choices, got {arena}; "
       'options(implementation="reference") computes it without'
     )
   return Sm90MegaMoeDispatchConfig(

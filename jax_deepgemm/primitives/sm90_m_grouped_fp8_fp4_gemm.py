@@ -109,6 +109,8 @@ def ragged_kernel_call(
   expected_m: int,
   device: Device,
   options: Options,
+  *,
+  scatters_rows: bool = False,
 ) -> launch.KernelCall:
   """Returns the launch of the ragged layout that leaves other rows alone.
 
@@ -123,6 +125,8 @@ def ragged_kernel_call(
     expected_m: rows of a group, for the choice of tiles.
     device: what to launch on.
     options: how to launch.
+    scatters_rows: in D's place are uint32 `[m, 2]`, the address of each row of
+      D, or 0 where it is not wanted.
 
   Raises:
     NotImplementedError: there are too many groups.
@@ -130,7 +134,7 @@ def ragged_kernel_call(
   fields = m_grouped_operands.ragged_fields(
     "m_grouped_fp8_fp4_gemm", a, n, num_groups, expected_m
   )
-  problem = MGroupedFp8Fp4GemmProblem(**fields)
+  problem = MGroupedFp8Fp4GemmProblem(**fields, scatters_rows=scatters_rows)
   config = _chosen(problem, device, options)
   return kernel_call(
     problem, config, device, options, layout="ragged", fills=False
@@ -209,6 +213,12 @@ def _tensor_maps(
       _A, shape, box_rows=count, box_k_blocks=1, splits_k=False
     )
 
+  if config.scatters_rows:
+    d = rows_of_a(_SLAB_ROWS)  # One that the kernel does not use.
+  else:
+    d = m_grouped_kernel.d_map(
+      problem, layout, _NUMBERS, config.store_box_columns
+    )
   return (
     rows_of_a(config.a_rows),
     rows_of_a(_SLAB_ROWS),
@@ -224,5 +234,5 @@ def _tensor_maps(
       box_rows=config.sfa_rows,
       box_k_blocks=1,
     ),
-    m_grouped_kernel.d_map(problem, layout, _NUMBERS, config.store_box_columns),
+    d,
   )

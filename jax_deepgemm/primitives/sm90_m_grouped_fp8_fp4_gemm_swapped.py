@@ -46,6 +46,7 @@ def kernel_call(
     problem.num_k_blocks,
     problem.num_fp4_groups,
     cut_k_block(problem.k, BLOCK_K),
+    int(problem.scatters_rows),
   )
   groups = m_grouped_kernel.parameters(
     problem,

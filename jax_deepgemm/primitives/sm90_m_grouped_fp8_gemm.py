@@ -111,6 +111,8 @@ def ragged_kernel_call(
   expected_m: int,
   device: Device,
   options: Options,
+  *,
+  scatters_rows: bool = False,
 ) -> launch.KernelCall:
   """Returns the launch of the ragged layout that leaves other rows alone.
 
@@ -124,6 +126,8 @@ def ragged_kernel_call(
     expected_m: rows of a group, for the choice of tiles.
     device: what to launch on.
     options: how to launch.
+    scatters_rows: in D's place are uint32 `[m, 2]`, the address of each row of
+      D, or 0 where it is not wanted.
 
   Raises:
     NotImplementedError: there are too many groups.
@@ -131,7 +135,7 @@ def ragged_kernel_call(
   fields = m_grouped_operands.ragged_fields(
     "m_grouped_fp8_gemm", a, n, num_groups, expected_m
   )
-  problem = MGroupedFp8GemmProblem(**fields)
+  problem = MGroupedFp8GemmProblem(**fields, scatters_rows=scatters_rows)
   config = _chosen(problem, device, options)
   return kernel_call(
     problem, config, device, options, layout="ragged", fills=False
@@ -217,12 +221,15 @@ def _tensor_maps(
     )
 
   def d_map(columns: int) -> launch.TensorMap:
+    if config.scatters_rows:
+      return a_slab  # One that the kernel does not use.
     return m_grouped_kernel.d_map(problem, layout, _NUMBERS, columns)
 
   b_rest = operand(_B, b_shape, config.rest_columns or config.main_columns)
+  a_slab = operand(_A, a_shape, _SLAB_ROWS, 1)
   return (
     operand(_A, a_shape, config.a_rows),
-    operand(_A, a_shape, _SLAB_ROWS, 1),
+    a_slab,
     operand(_B, b_shape, config.main_columns),
     b_rest,
     scale_map(

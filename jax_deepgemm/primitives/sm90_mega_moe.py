@@ -3,8 +3,8 @@
 dispatch   rows to the pools of their experts' ranks, in symmetric memory
 L1         a product of the pool's rows, grouped by expert
 cast       SwiGLU with the rows' weights, quantised
-L2         a product, whose results lie in symmetric memory
-combine    sums of each token's results, read from their ranks
+L2         a product; each row of its result goes to the rank of its token
+combine    sums of each token's results
 
 In bfloat16 nothing is quantised, and there are no scales.
 """
@@ -137,17 +137,16 @@ def kernel_calls(layer: Layer, buffers: ChainBuffers) -> tuple[KernelCall, ...]:
   """Returns the five launches, in order."""
   arena, at = layer.arena, buffers.at
   pool_x = at("arena", arena.pool_x_offset)
-  l2_out = at("arena", arena.l2_out_offset)
   l1_buffers = (
     *_factors(buffers, pool_x, "transposed_scales", "l1"),
     *(at("group_sizes"), at("hidden")),
   )
   l2_buffers = (
     *_factors(buffers, at("activation"), "activation_scales", "l2"),
-    *(at("group_sizes"), l2_out),
+    *(at("group_sizes"), at("row_addresses")),
   )
   l1 = _product(layer, arena.hidden, 2 * arena.intermediate)
-  l2 = _product(layer, arena.intermediate, arena.hidden)
+  l2 = _product(layer, arena.intermediate, arena.hidden, scatters_rows=True)
   return (
     _dispatch(layer, buffers),
     placed(l1, l1_buffers),
@@ -196,12 +195,15 @@ def _dispatch(layer: Layer, buffers: ChainBuffers) -> KernelCall:
       places=at("places"),
       group_sizes=at("group_sizes"),
       transposed_scales=_if_any(buffers, "transposed_scales"),
+      row_addresses=at("row_addresses"),
       cta_counts=at("cta_counts"),
     ),
   )
 
 
-def _product(layer: Layer, k: int, n: int) -> KernelCall:
+def _product(
+  layer: Layer, k: int, n: int, *, scatters_rows: bool = False
+) -> KernelCall:
   """Returns a product of the pool's rows; others are left as they are."""
   arena = layer.arena
   return _PRODUCTS[arena.mma_type].ragged_kernel_call(
@@ -211,6 +213,7 @@ def _product(layer: Layer, k: int, n: int) -> KernelCall:
     layer.expected_m,
     layer.device,
     layer.options,
+    scatters_rows=scatters_rows,
   )
 
 
@@ -247,7 +250,6 @@ def _combine(layer: Layer, buffers: ChainBuffers) -> KernelCall:
     layer.options,
     sm90_mega_moe_combine.CombineBuffers(
       places=at("places"),
-      experts=at("topk_idx"),
       num_tokens=_if_any(buffers, "num_tokens"),
       arena=at("arena"),
       sums=at("y"),

@@ -20,14 +20,12 @@ class CombineBuffers:
 
   Attributes:
     places: int32 `[t, top_k]`, as dispatch wrote them.
-    experts: int32 `[t, top_k]`, as dispatch read them.
     num_tokens: int32 `[1]`, how many rows count; None is all.
-    arena: this rank's arena, whose results earlier launches wrote.
+    arena: this rank's arena; earlier launches of all ranks put results there.
     sums: result, bfloat16 `[t, hidden]`.
   """
 
   places: launch.Buffer
-  experts: launch.Buffer
   num_tokens: launch.Buffer | None
   arena: launch.Buffer
   sums: launch.Buffer
@@ -56,7 +54,6 @@ def kernel_call(
   sizes = (
     problem.num_tokens,
     arena.top_k,
-    arena.num_experts,
     arena.num_ranks,
     arena.hidden,
     arena.capacity,
@@ -69,13 +66,12 @@ def kernel_call(
     num_blocks=num_ctas(problem, device, options.num_sms),
     params=(
       buffers.places,
-      buffers.experts,
       buffers.num_tokens or null,
       buffers.arena,
       buffers.sums,
       *map(launch.Scalar, sizes),
       launch.Scalar(arena.flags_offset, "i64"),
-      launch.Scalar(arena.l2_out_offset, "i64"),
+      launch.Scalar(arena.results_offset, "i64"),
     ),
   )
 

@@ -35,6 +35,8 @@ class DispatchBuffers:
     group_sizes: result, int32 `[experts_per_rank]`, rows of the pool.
     transposed_scales: result, float32 `[hidden / 128, capacity]` of the pool's
       rows; None for bfloat16.
+    row_addresses: result, uint32 `[capacity, 2]` of the pool's rows: where the
+      result of each goes, in the arena of the rank that sent it.
     cta_counts: workspace, int32 `[num_ctas, num_experts]`.
   """
 
@@ -47,6 +49,7 @@ class DispatchBuffers:
   places: launch.Buffer
   group_sizes: launch.Buffer
   transposed_scales: launch.Buffer | None
+  row_addresses: launch.Buffer
   cta_counts: launch.Buffer
 
 
@@ -59,6 +62,7 @@ def results(
   shapes = {
     "places": ((problem.num_tokens, arena.top_k), jnp.int32),
     "group_sizes": ((arena.num_experts // arena.num_ranks,), jnp.int32),
+    "row_addresses": ((arena.capacity, 2), jnp.uint32),
     "cta_counts": ((ctas, arena.num_experts), jnp.int32),
   }
   if problem.num_scales:
@@ -120,8 +124,10 @@ def _sizes(problem: MegaMoeDispatchProblem) -> tuple[int, ...]:
     arena.num_experts,
     arena.num_ranks,
     problem.row_bytes,
+    2 * arena.hidden,  # Of a result, which is bfloat16.
     problem.num_scales,
     arena.capacity,
+    arena.num_slots,
     problem.shape_hash,
   )
 
@@ -133,6 +139,8 @@ def _offsets(arena: MegaMoeArena) -> tuple[int, ...]:
     arena.pool_x_offset,
     arena.pool_sf_offset,
     arena.pool_weights_offset,
+    arena.pool_sources_offset,
+    arena.results_offset,
   )
 
 

@@ -17,7 +17,7 @@ from jax_deepgemm.primitives.kernel_call import (
   Scalar,
   TensorMap,
 )
-from tests.emulator.toolchain import CUDA, Toolchain, with_lines
+from tests.emulator.toolchain import CUDA, Toolchain, symbol, with_lines
 
 _MESSAGE_BYTES = 1 << 16
 # Element in runtime/element.h.
@@ -251,7 +251,7 @@ def _launch(
   names = None
   if roles is not None:
     names = (ctypes.c_char_p * len(roles))(*[role.encode() for role in roles])
-  name = kernel.recipe.kernel
+  name = symbol(kernel.recipe)
   return _Launch(
     grid=kernel.grid,
     cluster=kernel.cluster[0],

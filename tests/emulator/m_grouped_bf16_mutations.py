@@ -1,7 +1,6 @@
 """Mistakes in BF16 GEMMs of groups of rows that the emulator must find."""
 
 from tests.emulator.m_grouped_bf16_case import bf16_case
-from tests.emulator.m_grouped_bf16_scatter_case import scattered_case
 from tests.emulator.mutations import Mutation
 
 _GEMM = "kernels/sm90_bf16_gemm.cuh"
@@ -33,21 +32,12 @@ _IDLE = bf16_case(
   num_slabs=1,
   block_n=64,
 )
-# Rows of results at addresses of their own, in two buffers that take turns.
-_SCATTERED = scattered_case(
-  *((70, 3, 40), 136, 128),
-  m=120,
-  num_slabs=2,
-  block_n=64,
-  num_store_slots=2,
-  num_sms=1,
-)
 
 M_GROUPED_BF16_MUTATIONS = (
   Mutation(
     "grouped_stores_not_counted",
     _STORE,
-    "        if (kLaneSends || lane_ == 0) ptx::tma_store_commit();\n",
+    "        if (lane_ == 0) ptx::tma_store_commit();\n",
     "",
     _SLABS,
   ),
@@ -99,33 +89,5 @@ M_GROUPED_BF16_MUTATIONS = (
     "warp > Traits::kNumMathWarps)",
     "warp > Traits::kNumMathWarps + 1)",
     _PLAIN,
-  ),
-  Mutation(
-    "scattered_rows_of_the_next_group_sent",
-    _STORE,
-    "lane_ < kStoreRows && row < end_",
-    "lane_ < kStoreRows && row < params_.m",
-    _SCATTERED,
-  ),
-  Mutation(
-    "scattered_columns_behind_the_last_sent",
-    _STORE,
-    "min(static_cast<u32>(Boxes::columns(kBox)), params_.pitch - column)",
-    "Boxes::columns(kBox)",
-    _SCATTERED,
-  ),
-  Mutation(
-    "scattered_row_without_an_address_sent",
-    _STORE,
-    "target == 0 || column",
-    "column",
-    _SCATTERED,
-  ),
-  Mutation(
-    "scattered_slots_awaited_by_one_lane",
-    _STORE,
-    "kLaneSends || lane_ == 0) ptx::tma_store_wait_read",
-    "lane_ == 0) ptx::tma_store_wait_read",
-    _SCATTERED,
   ),
 )

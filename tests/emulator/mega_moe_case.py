@@ -266,6 +266,7 @@ class _Buffers:
         arena,
         dispatch.arena,
         dispatch.group_sizes,
+        dispatch.row_addresses,
         dispatch.transposed_scales,
       ),
       sm90_mega_moe_combine.kernel_call(
@@ -275,7 +276,6 @@ class _Buffers:
         options,
         sm90_mega_moe_combine.CombineBuffers(
           dispatch.places,
-          dispatch.experts,
           dispatch.num_tokens,
           dispatch.arena,
           sums,

@@ -7,6 +7,7 @@ _DISPATCH = "kernels/sm90_mega_moe_dispatch.cuh"
 _PLACES = "kernels/sm90_mega_moe_dispatch_places.cuh"
 _PUSH = "kernels/sm90_mega_moe_dispatch_push.cuh"
 _COUNT = "kernels/sm90_mega_moe_dispatch_count.cuh"
+_ADDRESSES = "kernels/sm90_mega_moe_dispatch_addresses.cuh"
 _COMBINE = "kernels/sm90_mega_moe_combine.cuh"
 _FLAGS = "common/arena_flags.cuh"
 _GRID = "common/grid_barrier.cuh"
@@ -123,6 +124,20 @@ MEGA_MOE_MUTATIONS = (
     _PUSH,
     "next[expert] + before;",
     "next[expert];",
+    _CASE,
+  ),
+  Mutation(
+    "moe_sources_without_their_rank",
+    _PUSH,
+    "smem.rank * params.num_slots + static_cast<u32>(index)",
+    "static_cast<u32>(index)",
+    _CASE,
+  ),
+  Mutation(
+    "moe_results_go_to_this_rank",
+    _ADDRESSES,
+    "smem.peers[rank] +",
+    "smem.peers[call.rank] +",
     _CASE,
   ),
 )

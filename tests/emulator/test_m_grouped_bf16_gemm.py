@@ -6,10 +6,6 @@ import pytest
 from tests.emulator.bf16_gemm_case import roles
 from tests.emulator.emulator import Emulator
 from tests.emulator.m_grouped_bf16_case import GroupedBf16Case, bf16_case
-from tests.emulator.m_grouped_bf16_scatter_case import (
-  ScatteredBf16Case,
-  scattered_case,
-)
 from tests.emulator.m_grouped_case import run, wrong_elements
 
 NUM_SEEDS = 3
@@ -112,27 +108,3 @@ def test_every_schedule_gives_the_same_right_result(toolchain, case):
   for seed in range(1, NUM_SEEDS):
     result = run(case, emulator, seed)
     np.testing.assert_array_equal(result[defined], first[defined])
-
-
-SCATTERED = [
-  # The last box of a row repeats columns of the one before, and ends behind D.
-  scattered_case((3, 0, 70, 1, 17), 200, 152, m=101, block_n=96, num_sms=1),
-  # Two slabs, of which the second may have no row; staging buffers in turn.
-  scattered_case(
-    (130, 60),
-    136,
-    128,
-    m=200,
-    num_slabs=2,
-    block_n=64,
-    num_store_slots=2,
-    num_sms=1,
-  ),
-]
-
-
-@pytest.mark.parametrize("case", SCATTERED, ids=ScatteredBf16Case.id)
-def test_rows_of_results_lie_at_addresses_of_their_own(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
-  for seed in range(NUM_SEEDS):
-    assert case.wrong_elements(case.run(emulator, seed)).size == 0

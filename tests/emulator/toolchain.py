@@ -115,7 +115,10 @@ class Toolchain:
 
   def _compile_kernel(self, recipe: Recipe, cuda: pathlib.Path) -> pathlib.Path:
     text = (
-      f'#include "prelude.h"\n{recipe.source}\nJDG_EMULATE({recipe.kernel})\n'
+      '#include "prelude.h"\n'
+      f"#define {recipe.kernel} {symbol(recipe)}\n"
+      f"{recipe.source}\n"
+      f"JDG_EMULATE({symbol(recipe)})\n"
     )
     # The first folder's ptx/ stands in for that of the kernels.
     folders = (HERE / "device", cuda)
@@ -131,6 +134,12 @@ class Toolchain:
     kernel = self.folder / f"{name}.o"
     flags = [*self._kernel_flags, *includes]
     return _make(kernel, [*flags, "-c", str(source)])
+
+
+def symbol(recipe: Recipe) -> str:
+  """Returns the kernel's name here: forms of one may be in one library."""
+  form = hashlib.sha256(recipe.source.encode()).hexdigest()[:8]
+  return f"{recipe.kernel}_{form}"
 
 
 def with_lines(message: str, library: pathlib.Path) -> str:

@@ -31,7 +31,14 @@ pytestmark = pytest.mark.gpu
 
 _HANDLE = 2**20
 _TIMEOUT_NS = 500_000_000
-_RESULTS = ("places", "group_sizes", "cta_counts", "transposed_scales", "sums")
+_RESULTS = (
+  "places",
+  "group_sizes",
+  "row_addresses",
+  "cta_counts",
+  "transposed_scales",
+  "sums",
+)
 
 
 def _check(result):
@@ -96,6 +103,7 @@ def _layer(operands, token, *, arena, options):
     transposed_scales=(
       None if scales is None else launch.Buffer(index["transposed_scales"])
     ),
+    row_addresses=launch.Buffer(index["row_addresses"]),
     cta_counts=launch.Buffer(index["cta_counts"]),
   )
   summed = combine.MegaMoeCombineProblem(len(rows), arena)
@@ -104,7 +112,12 @@ def _layer(operands, token, *, arena, options):
       problem, dispatch.choose(problem, device), device, options, sent
     ),
     stand_in_experts.kernel_call(
-      arena, at, sent.group_sizes, sent.transposed_scales, num_ctas=64
+      arena,
+      at,
+      sent.group_sizes,
+      sent.row_addresses,
+      sent.transposed_scales,
+      num_ctas=64,
     ),
     sm90_mega_moe_combine.kernel_call(
       summed,
@@ -113,7 +126,6 @@ def _layer(operands, token, *, arena, options):
       options,
       sm90_mega_moe_combine.CombineBuffers(
         sent.places,
-        sent.experts,
         sent.num_tokens,
         at,
         launch.Buffer(index["sums"]),

@@ -45,7 +45,9 @@ def test_all_that_can_come_fits(arena):
   scales = arena.hidden // 128 if is_fp8 else 0
   assert arena.part_bytes("pool_sf") == 4 * arena.capacity * scales
   assert arena.part_bytes("pool_weights") == 4 * arena.capacity
-  assert arena.part_bytes("l2_out") == 2 * arena.capacity * arena.hidden
+  assert arena.part_bytes("pool_sources") == 4 * arena.capacity
+  slots = arena.max_tokens * arena.top_k
+  assert arena.part_bytes("results") == 2 * slots * arena.hidden
 
 
 @pytest.mark.parametrize("arena", ARENAS)
@@ -60,5 +62,6 @@ def test_counts_have_a_word_for_the_hash_and_whole_vectors(arena):
 def test_a_large_layer_takes_what_the_formula_says():
   arena = ARENAS[3]
   rows = 4 * 8192 * 6
-  pools = rows * (4096 + 4 * 32 + 4 + 2 * 4096)
+  # Rows, scales, weights and sources of the pool; results of own tokens.
+  pools = rows * (4096 + 4 * 32 + 4 + 4) + 8192 * 6 * 2 * 4096
   assert pools < arena.num_bytes < pools + 2**14

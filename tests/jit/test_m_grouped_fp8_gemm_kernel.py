@@ -43,6 +43,15 @@ def _sampled():
   return random.Random(0).sample(list(unique.values()), NUM_SAMPLED)
 
 
-@pytest.mark.parametrize("configs", [_chosen, _sampled])
+def _scattering():
+  """What mega MoE runs, from few rows of an expert to many."""
+  for expected_m in (12, 192, 1024):
+    problem = MGroupedFp8GemmProblem(
+      64 * expected_m, 4096, 2048, 64, expected_m, scatters_rows=True
+    )
+    yield choose_grouped(problem, H200)
+
+
+@pytest.mark.parametrize("configs", [_chosen, _sampled, _scattering])
 def test_no_form_spills_or_serialises(tmp_path, configs):
   assert not complaints({recipe(config) for config in configs()}, tmp_path)

@@ -80,13 +80,12 @@ def test_a_call_is_one_chain_of_launches_in_symmetric_memory():
   assert _kernels(chain) == _KERNELS
   assert attribute(chain, "arenas") == f"dense<{symmetric.handle}>"
   assert not any(name in text for name in _EXCHANGES)
-  # Ten operands, eight results, and then the arena.
-  places = re.findall(r"index = 18 : i64[^}]*?offset = (\d+)", chain)
+  # Ten operands, nine results, and then the arena.
+  places = re.findall(r"index = 19 : i64[^}]*?offset = (\d+)", chain)
   arena = symmetric.arena
   wanted = {
     arena.pool_x_offset,
     arena.pool_weights_offset,
-    arena.l2_out_offset,
   }
   assert wanted == {int(place) for place in places}
 

@@ -84,7 +84,7 @@ template <typename Boxes, int kBox, int kCount>
 __device__ __forceinline__ void write_result(const u32 (&result)[kCount], void* slot, u32 lane) {
   constexpr int kColumns = Boxes::columns(kBox);
   const u32* first = &result[Boxes::first_column(kBox) / 4];
-  write_packed<kColumns, Boxes::kRowsApart>(first, ptx::smem_address(slot), lane);
+  write_packed<kColumns>(first, ptx::smem_address(slot), lane);
 }
 
 }  // namespace jdg

@@ -13,9 +13,8 @@ constexpr int kStoreRows = 16;  // What stmatrix writes at a time.
 
 // How 16 rows of kMain and kRest columns are cut into boxes of at most 128 bytes a row. The last
 // box of kMain ends at its last column, so it may repeat columns of the one before, with the same
-// values. Rows that are sent one by one (kApart) lie as they are, with padding against bank
-// conflicts; others as TMA's swizzle wants them.
-template <int kMain, int kRest, bool kFloat32, bool kApart = false>
+// values.
+template <int kMain, int kRest, bool kFloat32>
 struct StoreBoxes {
   static constexpr int kElementBytes = kFloat32 ? 4 : 2;
   static constexpr int kMainColumns = min_of(kMain, 128 / kElementBytes);
@@ -23,20 +22,13 @@ struct StoreBoxes {
   static constexpr int kMainCount = ceil_div(kMain, kMainColumns);
   static constexpr int kRestCount = kRest > 0 ? kRest / kRestColumns : 0;
   static constexpr int kCount = kMainCount + kRestCount;
-  static constexpr bool kRowsApart = kApart;
-  static constexpr int kPadding = kApart ? 16 : 0;
-  static constexpr int kMainBytes = kStoreRows * (kMainColumns * kElementBytes + kPadding);
-  static constexpr int kRestBytes = kStoreRows * (kRestColumns * kElementBytes + kPadding);
+  static constexpr int kMainBytes = kStoreRows * kMainColumns * kElementBytes;
+  static constexpr int kRestBytes = kStoreRows * kRestColumns * kElementBytes;
 
   __host__ __device__ static constexpr bool in_rest(int box) { return box >= kMainCount; }
 
   __host__ __device__ static constexpr int columns(int box) {
     return in_rest(box) ? kRestColumns : kMainColumns;
-  }
-
-  // Bytes from one row of a box to the next.
-  __host__ __device__ static constexpr int pitch(int box) {
-    return columns(box) * kElementBytes + kPadding;
   }
 
   // In the tile.
@@ -47,20 +39,19 @@ struct StoreBoxes {
 };
 
 // Byte offset of 16-byte chunk `chunk` of `row` in a box; TMA swizzles rows of 128 bytes.
-template <int kRowBytes, bool kApart = false>
+template <int kRowBytes>
 __device__ __forceinline__ u32 box_offset(u32 row, u32 chunk) {
-  if constexpr (kApart) return row * (kRowBytes + 16) + chunk * 16;
   return row * kRowBytes + (kRowBytes == 128 ? chunk ^ (row % 8) : chunk) * 16;
 }
 
 // Writes kColumns columns of pairs of bfloat16. packed[2g] are two columns of row r in column group
 // g, packed[2g + 1] the same columns of row r + 8.
-template <int kColumns, bool kApart = false>
+template <int kColumns>
 __device__ __forceinline__ void write_packed(const u32* packed, u32 address, u32 lane) {
   constexpr int kGroups = kColumns / 8;
 #pragma unroll
   for (int group = 0; group < kGroups; group += 2) {
-    const u32 row = address + box_offset<kColumns * 2, kApart>(lane % 16, group + lane / 16);
+    const u32 row = address + box_offset<kColumns * 2>(lane % 16, group + lane / 16);
     const u32* x = packed + group * 2;
     if (group + 1 < kGroups) {
       ptx::stmatrix_x4(row, x[0], x[1], x[2], x[3]);
@@ -72,14 +63,14 @@ __device__ __forceinline__ void write_packed(const u32* packed, u32 address, u32
 
 // Writes kColumns columns as bfloat16. `sum` are those of the first; sum[4g], sum[4g + 1] are two
 // columns of row r in column group g, sum[4g + 2], sum[4g + 3] the same columns of row r + 8.
-template <int kColumns, bool kApart = false>
+template <int kColumns>
 __device__ __forceinline__ void write_bfloat16(const float* sum, u32 address, u32 lane) {
   u32 packed[kColumns / 4];
 #pragma unroll
   for (int i = 0; i < kColumns / 4; ++i) {
     packed[i] = ptx::pack_bfloat16(sum[2 * i], sum[2 * i + 1]);
   }
-  write_packed<kColumns, kApart>(packed, address, lane);
+  write_packed<kColumns>(packed, address, lane);
 }
 
 // As above, as float32.
@@ -105,7 +96,7 @@ __device__ __forceinline__ void write_box(const float (&sum)[kCount], void* slot
   if constexpr (Boxes::kElementBytes == 4) {
     write_float32<kColumns>(first, ptx::smem_address(slot), lane);
   } else {
-    write_bfloat16<kColumns, Boxes::kRowsApart>(first, ptx::smem_address(slot), lane);
+    write_bfloat16<kColumns>(first, ptx::smem_address(slot), lane);
   }
 }
 

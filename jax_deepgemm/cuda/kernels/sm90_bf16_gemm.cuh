@@ -145,7 +145,7 @@ struct Sm90Bf16Gemm {
       store.second_half(results);
     }
     // The shared memory must outlive the stores that read it.
-    Store::finish(lane);
+    if (lane == 0) ptx::tma_store_wait_read();
   }
 
   // The results that a tile before has left, if it has.

@@ -3,12 +3,12 @@
 // Results wait in registers of their own, so nothing has to be out of the way before the next
 // tile's products begin: all of the tile is written behind its first two stages.
 //
-// Where each row of D has an address of its own, a lane sends a row of a box.
+// Where each row of D has an address of its own, a warp copies the rows of a box.
 #pragma once
 
 #include "common/row_store.cuh"
+#include "common/scatter_rows.cuh"
 #include "kernels/sm90_bf16_gemm_types.cuh"
-#include "ptx/bulk.cuh"
 #include "ptx/tma_add.cuh"
 
 namespace jdg {
@@ -42,15 +42,6 @@ class Sm90Bf16GemmStore {
     if constexpr (kConfig.scatters_rows) find_targets();
   }
 
-  // Returns when shared memory is no longer read; rows with addresses have then arrived, too.
-  __device__ static __forceinline__ void finish(u32 lane) {
-    if constexpr (kConfig.scatters_rows) {
-      ptx::tma_store_wait();
-    } else if (lane == 0) {
-      ptx::tma_store_wait_read();
-    }
-  }
-
   __device__ __forceinline__ void first_half(const Results& results) const {
     boxes<0, kMiddle>(results);
   }
@@ -75,33 +66,30 @@ class Sm90Bf16GemmStore {
   __device__ __forceinline__ void boxes(const Results& results) const {
     if constexpr (kBox < kEnd) {
       constexpr int kSlab = kBox / Boxes::kCount;
-      if (is_sent(kSlab)) {
+      if constexpr (kConfig.scatters_rows) {
+        if (row_ + kSlab * 64 < end_) copy_box<kBox>(results[kSlab]);
+      } else if (is_whole(kSlab)) {
         send_box<kBox>(results[kSlab]);
       } else {
-        if constexpr (!kConfig.scatters_rows) {
-          write_rows<kBox % Boxes::kCount>(kSlab, results[kSlab]);
-        }
+        write_rows<kBox % Boxes::kCount>(kSlab, results[kSlab]);
         // A group of nothing: staging buffers are awaited by counting groups.
-        if (kLaneSends || lane_ == 0) ptx::tma_store_commit();
+        if (lane_ == 0) ptx::tma_store_commit();
       }
       boxes<kBox + 1, kEnd>(results);
     }
   }
 
-  // Whether the warp's rows in `slab` go through a staging buffer: if all of them belong to the
-  // tile's group, or any of rows that are sent one by one.
-  __device__ __forceinline__ bool is_sent(int slab) const {
-    if constexpr (kConfig.scatters_rows) return row_ + slab * 64 < end_;
+  // Whether all of the warp's rows in `slab` belong to the tile's group.
+  __device__ __forceinline__ bool is_whole(int slab) const {
     return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
   }
 
-  // A lane's row of each slab; 0 if it is not the group's or has no address.
+  // Where the lane's row of each slab goes.
   __device__ __forceinline__ void find_targets() {
     const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
 #pragma unroll
     for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
-      const u32 row = row_ + slab * 64 + lane_;
-      targets_[slab] = lane_ < kStoreRows && row < end_ ? addresses[row] : 0;
+      targets_[slab] = address_of_lane(addresses, row_ + slab * 64, end_, lane_);
     }
   }
 
@@ -120,21 +108,31 @@ class Sm90Bf16GemmStore {
     }
   }
 
+  // Takes the rows of the group to their addresses.
+  template <int kBox>
+  __device__ __forceinline__ void copy_box(const Result& result) const {
+    constexpr int kInSlab = kBox % Boxes::kCount;
+    u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
+    __syncwarp();  // The box before has left it.
+    write_result<Boxes, kInSlab>(result, slot, lane_);
+    __syncwarp();
+    scatter_box<Boxes::columns(kInSlab)>(slot, targets_[kBox / Boxes::kCount],
+                                         columns_[Boxes::first_column(kInSlab)], params_.pitch,
+                                         lane_);
+  }
+
   template <int kBox>
   __device__ __forceinline__ void send_box(const Result& result) const {
     constexpr int kSlab = kBox / Boxes::kCount;
     constexpr int kInSlab = kBox % Boxes::kCount;
     u8* slot = slots_ + kBox % kConfig.num_store_slots * Boxes::kMainBytes;
     // The store that had this buffer has read it; those of other buffers may go on.
-    if (kLaneSends || lane_ == 0) ptx::tma_store_wait_read<kPending>();
+    if (lane_ == 0) ptx::tma_store_wait_read<kPending>();
     __syncwarp();
     write_result<Boxes, kInSlab>(result, slot, lane_);
     ptx::fence_proxy_async();
     __syncwarp();
-    if constexpr (kConfig.scatters_rows) {
-      send_row<kInSlab>(targets_[kSlab], slot + lane_ * Boxes::pitch(kInSlab));
-      ptx::tma_store_commit();
-    } else if (lane_ == 0) {
+    if (lane_ == 0) {
       const u32 column = columns_[Boxes::first_column(kInSlab)];
       const u32 row = row_ + kSlab * 64;
       if constexpr (Traits::kAddsInMemory) {
@@ -145,18 +143,6 @@ class Sm90Bf16GemmStore {
       ptx::tma_store_commit();
     }
   }
-
-  // Sends the columns of a box that D has.
-  template <int kBox>
-  __device__ __forceinline__ void send_row(u64 target, const u8* row) const {
-    const u32 column = columns_[Boxes::first_column(kBox)];
-    if (target == 0 || column >= params_.pitch) return;
-    const u32 count = min(static_cast<u32>(Boxes::columns(kBox)), params_.pitch - column);
-    ptx::bulk_store(reinterpret_cast<void*>(target + column * 2), row, count * 2);
-  }
-
-  // Every lane counts the groups of its own stores, or the first one those of the warp.
-  static constexpr bool kLaneSends = kConfig.scatters_rows;
 
   // Buffers are used in turn, and also from one tile to the next only if they divide the boxes.
   static constexpr int kPending =

@@ -107,7 +107,7 @@ struct Sm90Bf16GemmTraits {
   static constexpr int kNumThreads = kNumMathWarps * 32 + 128;
   static constexpr int kAccumulators = kBlockN / 2;
   using Columns = TileColumns<kBlockN, false>;
-  using Boxes = StoreBoxes<kBlockN, 0, kConfig.float32_out, kConfig.scatters_rows>;
+  using Boxes = StoreBoxes<kBlockN, 0, kConfig.float32_out>;
   using Result = TileResult<kBlockN, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
   using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];

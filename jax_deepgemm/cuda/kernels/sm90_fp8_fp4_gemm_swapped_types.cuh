@@ -60,6 +60,7 @@ struct Sm90MGroupedFp8Fp4GemmSwappedParams : Sm90Fp8Fp4GemmSwappedParams {
   TileGrid grid;
   RowGroups groups;
   WordRows d_rows;
+  const u64* row_addresses;  // Of rows of D, 0 for those that nobody wants; null: they are in d.
 };
 
 // Where the operands of a tile begin.

@@ -3,10 +3,13 @@
 // A warp's rows of a tile are boxes of at most 128 bytes a row, slab after slab. While the tensor
 // cores work they leave shared memory a quarter of its bandwidth, so that one block of K has room
 // for about half of a tile: the first boxes are written before it, the others behind it.
+//
+// Where each row of D has an address of its own, a warp copies the rows of a box.
 #pragma once
 
 #include "common/accumulate.cuh"
 #include "common/row_store.cuh"
+#include "common/scatter_rows.cuh"
 #include "kernels/sm90_fp8_gemm_types.cuh"
 #include "ptx/tma_add.cuh"
 
@@ -45,6 +48,7 @@ class Sm90Fp8GemmStore {
         group_(Traits::row_group(tile)),
         lane_(lane) {
     if constexpr (Traits::kGroupsRows) end_ = tile.end;
+    if constexpr (kConfig.scatters_rows) find_targets();
   }
 
   // Fills the staging buffers with the first boxes; the tensor cores had better rest.
@@ -66,8 +70,17 @@ class Sm90Fp8GemmStore {
  private:
   // Returns when all stores before have read their staging buffers.
   __device__ __forceinline__ void await_slots() const {
-    if (lane_ == 0) ptx::tma_store_wait_read();
+    if (lane_ == 0 && !kConfig.scatters_rows) ptx::tma_store_wait_read();
     __syncwarp();
+  }
+
+  // Where the lane's row of each slab goes.
+  __device__ __forceinline__ void find_targets() {
+    const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
+#pragma unroll
+    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+      targets_[slab] = address_of_lane(addresses, row_ + slab * 64, end_, lane_);
+    }
   }
 
   // Boxes of main columns take turns in the slots; the small ones of the rest have one each.
@@ -105,7 +118,8 @@ class Sm90Fp8GemmStore {
 
   // Whether all of the warp's rows in `slab` belong to the tile's group.
   __device__ __forceinline__ bool is_whole(int slab) const {
-    return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
+    if constexpr (!Traits::kGroupsRows || kConfig.scatters_rows) return true;
+    return row_ + slab * 64 + kStoreRows <= end_;
   }
 
   // Writes the rows of the group straight to D: a box would reach into the next one's rows.
@@ -126,11 +140,27 @@ class Sm90Fp8GemmStore {
   // Hands written boxes to TMA.
   template <int kBox, int kEnd>
   __device__ __forceinline__ void send() const {
+    if constexpr (kConfig.scatters_rows) {
+      __syncwarp();
+      copy_boxes<kBox, kEnd>();
+      return;
+    }
     ptx::fence_proxy_async();
     __syncwarp();
     if (lane_ == 0) {
       send_boxes<kBox, kEnd>();
       ptx::tma_store_commit();
+    }
+  }
+
+  template <int kBox, int kEnd>
+  __device__ __forceinline__ void copy_boxes() const {
+    if constexpr (kBox < kEnd) {
+      constexpr int kInSlab = kBox % Boxes::kCount;
+      scatter_box<Boxes::columns(kInSlab)>(slot<kBox>(), targets_[kBox / Boxes::kCount],
+                                           columns_[Boxes::first_column(kInSlab)], params_.pitch,
+                                           lane_);
+      copy_boxes<kBox + 1, kEnd>();
     }
   }
 
@@ -178,6 +208,7 @@ class Sm90Fp8GemmStore {
   u32 group_;
   u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
+  u64 targets_[kConfig.scatters_rows ? kConfig.num_slabs : 1];  // If scatters_rows.
 };
 
 }  // namespace jdg

@@ -29,7 +29,8 @@ struct Sm90Fp8GemmConfig {
   bool sfb_per_row;     // sfb is per row of B, else per 128 rows.
   bool float32_out;     // D and C are float32, else bfloat16.
   bool with_c;
-  int max_groups;  // Rows of A and D belong to at most so many groups; 0: B has one for each.
+  int max_groups;      // Rows of A and D belong to at most so many groups; 0: B has one for each.
+  bool scatters_rows;  // Each row of D has an address of its own; if groups_rows().
 
   constexpr int block_m() const { return num_math_warpgroups * num_slabs * 64; }
   constexpr int cluster_size() const { return cluster_m * cluster_n; }
@@ -54,8 +55,8 @@ struct Sm90Fp8GemmParams {
   TileGrid grid;
   const ptx::TensorMap* a_slab;  // As `a`, in boxes of one slab and K block; if groups_rows(),
   RowGroups groups;              // as all that follows.
-  WordRows d_rows;
-  KCut cut;  // If stage_k_blocks > 1, and K may end within a block.
+  WordRows d_rows;  // If scatters_rows, D's place is taken by u64 [m], addresses of rows; 0: none.
+  KCut cut;         // If stage_k_blocks > 1, and K may end within a block.
 };
 
 // The work of a dense product: which tiles there are, and which K blocks of which group of A and B
@@ -143,6 +144,8 @@ struct Sm90Fp8GemmTraits {
   static_assert(kConfig.cluster_m == 1 || kConfig.cluster_n == 1, "a cluster shares one operand");
   static_assert(!kGroupsRows || kConfig.a_rows == kBlockM, "a group may have any number of rows");
   static_assert(!kGroupsRows || (!kConfig.sfb_per_row && !kConfig.with_c),
+                "there is no use for it");
+  static_assert(!kConfig.scatters_rows || (kGroupsRows && !kConfig.float32_out),
                 "there is no use for it");
   static_assert(kScaleLanes <= 32, "one warp loads the scales of a stage");
   static_assert(!kDecodes || (kBlockN <= 128 && kStageKBlocks == 1 && !kConfig.sfb_per_row),

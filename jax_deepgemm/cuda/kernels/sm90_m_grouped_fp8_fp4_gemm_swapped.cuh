@@ -14,16 +14,26 @@
 
 namespace jdg {
 
-// A tile as SwappedStore sees it: the first rows of a D that begins with them.
+// What SwappedStore wants to know of D. A tile's rows are the first of one that begins with them.
+struct GroupedRowsOfD {
+  const void* c;
+  void* d;
+  u32 m;
+  u32 pitch;
+  LineSteps lines;
+  const u64* addresses;  // As row_addresses.
+};
+
+template <typename Element>
+__device__ __forceinline__ Element* row_of_d(const GroupedRowsOfD& rows, u32 group, u32 row) {
+  const u64 line = rows.lines.line(group, row);
+  if (rows.addresses != nullptr) return reinterpret_cast<Element*>(rows.addresses[line]);
+  return static_cast<Element*>(rows.d) + line * rows.pitch;
+}
+
 template <typename KernelTraits>
 struct GroupedSwappedStoreTraits : KernelTraits {
-  struct Params {
-    const void* c;
-    void* d;
-    u32 m;
-    u32 pitch;
-    LineSteps lines;
-  };
+  using Params = GroupedRowsOfD;
   struct Work {
     u32 rank;
     u32 group;
@@ -115,8 +125,8 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
   __device__ static __forceinline__ void store(const Params& params, Smem& smem,
                                                const GroupedTile& tile, u32 warp, u32 lane,
                                                const typename Traits::Sums& sum) {
-    const typename StoreTraits::Params rows = {
-        nullptr, params.d, tile.end - tile.row, params.pitch, {1, 1}};
+    const GroupedRowsOfD rows = {nullptr,      params.d, tile.end - tile.row,
+                                 params.pitch, {1, 1},   params.row_addresses};
     const typename StoreTraits::Work work = {0, tile.row, tile.n * Traits::kBlockN};
     Store(rows, work, smem, warp, lane).store(sum);
   }

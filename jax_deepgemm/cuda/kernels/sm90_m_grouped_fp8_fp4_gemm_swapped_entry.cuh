@@ -14,7 +14,8 @@
           const __grid_constant__ jdg::ptx::TensorMap a_cut,                                   \
           const __grid_constant__ jdg::ptx::TensorMap b_cut, const float* scales,              \
           const jdg::u32* exponents, jdg::u32 scales_pitch, jdg::u32 n, jdg::u32 num_k_blocks, \
-          jdg::u32 num_fp4_groups, jdg::u32 cut_k_block, JDG_ROW_GROUPS_PARAMETERS) {          \
+          jdg::u32 num_fp4_groups, jdg::u32 cut_k_block, jdg::u32 scatters_rows,               \
+          JDG_ROW_GROUPS_PARAMETERS) {                                                         \
     jdg::Sm90MGroupedFp8Fp4GemmSwappedParams params{};                                         \
     params.a = &a;                                                                             \
     params.b = &b;                                                                             \
@@ -30,5 +31,6 @@
     params.grid = JDG_ROW_GROUPS_GRID;                                                         \
     params.groups = JDG_ROW_GROUPS;                                                            \
     params.d_rows = JDG_ROW_GROUPS_D_ROWS;                                                     \
+    if (scatters_rows) params.row_addresses = reinterpret_cast<const jdg::u64*>(d_rows);       \
     Kernel::run(params);                                                                       \
   }

@@ -1,4 +1,4 @@
-// The results of each token's choices, wherever their experts are, summed in float32.
+// The results of each token's choices, which their experts' ranks have put here, summed in float32.
 //
 // A warp has 256 columns of a token. It loads the pieces of several slots before it adds them, one
 // after the other in the order of slots: a sum is the same in every run.
@@ -34,7 +34,7 @@ struct Sm90MegaMoeCombine {
     for (; tile < num_tiles; tile += num_warps) {
       const u32 token = tile / tiles_along;
       const u32 column = tile % tiles_along * kTileColumns + threadIdx.x % 32 * 8;
-      const uint4 sum = ok ? sum_of(params, smem, token, column, token < num_tokens) : kNan;
+      const uint4 sum = ok ? sum_of(params, token, column, token < num_tokens) : kNan;
       if (column >= params.num_columns) continue;
       const u64 first = static_cast<u64>(token) * params.num_columns + column;
       *reinterpret_cast<uint4*>(params.sums + first * 2) = sum;
@@ -48,14 +48,13 @@ struct Sm90MegaMoeCombine {
 
   __device__ static __forceinline__ ArenaCall begin(const Params& params, Smem& smem) {
     SymmetricArena& arena = *params.arena;
-    if (threadIdx.x < params.num_ranks) smem.peers[threadIdx.x] = arena.peers[threadIdx.x];
     const ArenaCall call = {&arena, arena.rank, params.num_ranks, arena.epoch};
     if (threadIdx.x == 0) smem.has_failed = was_stopped(call, kResultsPhase);
     __syncthreads();
     return call;
   }
 
-  // Kernels before this one wrote this rank's results. Returns whether all ranks' are there.
+  // Kernels before this one sent what this rank's experts made. Returns whether all ranks did so.
   __device__ static __forceinline__ bool await_results(const Params& params, Smem& smem,
                                                        const ArenaCall& call) {
     if (smem.has_failed) return false;
@@ -70,9 +69,12 @@ struct Sm90MegaMoeCombine {
   }
 
   // Eight columns of a token, zeros if it does not count or has no choice.
-  __device__ static __forceinline__ uint4 sum_of(const Params& params, const Smem& smem, u32 token,
-                                                 u32 column, bool counts) {
-    const u64 mine = address_of_slot(params, smem, token, counts);
+  __device__ static __forceinline__ uint4 sum_of(const Params& params, u32 token, u32 column,
+                                                 bool counts) {
+    const u32 has_result = ptx::vote_ballot(counts && has_place(params, token));
+    const u64 first_slot = static_cast<u64>(token) * params.top_k;
+    const u8* results = reinterpret_cast<const u8*>(params.arena) + params.results_offset +
+                        first_slot * params.num_columns * 2;
     float sum[8] = {};
 #pragma unroll 1
     for (u32 first = 0; first < params.top_k; first += kInFlight) {
@@ -80,9 +82,9 @@ struct Sm90MegaMoeCombine {
       bool exists[kInFlight];
 #pragma unroll
       for (u32 i = 0; i < kInFlight; ++i) {
-        const u64 row = shuffle_address(mine, first + i);
-        exists[i] = row != 0 && first + i < params.top_k && column < params.num_columns;
-        if (exists[i]) pieces[i] = *reinterpret_cast<const uint4*>(row + column * 2);
+        exists[i] = has_result >> (first + i) & 1 && column < params.num_columns;
+        const u64 at = (static_cast<u64>(first + i) * params.num_columns + column) * 2;
+        if (exists[i]) pieces[i] = *reinterpret_cast<const uint4*>(results + at);
       }
 #pragma unroll
       for (u32 i = 0; i < kInFlight; ++i) {
@@ -93,22 +95,12 @@ struct Sm90MegaMoeCombine {
             ptx::pack_bfloat16(sum[4], sum[5]), ptx::pack_bfloat16(sum[6], sum[7])};
   }
 
-  // Where the result of the lane's slot is, or 0.
-  __device__ static __forceinline__ u64 address_of_slot(const Params& params, const Smem& smem,
-                                                        u32 token, bool counts) {
+  // Whether the lane's slot has a row in some pool, and so a result.
+  __device__ static __forceinline__ bool has_place(const Params& params, u32 token) {
     const u32 slot = threadIdx.x % 32;
-    if (!counts || slot >= params.top_k) return 0;
+    if (slot >= params.top_k) return false;
     const u64 index = static_cast<u64>(token) * params.top_k + slot;
-    const u32 expert = params.experts[index];
-    const u32 row = params.places[index];
-    if (expert >= params.num_experts || row >= params.capacity) return 0;
-    const u64 arena = smem.peers[expert / (params.num_experts / params.num_ranks)];
-    return arena + params.results_offset + static_cast<u64>(row) * params.num_columns * 2;
-  }
-
-  __device__ static __forceinline__ u64 shuffle_address(u64 address, u32 lane) {
-    const u64 high = ptx::shuffle(static_cast<u32>(address >> 32), lane);
-    return high << 32 | ptx::shuffle(static_cast<u32>(address), lane);
+    return static_cast<u32>(params.places[index]) < params.capacity;
   }
 
   __device__ static __forceinline__ void add(float (&sum)[8], uint4 piece) {

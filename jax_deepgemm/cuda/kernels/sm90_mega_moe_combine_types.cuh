@@ -12,20 +12,18 @@ struct Sm90MegaMoeCombineConfig {
 };
 
 struct Sm90MegaMoeCombineParams {
-  const int* places;      // [num_rows, top_k]: rows of the experts' results; any value.
-  const int* experts;     // The same shape, any value.
+  const int* places;      // [num_rows, top_k]: rows of pools, or none; any value.
   const int* num_tokens;  // Rows that have a result, any value; null: all.
   SymmetricArena* arena;
   u8* sums;      // bfloat16 [num_rows, num_columns].
   u32 num_rows;  // In all, rows have fewer than 2^31 pieces of 256 columns.
   u32 top_k;
-  u32 num_experts;
   u32 num_ranks;
   u32 num_columns;  // A multiple of 128.
-  u32 capacity;     // Rows of results at each rank.
+  u32 capacity;     // Rows of a pool.
   // From the arena's begin:
   u64 flags_offset;    // u32 [3, kMaxArenaRanks].
-  u64 results_offset;  // bfloat16 [capacity, num_columns].
+  u64 results_offset;  // bfloat16 [num_rows or more, top_k, num_columns].
 };
 
 template <Sm90MegaMoeCombineConfig kConfig>
@@ -34,7 +32,6 @@ struct Sm90MegaMoeCombineTraits {
   static_assert(kNumThreads >= kMaxArenaRanks, "a thread waits for each rank");
 
   struct alignas(16) Smem {
-    u64 peers[kMaxArenaRanks];
     u32 epoch;
     bool has_failed;
   };

@@ -6,6 +6,7 @@
 // when all ranks have said so (common/arena_flags.cuh).
 #pragma once
 
+#include "kernels/sm90_mega_moe_dispatch_addresses.cuh"
 #include "kernels/sm90_mega_moe_dispatch_places.cuh"
 #include "kernels/sm90_mega_moe_dispatch_push.cuh"
 #include "kernels/sm90_mega_moe_dispatch_scales.cuh"
@@ -21,6 +22,7 @@ struct Sm90MegaMoeDispatch {
   using Count = Sm90MegaMoeDispatchCount<kConfig>;
   using Places = Sm90MegaMoeDispatchPlaces<kConfig>;
   using Scales = Sm90MegaMoeDispatchScales<kConfig>;
+  using Addresses = Sm90MegaMoeDispatchAddresses<kConfig>;
   using Push = Sm90MegaMoeDispatchPush<kConfig>;
   static constexpr int kNumThreads = Traits::kNumThreads;
 
@@ -33,6 +35,7 @@ struct Sm90MegaMoeDispatch {
     const bool is_done = send(params, smem, call, tokens);
     ptx::launch_next_kernel();
     if (is_done) {
+      Addresses::find(params, smem, call);
       if constexpr (kConfig.has_scales) Scales::transpose(params, smem, call);
     } else {
       forget_places(params, tokens);
@@ -55,6 +58,7 @@ struct Sm90MegaMoeDispatch {
     if (threadIdx.x < params.num_ranks) smem.peers[threadIdx.x] = arena.peers[threadIdx.x];
     if (threadIdx.x == 0) {
       smem.epoch = arena.epoch + 1;
+      smem.rank = arena.rank;
       const ArenaCall call = {&arena, arena.rank, params.num_ranks, smem.epoch};
       smem.has_failed = was_stopped(call, kCountsPhase);
     }

@@ -54,6 +54,8 @@ struct Sm90MegaMoeDispatchPush {
       if (choice.row != kNoRow) {
         u8* arena = reinterpret_cast<u8*>(smem.peers[choice.rank]);
         reinterpret_cast<float*>(arena + params.weights_offset)[choice.row] = params.weights[index];
+        const u32 source = smem.rank * params.num_slots + static_cast<u32>(index);
+        reinterpret_cast<u32*>(arena + params.sources_offset)[choice.row] = source;
       }
     }
     return choice;

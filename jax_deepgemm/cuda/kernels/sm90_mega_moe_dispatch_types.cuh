@@ -24,14 +24,17 @@ struct Sm90MegaMoeDispatchParams {
   int* places;               // [num_rows, top_k]: rows of the experts' pools, -1 for none.
   int* group_sizes;          // [experts_per_rank]: rows of this rank's pool.
   float* transposed_scales;  // [num_scales, capacity].
+  u64* row_addresses;        // [capacity]: where results of this rank's rows go; 0: nowhere.
   u32* cta_counts;           // [CTAs, num_experts]: no values go in or out.
   u32 num_rows;
   u32 top_k;
   u32 num_experts;
   u32 num_ranks;
-  u32 row_bytes;  // A multiple of 128.
+  u32 row_bytes;     // A multiple of 128,
+  u32 result_bytes;  // and so is this.
   u32 num_scales;
   u32 capacity;    // Rows of a pool, a multiple of 4.
+  u32 num_slots;   // Of a rank's choices; those of all ranks fit 32 bits.
   u32 shape_hash;  // The same on ranks that can understand each other.
   // From the arena's begin:
   u64 counts_offset;   // u32 [num_ranks, counts_pitch]: rows to each expert, then the hash.
@@ -39,6 +42,8 @@ struct Sm90MegaMoeDispatchParams {
   u64 rows_offset;     // [capacity, row_bytes].
   u64 scales_offset;   // float [capacity, num_scales].
   u64 weights_offset;  // float [capacity].
+  u64 sources_offset;  // u32 [capacity]: rank * num_slots + slot.
+  u64 results_offset;  // [num_slots, result_bytes].
 };
 
 template <Sm90MegaMoeDispatchConfig kConfig>
@@ -57,6 +62,7 @@ struct Sm90MegaMoeDispatchTraits {
     u64 peers[kMaxArenaRanks];
     u32 num_rows;  // Of this rank's pool.
     u32 epoch;
+    u32 rank;
     u32 is_last;
     bool has_failed;
   };
