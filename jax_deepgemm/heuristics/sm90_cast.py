@@ -133,32 +133,24 @@ def rows_per_thread(
   return most if warps >= _BUSY_WARPS * device.num_sms else 1
 
 
-def ctas_per_sm(
-  float32_in: bool,
-  aligned_columns: bool,
-  both_ways: bool,
-  source: CastSource,
-  fast_math: bool = True,
-) -> int:
+def ctas_per_sm(form: Sm90CastTileConfig) -> int:
   """Returns how many CTAs of the kernel for tiles registers suffice for.
 
   With one more, the compiler would spill.
 
   Args:
-    float32_in: x is float32.
-    aligned_columns: columns are a multiple of 8.
-    both_ways: values are written as they lie, and transposed.
-    source: what is cast.
-    fast_math: exponentials are approximated.
+    form: the configuration, whatever its `ctas_per_sm`.
   """
+  source, float32_in = form.source, form.float32_in
+  both_ways = form.transposed and (form.per_row or form.per_block)
   if source is CastSource.SWIGLU_GRADIENT:
     return 1 if float32_in else 2  # Two tiles of float32 fill shared memory.
-  if float32_in or not aligned_columns:
+  if float32_in or not form.aligned_columns:
     makes_much = source in (*_SWIGLUS, CastSource.RMS_NORM)
-    is_slow = not aligned_columns or (both_ways and not fast_math)
+    is_slow = not form.aligned_columns or (both_ways and not form.fast_math)
     return 1 if float32_in and is_slow and makes_much else 2
-  if source is CastSource.RMS_NORM:
-    return 2 if both_ways else 4
+  if source is CastSource.RMS_NORM and both_ways:
+    return 2 if form.grouped or not form.aligned_rows else 3
   if source is CastSource.WEIGHTED_SWIGLU and both_ways:
     return 2
   return 3 if both_ways or source in _SWIGLUS else 4

@@ -1,5 +1,6 @@
 """The Hopper kernel for scales that span rows, as a custom call."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -133,27 +134,21 @@ def config_for(
   form: CastForm,
 ) -> Sm90CastTileConfig:
   """Returns the configuration for an x of this shape."""
-  per_row = form.kind in ("both", "rows_grouped")
-  both_ways = per_row or form.kind == "blocks_both"
   transposed = form.kind not in ("columns", "blocks")
-  float32_in = dtype == jnp.float32
-  aligned_columns = shape[-1] % 8 == 0
-  return Sm90CastTileConfig(
-    float32_in=float32_in,
+  config = Sm90CastTileConfig(
+    float32_in=dtype == jnp.float32,
     use_ue8m0=form.use_ue8m0,
     per_block=form.kind in ("blocks", "blocks_both"),
-    per_row=per_row,
+    per_row=form.kind in ("both", "rows_grouped"),
     per_column=form.kind == "columns",
     transposed=transposed,
     grouped=form.is_grouped,
-    aligned_columns=aligned_columns,
+    aligned_columns=shape[-1] % 8 == 0,
     aligned_rows=not transposed or transposed_pitch % 16 == 0,
-    ctas_per_sm=ctas_per_sm(
-      float32_in, aligned_columns, both_ways, form.source, form.fast_math
-    ),
     source=form.source,
     fast_math=form.fast_math,
   )
+  return dataclasses.replace(config, ctas_per_sm=ctas_per_sm(config))
 
 
 def smem_bytes(config: Sm90CastTileConfig) -> int:

@@ -81,7 +81,8 @@ struct Sm90Fp8Gemm {
     u32 lane;
     Tile finished;  // Tile whose sums are not stored yet.
     bool has_finished;
-    u32 scale_shift;  // Of the tile that is multiplied.
+    u32 scale_shift;                  // Of the tile that is multiplied.
+    typename Store::Targets targets;  // Of the finished tile.
   };
 
   // What bounds the loops has to be seen to be the same in all lanes, or the stages' addresses
@@ -121,7 +122,7 @@ struct Sm90Fp8Gemm {
 
   __device__ static __forceinline__ void multiply_tiles(const Params& params, Smem& smem,
                                                         u32 warp) {
-    Worker worker = {warp, threadIdx.x % 32, {}, false, 0};
+    Worker worker = {warp, threadIdx.x % 32, {}, false, 0, {}};
     Ring ring(smem.stages);
     Sums sum;
     bool ready = false;
@@ -132,7 +133,8 @@ struct Sm90Fp8Gemm {
       const int split = Traits::kSplitsScale
                             ? (128 - Traits::columns(tile, Traits::cta_rank()).main % 128) / 8
                             : kLastSplit;
-      const Store store(params, smem, worker.finished, warp, worker.lane);
+      const Store store(params, smem, worker.finished, worker.targets, warp, worker.lane);
+      const auto targets = Store::targets_of(params, tile, warp, worker.lane);
       const auto before = [&](int slab) {
         if (worker.has_finished && slab == 0) store.begin(sum);
       };
@@ -155,10 +157,11 @@ struct Sm90Fp8Gemm {
         skip_tile(params, worker, ring, ready, before, during);
       }
       worker.finished = tile;
+      worker.targets = targets;
       worker.has_finished = live_slabs > 0;
     }
     if (worker.has_finished) {
-      const Store store(params, smem, worker.finished, warp, worker.lane);
+      const Store store(params, smem, worker.finished, worker.targets, warp, worker.lane);
       store.begin(sum);
 #pragma unroll
       for (int slab = 0; slab < kNumSlabs; ++slab) store.go_on(slab, sum);

@@ -35,20 +35,41 @@ class Sm90Fp8GemmStore {
   static_assert(!kAddsInMemory || Traits::Columns::kMain % Boxes::kMainColumns == 0,
                 "columns that two boxes have would be added twice");
 
+  // Where the lane's row of each slab of a tile goes; if scatters_rows.
+  struct Targets {
+    u64 slabs[kConfig.scatters_rows ? kConfig.num_slabs : 1];
+  };
+
   __device__ __forceinline__ Sm90Fp8GemmStore(const Sm90Fp8GemmParams& params,
                                               typename Traits::Smem& smem,
-                                              const typename Traits::Tile& tile, u32 warp, u32 lane)
+                                              const typename Traits::Tile& tile,
+                                              const Targets& targets, u32 warp, u32 lane)
       : params_(params),
         slots_(smem.store + warp * Traits::kMainSlotBytes),
         rest_slots_(smem.store + Traits::kNumMathWarps * Traits::kMainSlotBytes +
                     warp * Traits::kRestSlotBytes),
         columns_(Traits::columns(tile, Traits::cta_rank())),
-        row_(Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) +
-             warp % 4 * 16),
+        row_(first_row(tile, warp)),
         group_(Traits::row_group(tile)),
-        lane_(lane) {
+        lane_(lane),
+        targets_(targets) {
     if constexpr (Traits::kGroupsRows) end_ = tile.end;
-    if constexpr (kConfig.scatters_rows) find_targets();
+  }
+
+  // To be called when a tile begins: memory is slow, and its store needs them at once.
+  __device__ static __forceinline__ Targets targets_of(const Sm90Fp8GemmParams& params,
+                                                       const typename Traits::Tile& tile, u32 warp,
+                                                       u32 lane) {
+    Targets targets;
+    if constexpr (kConfig.scatters_rows) {
+      const u64* addresses = reinterpret_cast<const u64*>(params.d_rows.first);
+      const u32 row = first_row(tile, warp);
+#pragma unroll
+      for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+        targets.slabs[slab] = address_of_lane(addresses, row + slab * 64, tile.end, lane);
+      }
+    }
+    return targets;
   }
 
   // Fills the staging buffers with the first boxes; the tensor cores had better rest.
@@ -68,19 +89,15 @@ class Sm90Fp8GemmStore {
   }
 
  private:
+  // Of D: the warp's first in slab 0.
+  __device__ static __forceinline__ u32 first_row(const typename Traits::Tile& tile, u32 warp) {
+    return Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, 0) + warp % 4 * 16;
+  }
+
   // Returns when all stores before have read their staging buffers.
   __device__ __forceinline__ void await_slots() const {
     if (lane_ == 0 && !kConfig.scatters_rows) ptx::tma_store_wait_read();
     __syncwarp();
-  }
-
-  // Where the lane's row of each slab goes.
-  __device__ __forceinline__ void find_targets() {
-    const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
-#pragma unroll
-    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
-      targets_[slab] = address_of_lane(addresses, row_ + slab * 64, end_, lane_);
-    }
   }
 
   // Boxes of main columns take turns in the slots; the small ones of the rest have one each.
@@ -157,7 +174,7 @@ class Sm90Fp8GemmStore {
   __device__ __forceinline__ void copy_boxes() const {
     if constexpr (kBox < kEnd) {
       constexpr int kInSlab = kBox % Boxes::kCount;
-      scatter_box<Boxes::columns(kInSlab)>(slot<kBox>(), targets_[kBox / Boxes::kCount],
+      scatter_box<Boxes::columns(kInSlab)>(slot<kBox>(), targets_.slabs[kBox / Boxes::kCount],
                                            columns_[Boxes::first_column(kInSlab)], params_.pitch,
                                            lane_);
       copy_boxes<kBox + 1, kEnd>();
@@ -208,7 +225,7 @@ class Sm90Fp8GemmStore {
   u32 group_;
   u32 end_ = 0;  // Of the rows of D that are the group's; if Traits::kGroupsRows.
   u32 lane_;
-  u64 targets_[kConfig.scatters_rows ? kConfig.num_slabs : 1];  // If scatters_rows.
+  const Targets& targets_;
 };
 
 }  // namespace jdg
