@@ -102,7 +102,7 @@ struct Sm90Bf16Gemm {
     Ring ring(smem.stages, smem.barriers);
     Sums sum;
     Results results;
-    Tile finished = {};  // Tile whose results are not stored yet.
+    typename Store::Tile finished = {};  // Tile whose results are not stored yet.
     bool has_finished = false;
     auto tiles = Traits::scheduler(params, smem);
     Tile next = tiles.tile();
@@ -110,6 +110,7 @@ struct Sm90Bf16Gemm {
       const Tile tile = next;
       const Store store(params, smem, finished, warp, lane);
       if constexpr (Traits::kGroupsRows) {
+        const auto stored = Store::stored_tile(params, tile, warp, lane);
         const auto advance = [&] {
           tiles.advance();
           next = tiles.tile();
@@ -125,6 +126,7 @@ struct Sm90Bf16Gemm {
           skip_tile(params, ring, lane, results, before, advance);
         }
         has_finished = live_slabs > 0;
+        finished = stored;
       } else {
         start_stage<kNumSlabs, true>(ring, warp, sum);
         if (has_finished) store.first_half(results);
@@ -136,8 +138,8 @@ struct Sm90Bf16Gemm {
         next = tiles.tile();
         finish_tile<kNumSlabs>(Work::num_k_blocks(params, tile), ring, warp, lane, sum, results);
         has_finished = true;
+        finished = tile;
       }
-      finished = tile;
     }
     if (has_finished) {
       const Store store(params, smem, finished, warp, lane);

@@ -27,10 +27,17 @@ class Sm90Bf16GemmStore {
   static_assert(!Traits::kAddsInMemory || Boxes::kCount * Boxes::kMainColumns == kConfig.block_n,
                 "columns that two boxes have would be added twice");
 
+  // With where the lane's row of each slab goes.
+  struct ScatteredTile : Traits::Tile {
+    u64 targets[kConfig.num_slabs];
+  };
+  // What is to be known of a tile to store it. The plain one where rows are not scattered: given an
+  // empty member more, ptxas makes other programs of dense products, ones that were not measured.
+  using Tile = Conditional<kConfig.scatters_rows, ScatteredTile, typename Traits::Tile>;
+
   __device__ __forceinline__ Sm90Bf16GemmStore(const Sm90Bf16GemmParams& params,
-                                               typename Traits::Smem& smem,
-                                               const typename Traits::Tile& tile, u32 warp,
-                                               u32 lane)
+                                               typename Traits::Smem& smem, const Tile& tile,
+                                               u32 warp, u32 lane)
       : params_(params),
         slots_(smem.store + warp * Traits::kWarpStoreBytes),
         columns_(Traits::columns(tile, Traits::cta_rank())),
@@ -39,7 +46,28 @@ class Sm90Bf16GemmStore {
         group_(Traits::row_group(tile)),
         lane_(lane) {
     if constexpr (Traits::kGroupsRows) end_ = tile.end;
-    if constexpr (kConfig.scatters_rows) find_targets();
+    if constexpr (kConfig.scatters_rows) {
+#pragma unroll
+      for (int slab = 0; slab < kConfig.num_slabs; ++slab) targets_[slab] = tile.targets[slab];
+    }
+  }
+
+  // To be called when a tile begins: memory is slow, and its store needs addresses at once.
+  __device__ static __forceinline__ Tile stored_tile(const Sm90Bf16GemmParams& params,
+                                                     const typename Traits::Tile& tile, u32 warp,
+                                                     u32 lane) {
+    if constexpr (kConfig.scatters_rows) {
+      Tile stored = {tile, {}};
+      const u64* addresses = reinterpret_cast<const u64*>(params.d_rows.first);
+#pragma unroll
+      for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
+        const u32 row = Traits::first_row(tile, Traits::cta_rank()) + Traits::slab_row(warp, slab);
+        stored.targets[slab] = address_of_lane(addresses, row + warp % 4 * 16, tile.end, lane);
+      }
+      return stored;
+    } else {
+      return tile;
+    }
   }
 
   __device__ __forceinline__ void first_half(const Results& results) const {
@@ -82,15 +110,6 @@ class Sm90Bf16GemmStore {
   // Whether all of the warp's rows in `slab` belong to the tile's group.
   __device__ __forceinline__ bool is_whole(int slab) const {
     return !Traits::kGroupsRows || row_ + slab * 64 + kStoreRows <= end_;
-  }
-
-  // Where the lane's row of each slab goes.
-  __device__ __forceinline__ void find_targets() {
-    const u64* addresses = reinterpret_cast<const u64*>(params_.d_rows.first);
-#pragma unroll
-    for (int slab = 0; slab < kConfig.num_slabs; ++slab) {
-      targets_[slab] = address_of_lane(addresses, row_ + slab * 64, end_, lane_);
-    }
   }
 
   // Writes the rows of the group straight to D: a box would reach into the next one's rows.
