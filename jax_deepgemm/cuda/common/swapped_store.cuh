@@ -10,13 +10,6 @@
 
 namespace jdg {
 
-// Where a row of a group's D begins; null if nobody wants it.
-template <typename Element, typename Params>
-__device__ __forceinline__ Element* row_of_d(const Params& params, u32 group, u32 row) {
-  const u64 line = params.lines.line(group, row);
-  return static_cast<Element*>(params.d) + line * params.pitch;
-}
-
 // `Traits` are a kernel's. Its `Params` have c, d, m, pitch and lines; its `Smem` has
 //   uint4 received[Fragments::kSlots][32], float transposed[kNumMathWarps][8][20], all_received:
 // fragments of this CTA from every split, a fragment of each warp (20 spreads it over the banks),
@@ -34,6 +27,9 @@ class SwappedStore {
   static constexpr u32 kNumSplits = Traits::kNumSplits;
   static constexpr u32 kNumMathWarps = Traits::kNumMathWarps;
   static constexpr u32 kNumFragments = Fragments::kCount;
+  // Rows of D may have addresses: row_of_d<Element>(params, group, row) says where one begins, or
+  // null. Else they are not looked for: dense products keep the programs that were measured.
+  static constexpr bool kReadsRows = requires(const Params& params) { params.addresses; };
 
   __device__ __forceinline__ SwappedStore(const Params& params, const Work& work, Smem& smem,
                                           u32 warp, u32 lane)
@@ -52,14 +48,15 @@ class SwappedStore {
   __device__ __forceinline__ void store(const Sums& sum) const {
     if constexpr (kNumSplits == 1) {
       // All at once, as they may have to be read.
-      Element* rows[Traits::kBlockM / 8];
+      constexpr int kNumRows = kReadsRows ? Traits::kBlockM / 8 : 1;
+      Element* rows[kNumRows];
 #pragma unroll
-      for (int group = 0; group < Traits::kBlockM / 8; ++group) rows[group] = row_of_lane(group);
+      for (int group = 0; group < kNumRows; ++group) rows[group] = row_of_lane(group);
 #pragma unroll
       for (int group = 0; group < Traits::kBlockM / 8; ++group) {
         const float x[4] = {sum[4 * group], sum[4 * group + 1], sum[4 * group + 2],
                             sum[4 * group + 3]};
-        store_fragment(x, group, warp_, rows[group]);
+        store_fragment(x, group, warp_, rows[kReadsRows ? group : 0]);
       }
     } else {
       send(sum);
@@ -98,8 +95,8 @@ class SwappedStore {
         x[2] += __uint_as_float(part.z);
         x[3] += __uint_as_float(part.w);
       }
-      const u32 group = fragment / kNumMathWarps;
-      store_fragment(x, group, fragment % kNumMathWarps, row_of_lane(group));
+      store_fragment(x, fragment / kNumMathWarps, fragment % kNumMathWarps,
+                     row_of_lane(fragment / kNumMathWarps));
     }
   }
 
@@ -107,15 +104,19 @@ class SwappedStore {
     return ptx::map_to_cta(ptx::smem_address(place), rank);
   }
 
+  // Null if nobody wants it, or if D lies in one piece.
   __device__ __forceinline__ Element* row_of_lane(u32 group) const {
-    const u32 row = group * 8 + lane_ / 4;
-    return row < params_.m ? row_of_d<Element>(params_, work_.group, row) : nullptr;
+    if constexpr (kReadsRows) {
+      const u32 row = group * 8 + lane_ / 4;
+      if (row < params_.m) return row_of_d<Element>(params_, work_.group, row);
+    }
+    return nullptr;
   }
 
   // Stores 8 rows of D, from 8 * `group` on, and the 16 columns that are warp `part` rows of B. A
   // thread has two columns of two rows; afterwards four columns of one, so that stores are wide.
   __device__ __forceinline__ void store_fragment(const float (&x)[4], u32 group, u32 part,
-                                                 Element* row) const {
+                                                 [[maybe_unused]] Element* begin) const {
     float (&transposed)[8][20] = smem_.transposed[warp_];
     __syncwarp();  // The fragment before was read.
     transposed[lane_ % 4 * 2][lane_ / 4] = x[0];
@@ -123,17 +124,23 @@ class SwappedStore {
     transposed[lane_ % 4 * 2][lane_ / 4 + 8] = x[2];
     transposed[lane_ % 4 * 2 + 1][lane_ / 4 + 8] = x[3];
     __syncwarp();
+    const u32 row = group * 8 + lane_ / 4;
     const u32 column = work_.column + part * 16 + lane_ % 4 * 4;
-    if (row == nullptr || column >= params_.pitch) return;
+    if (row >= params_.m || column >= params_.pitch) return;
+    if constexpr (kReadsRows) {
+      if (begin == nullptr) return;
+    }
     float4 y = *reinterpret_cast<const float4*>(&transposed[lane_ / 4][lane_ % 4 * 4]);
+    const u64 line = params_.lines.line(work_.group, row);
+    const u64 offset = line * params_.pitch + column;
     if constexpr (Traits::kConfig.with_c) {
-      const u64 line = params_.lines.line(work_.group, group * 8 + lane_ / 4);
-      const Element* c = static_cast<const Element*>(params_.c) + line * params_.pitch + column;
+      const Element* c = static_cast<const Element*>(params_.c) + offset;
       const float2 left = load_pair(c);
       const float2 right = load_pair(c + 2);
       y = {y.x + left.x, y.y + left.y, y.z + right.x, y.w + right.y};
     }
-    Element* d = row + column;
+    Element* d = static_cast<Element*>(params_.d) + offset;
+    if constexpr (kReadsRows) d = begin + column;
     if constexpr (Traits::kConfig.float32_out) {
       *reinterpret_cast<float4*>(d) = y;
     } else {
