@@ -70,9 +70,7 @@ def run(
   print_config(problem, config)
   call = kernel_call(problem, config, device, options)
   operands = pad_both(a, b, PITCH, options)
-  return k_grouped_kernel.launched(
-    call, operands, c, problem, config, options
-  )
+  return k_grouped_kernel.launched(call, operands, c, problem, config, options)
 
 
 def _as_runs(x: jax.Array, k_run: int) -> jax.Array:

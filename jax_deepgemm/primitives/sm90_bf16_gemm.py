@@ -107,9 +107,7 @@ def run(
     call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options, memory)
   else:
     call = kernel_call(problem, config, device, options, memory)
-  return dense_gemm_kernel.launched(
-    call, operands, c, problem, options, memory
-  )
+  return dense_gemm_kernel.launched(call, operands, c, problem, options, memory)
 
 
 def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:

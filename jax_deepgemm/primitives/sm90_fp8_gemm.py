@@ -131,9 +131,7 @@ def run(
     call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options, memory)
   else:
     call = kernel_call(problem, config, device, options, memory)
-  return dense_gemm_kernel.launched(
-    call, operands, c, problem, options, memory
-  )
+  return dense_gemm_kernel.launched(call, operands, c, problem, options, memory)
 
 
 def kernel_call(

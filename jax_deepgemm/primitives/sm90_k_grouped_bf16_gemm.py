@@ -76,9 +76,7 @@ def run(
   print_config(problem, config)
   call = kernel_call(problem, config, device, options)
   operands = (*pad_both(a, b, PITCH, options), group_starts, group_sizes)
-  return k_grouped_kernel.launched(
-    call, operands, c, problem, config, options
-  )
+  return k_grouped_kernel.launched(call, operands, c, problem, config, options)
 
 
 def kernel_call(

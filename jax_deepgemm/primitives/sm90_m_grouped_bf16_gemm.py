@@ -92,9 +92,7 @@ def run(
   call = kernel_call(
     problem, config, device, options, layout=layout, fills=fills
   )
-  return m_grouped_kernel.launched(
-    call, operands, problem, a.shape, options
-  )
+  return m_grouped_kernel.launched(call, operands, problem, a.shape, options)
 
 
 def kernel_call(

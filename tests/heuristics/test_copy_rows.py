@@ -38,7 +38,7 @@ def test_what_the_kernel_can_copy(rows, expected):
 
 
 def test_small_arrays_are_for_xla_unless_they_add_up():
-  small = CopiedRows(400, 1000, 1024)
+  small = CopiedRows(800, 1000, 1024)
   assert not is_worth_a_launch([small])
   assert is_worth_a_launch([small, small])
   assert not is_worth_a_launch([CopiedRows(0, 1000, 1024)])
