@@ -8,7 +8,6 @@ from typing import Protocol
 
 import jax
 
-from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.fp8_gemm_maps import result_map
 from jax_deepgemm.primitives.gemm_launch import d_pitch, result_dtype
@@ -18,7 +17,7 @@ from jax_deepgemm.primitives.memory_order import (
   as_it_lies,
   steps,
 )
-from jax_deepgemm.primitives.padding import cut_last, pad_last
+from jax_deepgemm.primitives.padding import pad_last
 
 
 class _Problem(Protocol):
@@ -88,7 +87,6 @@ def launched(
   operands: Sequence[jax.Array],
   c: jax.Array | None,
   problem: _Problem,
-  options: Options,
   memory: MemoryOrder = ROW_MAJOR,
 ) -> jax.Array:
   """Returns D, `[g, m, n]`; it shares the memory of C if there is one.
@@ -98,7 +96,6 @@ def launched(
     operands: as they lie.
     c: `[g, m, n]` or None.
     problem: what is computed.
-    options: how to launch.
     memory: where D shall lie.
   """
   pitch = d_pitch(problem)
@@ -107,6 +104,7 @@ def launched(
   lines = (problem.num_groups, problem.m)
   result = jax.ShapeDtypeStruct((*lines[:: -1 if inside else 1], pitch), dtype)
   aliases = {} if c is None else {len(operands): 0}
-  c_operand = [] if c is None else [pad_last(c, pitch, options)]
+  c_operand = [] if c is None else [pad_last(c, pitch)]
   (d,) = launch.call((call,), [*operands, *c_operand], [result], aliases)
-  return as_it_lies(cut_last(d, problem.n, options), inside)
+  d = as_it_lies(d, inside)
+  return d if pitch == problem.n else d[:, :, : problem.n]

@@ -22,7 +22,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   persistent_clusters,
   result_dtype,
 )
-from jax_deepgemm.primitives.padding import cut_last, pad_last
+from jax_deepgemm.primitives.padding import pad_last
 
 
 class _Problem(Protocol):
@@ -118,20 +118,19 @@ def launched(
   c: jax.Array | None,
   problem: _Problem,
   config: _Config,
-  options: Options,
 ) -> jax.Array:
   """Returns C + D, `[g, m, n]`, of the operands without C."""
   shape = _d_shape(problem, config)
   pitch = shape[-1]
   adds_to_c = config.gemm.with_c
-  c_operand = [pad_last(c, pitch, options)] if adds_to_c else []
+  c_operand = [pad_last(c, pitch)] if adds_to_c else []
   (d,) = launch.call(
     (call,),
     [*operands, *c_operand],
     [jax.ShapeDtypeStruct(shape, result_dtype(config.gemm.float32_out))],
     {len(operands): 0} if adds_to_c else {},
   )
-  d = cut_last(d, problem.n, options)
+  d = d if pitch == problem.n else d[:, :, : problem.n]
   if config.num_parts == 1:
     return d
   total = _sum_of_parts(d, config.num_parts)

@@ -19,7 +19,6 @@ from jax_deepgemm.primitives.gemm_launch import (
   result_dtype,
 )
 from jax_deepgemm.primitives.launch import Buffer, Scalar, TensorMap
-from jax_deepgemm.primitives.padding import cut_last
 
 # GroupLayout in cuda/common/row_groups.cuh. The index layout comes as ranges.
 _LAYOUTS = {"ragged": 0, "psum": 1, "masked": 2, "index": 3}
@@ -132,11 +131,10 @@ def launched(
   operands: Sequence[jax.Array],
   problem: MGroupedProblem,
   a_shape: tuple[int, ...],
-  options: Options,
 ) -> jax.Array:
   """Returns D, `[..., m, n]` where `a_shape` is `[..., m, k]`."""
   pitch = d_pitch(problem)
   dtype = result_dtype(problem.float32_out)
   result = jax.ShapeDtypeStruct((problem.m, pitch), dtype)
   (d,) = launch.call((call,), operands, [result])
-  return cut_last(d, problem.n, options).reshape(*a_shape[:-1], problem.n)
+  return d.reshape(*a_shape[:-1], pitch)[..., : problem.n]

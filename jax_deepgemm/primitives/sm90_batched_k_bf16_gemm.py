@@ -18,7 +18,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import k_grouped_kernel, launch
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
 from jax_deepgemm.primitives.gemm_launch import gemm_call, persistent_clusters
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 from jax_deepgemm.primitives.sm90_bf16_gemm import recipe_of
 
@@ -69,8 +69,8 @@ def run(
   )
   print_config(problem, config)
   call = kernel_call(problem, config, device, options)
-  operands = pad_both(a, b, PITCH, options)
-  return k_grouped_kernel.launched(call, operands, c, problem, config, options)
+  operands = (pad_last(a, PITCH), pad_last(b, PITCH))
+  return k_grouped_kernel.launched(call, operands, c, problem, config)
 
 
 def _as_runs(x: jax.Array, k_run: int) -> jax.Array:

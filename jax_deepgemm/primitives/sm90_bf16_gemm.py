@@ -38,7 +38,7 @@ from jax_deepgemm.primitives.memory_order import (
   MemoryOrder,
   as_it_lies,
 )
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
@@ -87,12 +87,10 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  operands = pad_both(
-    as_it_lies(a, memory.a_groups_inside),
-    as_it_lies(b, memory.b_groups_inside),
-    PITCH,
-    options,
-  )
+  operands = [
+    pad_last(as_it_lies(a, memory.a_groups_inside), PITCH),
+    pad_last(as_it_lies(b, memory.b_groups_inside), PITCH),
+  ]
   config = choose(
     problem,
     device,
@@ -107,7 +105,7 @@ def run(
     call = sm90_bf16_gemm_swapped.kernel_call(problem, config, options, memory)
   else:
     call = kernel_call(problem, config, device, options, memory)
-  return dense_gemm_kernel.launched(call, operands, c, problem, options, memory)
+  return dense_gemm_kernel.launched(call, operands, c, problem, memory)
 
 
 def _sizes(x: jax.Array, mn_major: bool) -> tuple[int, int, int]:

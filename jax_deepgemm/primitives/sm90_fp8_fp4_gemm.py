@@ -32,7 +32,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   persistent_clusters,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_bytes
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
@@ -77,7 +77,7 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  a, b = pad_both(a, b, 16, options)
+  a, b = pad_bytes(a, b, 16, options)
   operands = [a, get_mn_major_tma_aligned_tensor(sfa), b, sfb]
   config = choose(
     problem,
@@ -92,7 +92,7 @@ def run(
     call = sm90_fp8_fp4_gemm_swapped.kernel_call(problem, config, options)
   else:
     call = kernel_call(problem, config, device, options)
-  return dense_gemm_kernel.launched(call, operands, c, problem, options)
+  return dense_gemm_kernel.launched(call, operands, c, problem)
 
 
 def kernel_call(

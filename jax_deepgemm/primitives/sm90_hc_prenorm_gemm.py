@@ -20,7 +20,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import launch
 from jax_deepgemm.primitives.gemm_launch import gemm_call
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order.
@@ -59,7 +59,7 @@ def run(
     batch_invariant=options.batch_invariant,
   )
   print_config(problem, config)
-  operands = pad_both(a, b, _PITCH, options)
+  operands = [pad_last(a, _PITCH), pad_last(b, _PITCH)]
   call = kernel_call(problem, config, options)
   return launch.call((call,), operands, result_shapes(problem))
 

@@ -15,7 +15,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import k_grouped_kernel, launch
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes before D.
@@ -75,8 +75,8 @@ def run(
   )
   print_config(problem, config)
   call = kernel_call(problem, config, device, options)
-  operands = (*pad_both(a, b, PITCH, options), group_starts, group_sizes)
-  return k_grouped_kernel.launched(call, operands, c, problem, config, options)
+  operands = (pad_last(a, PITCH), pad_last(b, PITCH), group_starts, group_sizes)
+  return k_grouped_kernel.launched(call, operands, c, problem, config)
 
 
 def kernel_call(

@@ -80,7 +80,7 @@ def run(
   print_config(problem, config)
   call = kernel_call(problem, config, device, options)
   operands = (a, sfa, b, sfb, group_sizes)
-  return k_grouped_kernel.launched(call, operands, c, problem, config, options)
+  return k_grouped_kernel.launched(call, operands, c, problem, config)
 
 
 def kernel_call(

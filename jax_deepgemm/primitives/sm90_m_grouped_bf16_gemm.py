@@ -21,7 +21,7 @@ from jax_deepgemm.primitives import (
   tuning_file,
 )
 from jax_deepgemm.primitives.bf16_gemm_maps import PITCH, operand_map
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_last
 from jax_deepgemm.primitives.print_config import print_config
 from jax_deepgemm.primitives.sm90_bf16_gemm import recipe_of
 
@@ -85,14 +85,15 @@ def run(
   )
   print_config(problem, config)
   operands = [
-    *pad_both(m_grouped_operands.rows_of(a), b, PITCH, options),
+    pad_last(m_grouped_operands.rows_of(a), PITCH),
+    pad_last(b, PITCH),
     *m_grouped_operands.layout_operands(group_layout, layout, num_groups),
   ]
   fills = layout != "masked" or zero_padding
   call = kernel_call(
     problem, config, device, options, layout=layout, fills=fills
   )
-  return m_grouped_kernel.launched(call, operands, problem, a.shape, options)
+  return m_grouped_kernel.launched(call, operands, problem, a.shape)
 
 
 def kernel_call(

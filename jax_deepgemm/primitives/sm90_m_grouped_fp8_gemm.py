@@ -28,7 +28,7 @@ from jax_deepgemm.primitives.fp8_gemm_maps import (
   scale_map,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_both
+from jax_deepgemm.primitives.padding import pad_bytes
 from jax_deepgemm.primitives.print_config import print_config
 
 _SLAB_ROWS = 64
@@ -90,7 +90,7 @@ def run(
   )
   problem = MGroupedFp8GemmProblem(**fields)
   config = _chosen(problem, device, options)
-  rows, b = pad_both(m_grouped_operands.rows_of(a), b, 16, options)
+  rows, b = pad_bytes(m_grouped_operands.rows_of(a), b, 16, options)
   operands = [
     rows,
     get_mn_major_tma_aligned_tensor(m_grouped_operands.rows_of(sfa)),
@@ -102,7 +102,7 @@ def run(
   call = kernel_call(
     problem, config, device, options, layout=layout, fills=fills
   )
-  return m_grouped_kernel.launched(call, operands, problem, a.shape, options)
+  return m_grouped_kernel.launched(call, operands, problem, a.shape)
 
 
 def ragged_kernel_call(

@@ -110,7 +110,7 @@ def test_quantised_heads_are_one_launch(expr):
   )
   # TMA cannot load rows of 700 bytes.
   assert [copy["kernel"] for copy in copies] == (
-    [] if is_weight else ["sm90_copy_rows"]
+    [] if is_weight else ["sm90_pad_rows"]
   )
   assert found["kernel"] == "sm90_fp8_gemm"
   d = maps(found)[-2]

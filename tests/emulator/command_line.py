@@ -16,7 +16,6 @@ from tests.emulator import (
   test_batched_k_bf16_gemm,
   test_bf16_gemm,
   test_casts,
-  test_copy_rows,
   test_fp8_fp4_gemm,
   test_fp8_gemm,
   test_hc_prenorm_gemm,
@@ -28,6 +27,7 @@ from tests.emulator import (
   test_mega_moe,
   test_mqa_fp4_logits,
   test_mqa_logits,
+  test_pad_rows,
   test_paged_mqa_fp4_logits,
   test_paged_mqa_logits,
   test_row_topk,
@@ -37,7 +37,6 @@ from tests.emulator.bf16_mutations import BF16_MUTATIONS
 from tests.emulator.bf16_swapped_cases import BF16_SWAPPED_CASES
 from tests.emulator.bf16_swapped_mutations import BF16_SWAPPED_MUTATIONS
 from tests.emulator.cast_mutations import CAST_MUTATIONS
-from tests.emulator.copy_rows_mutations import COPY_ROWS_MUTATIONS
 from tests.emulator.emulator import Emulator, Thread
 from tests.emulator.fp4_mutations import FP4_MUTATIONS
 from tests.emulator.hc_prenorm_mutations import HC_PRENORM_MUTATIONS
@@ -52,6 +51,7 @@ from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.pad_rows_mutations import PAD_ROWS_MUTATIONS
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
@@ -78,7 +78,7 @@ CASES = (
   *test_row_topk.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
-  *test_copy_rows.CASES,
+  *test_pad_rows.CASES,
   *test_hc_prenorm_gemm.CASES,
   *test_mega_moe.CASES,
 )
@@ -98,7 +98,7 @@ ALL_MUTATIONS = (
   *PAGED_MQA_FP4_MUTATIONS,
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
-  *COPY_ROWS_MUTATIONS,
+  *PAD_ROWS_MUTATIONS,
   *FP4_MUTATIONS,
   *M_GROUPED_FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,

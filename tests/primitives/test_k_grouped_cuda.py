@@ -33,9 +33,8 @@ def launch(m, n, sum_k, *, groups=3, with_c=False):
     operands.append(jax.ShapeDtypeStruct((groups, m, n), jnp.float32))
   f = jax.jit(dg.k_grouped_fp8_gemm_tn_contiguous)
   lowered = kernel_programs.lowered_for(f, *operands, device="NVIDIA H200")
-  first, second, found, *copies = kernel_programs.launches(lowered)
-  assert first["kernel"] == second["kernel"] == "sm90_cast_tile"
-  assert all(copy["kernel"] == "sm90_copy_rows" for copy in copies)
+  *casts, found = kernel_programs.launches(lowered)
+  assert [cast["kernel"] for cast in casts] == ["sm90_cast_tile"] * 2
   return found
 
 

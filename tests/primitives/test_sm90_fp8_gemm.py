@@ -38,7 +38,7 @@ def _launch(m, n, k, *, c=False, out_dtype=jnp.bfloat16, recipe=None):
   (launch,) = (
     launch
     for launch in kernel_programs.launches(lowered)
-    if launch["kernel"] != "sm90_copy_rows"
+    if launch["kernel"] != "sm90_pad_rows"
   )
   return launch
 

@@ -1,13 +1,14 @@
-"""The Hopper kernel that copies rows to another pitch, as a custom call."""
+"""The Hopper kernel that pads rows of bytes, as a custom call."""
 
 import math
 from collections.abc import Sequence
 
 import jax
 
-from jax_deepgemm.heuristics.sm90_copy_rows import (
-  CopiedRows,
-  Sm90CopyRowsConfig,
+from jax_deepgemm.heuristics.sm90_pad_rows import (
+  PIECE_BYTES,
+  PaddedRows,
+  Sm90PadRowsConfig,
   choose,
 )
 from jax_deepgemm.jit import Recipe, headers_fingerprint, render_struct
@@ -17,25 +18,21 @@ from jax_deepgemm.primitives.block_launch import block_call
 from jax_deepgemm.primitives.print_config import print_config
 
 
-def rows_of(x: jax.Array, columns: int) -> CopiedRows:
-  """Returns what is copied if x gets a last dimension of `columns`."""
-  element = x.dtype.itemsize
-  return CopiedRows(
-    num_rows=math.prod(x.shape[:-1]),
-    source_pitch=x.shape[-1] * element,
-    target_pitch=columns * element,
-  )
+def rows_of(x: jax.Array, columns: int) -> PaddedRows:
+  """Returns what is padded if x gets a last dimension of `columns`."""
+  *lead, row_bytes = x.shape
+  return PaddedRows(math.prod(lead), row_bytes, columns)
 
 
 def run(
   arrays: Sequence[jax.Array], columns: Sequence[int], *, options: Options
 ) -> list[jax.Array]:
-  """Returns the arrays with other last dimensions, in one launch.
+  """Returns the arrays with zeros behind their rows, in one launch.
 
   Args:
-    arrays: one or two, of any dtype.
-    columns: of each, its last dimension in the result: if it is longer than
-      that of the array, what is behind is zero. All are longer, or all shorter.
+    arrays: one or two, of elements of a byte.
+    columns: the last dimension of each result, a multiple of 16 and longer than
+      that of the array.
     options: how to launch.
   """
   rows = [rows_of(*pair) for pair in zip(arrays, columns, strict=True)]
@@ -50,9 +47,9 @@ def run(
 
 
 def kernel_call(
-  arrays: Sequence[CopiedRows], config: Sm90CopyRowsConfig, options: Options
+  arrays: Sequence[PaddedRows], config: Sm90PadRowsConfig, options: Options
 ) -> launch.KernelCall:
-  """Returns the launch that copies one or two operands to as many results."""
+  """Returns the launch that pads one or two operands to as many results."""
   num_blocks = [config.num_blocks(rows) for rows in arrays]
   # Without a second array no block looks at what is said of it.
   places = (0, len(arrays) - 1)
@@ -73,10 +70,10 @@ def kernel_call(
 
 
 def _params(
-  rows: CopiedRows, place: int, num_arrays: int
+  rows: PaddedRows, place: int, num_arrays: int
 ) -> tuple[launch.Buffer | launch.Scalar, ...]:
-  """Returns `CopiedRows` in cuda/kernels/sm90_copy_rows.cuh."""
-  sizes = (rows.num_rows, rows.row_bytes, rows.source_pitch, rows.target_pitch)
+  """Returns `PaddedRows` in cuda/kernels/sm90_pad_rows.cuh."""
+  sizes = (rows.num_rows, rows.row_bytes, rows.pitch // PIECE_BYTES)
   return (
     launch.Buffer(place),
     launch.Buffer(num_arrays + place),
@@ -84,17 +81,17 @@ def _params(
   )
 
 
-def recipe(config: Sm90CopyRowsConfig) -> Recipe:
+def recipe(config: Sm90PadRowsConfig) -> Recipe:
   """Returns the translation unit of `config` and how to compile it."""
   source = f"""\
-#include "kernels/sm90_copy_rows.cuh"
+#include "kernels/sm90_pad_rows.cuh"
 
-using Kernel = jdg::Sm90CopyRows<jdg::{render_struct(config)}>;
+using Kernel = jdg::Sm90PadRows<jdg::{render_struct(config)}>;
 
-JDG_SM90_COPY_ROWS_ENTRY(Kernel)
+JDG_SM90_PAD_ROWS_ENTRY(Kernel)
 """
   return Recipe(
-    kernel="sm90_copy_rows",
+    kernel="sm90_pad_rows",
     source=source,
     arch="sm_90a",
     fingerprint=headers_fingerprint(),
