@@ -22,8 +22,8 @@ from jax_deepgemm.heuristics.device import Device
 _METHOD = (
   "device time of all kernels of the jitted function, copies of operands and"
   " results included, from JAX's profiler, caches flushed by a write of up to 8"
-  " GB before each run; normal random operands; kernel_us is of the GEMM alone;"
-  " ratio compares us / floor_us with that of the neighbour"
+  " GB before each run; normal random operands; kernel_us is of the package's"
+  " kernels; ratio compares us / floor_us with that of the neighbour"
 )
 _TILE = ("num_math_warpgroups", "num_slabs", "block_m", "block_n")
 _TILE += ("stage_k_blocks", "num_splits", "cluster_m", "cluster_n")

@@ -32,7 +32,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   persistent_clusters,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.padding import pad_bytes
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
@@ -77,12 +77,8 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
-  operands = [
-    pad_last(a, 16),
-    get_mn_major_tma_aligned_tensor(sfa),
-    pad_last(b, 16),
-    sfb,
-  ]
+  a, b = pad_bytes(a, b, 16, options)
+  operands = [a, get_mn_major_tma_aligned_tensor(sfa), b, sfb]
   config = choose(
     problem,
     device,

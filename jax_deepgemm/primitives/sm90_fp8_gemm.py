@@ -41,7 +41,7 @@ from jax_deepgemm.primitives.memory_order import (
   MemoryOrder,
   as_it_lies,
 )
-from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.padding import pad_bytes
 from jax_deepgemm.primitives.print_config import print_config
 
 # The buffers of the custom call, in order; C, if there is one, goes last.
@@ -105,10 +105,16 @@ def run(
     float32_out=out_dtype == np.float32,
     with_c=c is not None,
   )
+  a, b = pad_bytes(
+    as_it_lies(a, memory.a_groups_inside),
+    as_it_lies(b, memory.b_groups_inside),
+    k_multiple,
+    options,
+  )
   operands = [
-    pad_last(as_it_lies(a, memory.a_groups_inside), k_multiple),
+    a,
     get_mn_major_tma_aligned_tensor(sfa),
-    pad_last(as_it_lies(b, memory.b_groups_inside), k_multiple),
+    b,
     get_mn_major_tma_aligned_tensor(sfb) if problem.sfb_per_row else sfb,
   ]
   config = choose(

@@ -31,7 +31,7 @@ from jax_deepgemm.primitives.fp8_gemm_maps import (
   scale_map,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
-from jax_deepgemm.primitives.padding import pad_last
+from jax_deepgemm.primitives.padding import pad_bytes
 from jax_deepgemm.primitives.print_config import print_config
 
 _SLAB_ROWS = 64
@@ -88,10 +88,11 @@ def run(
   )
   problem = MGroupedFp8Fp4GemmProblem(**fields)
   config = _chosen(problem, device, options)
+  rows, b = pad_bytes(m_grouped_operands.rows_of(a), b, 16, options)
   operands = [
-    pad_last(m_grouped_operands.rows_of(a), 16),
+    rows,
     get_mn_major_tma_aligned_tensor(m_grouped_operands.rows_of(sfa)),
-    pad_last(b, 16),
+    b,
     sfb,
     *m_grouped_operands.layout_operands(group_layout, layout, num_groups),
   ]

@@ -27,6 +27,7 @@ from tests.emulator import (
   test_mega_moe,
   test_mqa_fp4_logits,
   test_mqa_logits,
+  test_pad_rows,
   test_paged_mqa_fp4_logits,
   test_paged_mqa_logits,
   test_row_topk,
@@ -50,6 +51,7 @@ from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
 from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.pad_rows_mutations import PAD_ROWS_MUTATIONS
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
@@ -76,6 +78,7 @@ CASES = (
   *test_row_topk.CASES,
   *test_casts.CASES,
   *test_casts.FUSED,
+  *test_pad_rows.CASES,
   *test_hc_prenorm_gemm.CASES,
   *test_mega_moe.CASES,
 )
@@ -95,6 +98,7 @@ ALL_MUTATIONS = (
   *PAGED_MQA_FP4_MUTATIONS,
   *ROW_TOPK_MUTATIONS,
   *CAST_MUTATIONS,
+  *PAD_ROWS_MUTATIONS,
   *FP4_MUTATIONS,
   *M_GROUPED_FP4_MUTATIONS,
   *HC_PRENORM_MUTATIONS,
