@@ -42,6 +42,7 @@ from tests.emulator.fp4_mutations import FP4_MUTATIONS
 from tests.emulator.hc_prenorm_mutations import HC_PRENORM_MUTATIONS
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
+from tests.emulator.kernel_case import KernelCase
 from tests.emulator.launch_mutations import LAUNCH_MUTATIONS
 from tests.emulator.m_grouped_bf16_mutations import M_GROUPED_BF16_MUTATIONS
 from tests.emulator.m_grouped_fp4_mutations import M_GROUPED_FP4_MUTATIONS
@@ -50,7 +51,7 @@ from tests.emulator.mega_moe_mutations import MEGA_MOE_MUTATIONS
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mqa_mutations import MQA_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, examine, mutated
-from tests.emulator.mutations import MUTATIONS, SPLIT, AnyCase, Mutation
+from tests.emulator.mutations import MUTATIONS, SPLIT, Mutation
 from tests.emulator.pad_rows_mutations import PAD_ROWS_MUTATIONS
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
@@ -160,7 +161,7 @@ def _print_names() -> None:
     print(f"  {name}")
 
 
-def _cases(text: str | None, mutation: str | None) -> list[AnyCase]:
+def _cases(text: str | None, mutation: str | None) -> list[KernelCase]:
   if text is None and mutation is not None:
     return [_MUTATIONS[mutation].case if mutation in _MUTATIONS else SPLIT]
   # Those of mutations too: a report names them.
@@ -194,7 +195,7 @@ def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
 
 
 def _check(
-  case: AnyCase,
+  case: KernelCase,
   emulator: Emulator,
   seeds: range,
   parsed: argparse.Namespace,
@@ -220,14 +221,14 @@ def _check(
   return True
 
 
-def _largest_error(case: AnyCase, result: np.ndarray) -> float:
+def _largest_error(case: KernelCase, result: np.ndarray) -> float:
   exact, bound = case.expected()
   error = np.abs(result.astype(np.float64) - exact)
   # Without a bound are zeros, which were compared.
   return float(np.max(error[bound > 0] / bound[bound > 0], initial=0))
 
 
-def _command(case: AnyCase, seed: int, mutation: str | None) -> str:
+def _command(case: KernelCase, seed: int, mutation: str | None) -> str:
   words = ["python", "-m", "tests.emulator", "--case", case.id()]
   words += ["--seed", str(seed)]
   return shlex.join(words + (["--mutate", mutation] if mutation else []))

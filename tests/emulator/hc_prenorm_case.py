@@ -9,17 +9,18 @@ import numpy as np
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_hc_prenorm_gemm import (
   HcPrenormProblem,
-  Sm90HcPrenormGemmConfig,
   legal_configs,
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_hc_prenorm_gemm
 from tests.emulator.emulated import emulated
+from tests.emulator.kernel_case import KernelCase, math_roles
+from tests.emulator.wanted import fits, words
 from tests.hyperconnection import hc_oracle
 
 
 @dataclasses.dataclass(frozen=True)
-class HcCase:
+class HcCase(KernelCase):
   """A problem and what is wanted of its configuration.
 
   Attributes:
@@ -32,20 +33,15 @@ class HcCase:
   wanted: tuple[tuple[str, int], ...]
   num_stages: int = 2
 
-  def config(self) -> Sm90HcPrenormGemmConfig:
+  def config(self):
     configs = sorted(legal_configs(self.problem, H200), key=str)
-    fits = [
-      config
-      for config in configs
-      if all(getattr(config, name) == value for name, value in self.wanted)
-    ]
-    return dataclasses.replace(fits[0], num_stages=self.num_stages)
+    config = next(c for c in configs if fits(c, self.wanted))
+    return dataclasses.replace(config, num_stages=self.num_stages)
 
-  def id(self) -> str:
+  def id(self):
     p = self.problem
-    wanted = [f"{name}={value}" for name, value in self.wanted]
     size = f"hc-{p.num_groups}x{p.m}x{p.n}x{p.k}-partials={p.num_partials}"
-    return "-".join([size, *wanted])
+    return "-".join([size, *words(self.wanted)])
 
   def run(self, emulator, seed, arrays=None):
     """Returns `[partials, g, m, n + 1]`: D, and sums of squares behind it."""
@@ -65,15 +61,8 @@ class HcCase:
   def expected(self):
     return expected(self.problem)
 
-  def wrong_elements(self, result):
-    """Returns indices of what is too far off; NaN always is."""
-    exact, bound = self.expected()
-    error = np.abs(result.astype(np.float64) - exact)
-    return np.argwhere(~(error <= bound))
-
   def roles(self, kernel):
-    num_math = kernel.threads // 32 - 1
-    return [*(f"math {i // 4}.{i % 4}" for i in range(num_math)), "TMA loads"]
+    return [*math_roles(kernel.threads // 32 - 1), "TMA loads"]
 
 
 def hc_case(m, n, k, *, groups=1, partials=1, num_stages=2, **wanted):

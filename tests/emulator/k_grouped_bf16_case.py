@@ -1,9 +1,7 @@
-"""Small problems for the K-grouped BF16 GEMM, and how to run them."""
+"""Small problems for the K-grouped BF16 GEMM."""
 
 import dataclasses
-import functools
 
-import jax.numpy as jnp
 import numpy as np
 
 from jax_deepgemm.heuristics.device import H200
@@ -11,12 +9,10 @@ from jax_deepgemm.heuristics.sm90_k_grouped_bf16_gemm import (
   KGroupedBf16GemmProblem,
   legal_k_grouped_configs,
 )
-from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_k_grouped_bf16_gemm
 from tests import k_grouped_bf16_data as data
-from tests.emulator.bf16_gemm_case import SUM_ERROR
-from tests.emulator.emulated import emulated
-from tests.emulator.k_grouped_case import KCase, rounding
+from tests.emulator.k_grouped_case import KCase, case_of
+from tests.emulator.kernel_case import math_roles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +31,8 @@ class KBf16Case(KCase):
   spare: int = 9
   claimed_starts: tuple[int, ...] | None = None
 
+  module = sm90_k_grouped_bf16_gemm
+
   @property
   def problem(self) -> KGroupedBf16GemmProblem:
     num_rows = data.num_rows(self.sizes, self.gap, self.spare)
@@ -50,69 +48,27 @@ class KBf16Case(KCase):
   def legal(self):
     return legal_k_grouped_configs(self.problem, H200)
 
-  def id(self) -> str:
+  def id(self):
     gap = f"-gap={self.gap}" if self.gap else ""
     return f"bf16-{super().id()}{gap}"
 
-  def run(self, emulator, seed):
-    return run(self, emulator, seed)
+  def operands(self):
+    """Returns a, b, starts, sizes, c or None as the kernel takes them."""
+    rows = {"gap": self.gap, "spare": self.spare}
+    a = data.operand(self.m, self.sizes, **rows, seed=1)
+    b = data.operand(self.n, self.sizes, **rows, seed=2)
+    starts = self.claimed_starts or data.starts_of(self.sizes, self.gap)
+    sizes = np.array(self.claimed or self.sizes, np.int32)
+    return a, b, np.array(starts, np.int32), sizes, self.addend()
 
-  def expected(self):
-    return expected(self)
-
-  def wrong_elements(self, result):
-    exact, bound = expected(self)
-    error = np.abs(result.astype(np.float64) - exact)
-    return np.argwhere(~(error <= bound))
+  def product(self):
+    a, b, _, _, c = self.operands()
+    return data.expected(a, b, self.sizes, c, gap=self.gap)
 
   def roles(self, kernel):
-    num_math = kernel.threads // 32 - 4
-    math = [f"math {i // 4}.{i % 4}" for i in range(num_math)]
+    math = math_roles(kernel.threads // 32 - 4)
     return [*math, "TMA loads", "cuts", "idle", "idle"]
 
 
 def k_bf16_case(m, n, sizes, **fields):
-  names = {field.name for field in dataclasses.fields(KBf16Case)}
-  own = {name: fields.pop(name) for name in names & fields.keys()}
-  return KBf16Case(m, n, tuple(sizes), wanted=tuple(fields.items()), **own)
-
-
-@functools.cache
-def operands(case):
-  """Returns a, b, starts, sizes, c or None as the kernel takes them."""
-  rows = {"gap": case.gap, "spare": case.spare}
-  a = data.operand(case.m, case.sizes, **rows, seed=1)
-  b = data.operand(case.n, case.sizes, **rows, seed=2)
-  starts = case.claimed_starts or data.starts_of(case.sizes, case.gap)
-  shape = (len(case.sizes), case.m, case.n)
-  c = np.random.default_rng(3).standard_normal(shape) * 1000
-  return (
-    a,
-    b,
-    np.array(starts, np.int32),
-    np.array(case.claimed or case.sizes, np.int32),
-    c.astype(np.float32) if case.with_c else None,
-  )
-
-
-def run(case, emulator, seed):
-  """Returns D as the emulator computes it."""
-  arrays = [None if x is None else jnp.asarray(x) for x in operands(case)]
-  kernel = sm90_k_grouped_bf16_gemm
-  config = case.config()
-  with emulated(kernel, lambda *args, **kwargs: config, emulator, seed):
-    result = kernel.run(
-      *arrays,
-      out_dtype=case.out_dtype,
-      options=Options(num_sms=case.num_sms),
-      device=H200,
-    )
-  return np.asarray(result)
-
-
-@functools.cache
-def expected(case):
-  """Returns D and the largest error that each element may have."""
-  a, b, _, _, c = operands(case)
-  exact, magnitude = data.expected(a, b, case.sizes, c, gap=case.gap)
-  return exact, SUM_ERROR * magnitude + rounding(case) * np.abs(exact)
+  return case_of(KBf16Case, m, n, sizes, fields)

@@ -9,13 +9,15 @@ import numpy as np
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_k_grouped_fp8_gemm import (
   KGroupedFp8GemmProblem,
-  Sm90KGroupedFp8GemmConfig,
   legal_k_grouped_configs,
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_k_grouped_fp8_gemm
 from tests.emulator.emulated import emulated
 from tests.emulator.fp8_gemm_case import roles
+from tests.emulator.kernel_case import KernelCase, with_bound
+from tests.emulator.wanted import fits, take, words
+from tests.gpu.m_grouped_data import out_dtype
 from tests.k_grouped_data import (
   blocks_of,
   dense_groups,
@@ -25,7 +27,7 @@ from tests.k_grouped_data import (
 
 
 @dataclasses.dataclass(frozen=True)
-class KCase:
+class KCase(KernelCase):
   """A problem, its groups, and what is wanted of its configuration.
 
   Attributes:
@@ -47,6 +49,8 @@ class KCase:
   claimed: tuple[int, ...] | None = None
   wanted: tuple[tuple[str, int], ...] = ()
 
+  module = sm90_k_grouped_fp8_gemm
+
   @property
   def problem(self) -> KGroupedFp8GemmProblem:
     blocks = sum(map(blocks_of, self.sizes)) + self.spare_blocks
@@ -59,96 +63,82 @@ class KCase:
       self.float32_out,
     )
 
-  @property
-  def out_dtype(self) -> np.dtype:
-    return np.dtype(np.float32 if self.float32_out else jnp.bfloat16)
-
   def legal(self):
     return legal_k_grouped_configs(self.problem, H200)
 
-  def config(self) -> Sm90KGroupedFp8GemmConfig:
-    configs = sorted(self.legal(), key=str)
-    fits = [
+  def config(self):
+    config = next(
       config
-      for config in configs
-      if config.num_parts == self.num_parts
-      and all(getattr(config.gemm, name) == x for name, x in self.wanted)
-    ]
-    gemm = dataclasses.replace(fits[0].gemm, num_stages=self.num_stages)
-    return dataclasses.replace(fits[0], gemm=gemm)
+      for config in sorted(self.legal(), key=str)
+      if config.num_parts == self.num_parts and fits(config.gemm, self.wanted)
+    )
+    gemm = dataclasses.replace(config.gemm, num_stages=self.num_stages)
+    return dataclasses.replace(config, gemm=gemm)
 
-  def id(self) -> str:
-    wanted = [f"{name}={value}" for name, value in self.wanted]
+  def id(self):
     sizes = "+".join(map(str, self.sizes[:6]))
     more = ["with_c"] if self.with_c else []
     more += [] if self.float32_out else ["bf16_out"]
     more += [f"parts={self.num_parts}"] if self.num_parts > 1 else []
     more += ["wrong_sizes"] if self.claimed else []
-    return "-".join(["k", f"{self.m}x{self.n}", sizes, *wanted, *more])
+    more = [*words(self.wanted), *more]
+    return "-".join(["k", f"{self.m}x{self.n}", sizes, *more])
+
+  def operands(self):
+    """Returns a, sfa, b, sfb, sizes, c or None as the kernel takes them."""
+    blocks = self.problem.num_k_blocks
+    a = packed_operand(self.m, self.sizes, blocks, 1)
+    b = packed_operand(self.n, self.sizes, blocks, 2)
+    return *a, *b, np.array(self.claimed or self.sizes, np.int32), self.addend()
+
+  def addend(self):
+    """Returns C or None."""
+    if not self.with_c:
+      return None
+    shape = (len(self.sizes), self.m, self.n)
+    c = np.random.default_rng(3).standard_normal(shape) * 1000
+    return c.astype(np.float32)
+
+  def product(self):
+    """Returns D and the sum of its terms' sizes, in float64."""
+    a, sfa, b, sfb, _, c = self.operands()
+    return product(
+      dense_groups(a, sfa, self.sizes), dense_groups(b, sfb, self.sizes), c
+    )
 
   def run(self, emulator, seed):
-    return run(self, emulator, seed)
+    config = self.config()
+    with emulated(self.module, lambda *args, **kwargs: config, emulator, seed):
+      result = self.module.run(
+        *(None if x is None else jnp.asarray(x) for x in _operands(self)),
+        out_dtype=out_dtype(self.float32_out),
+        options=Options(num_sms=self.num_sms),
+        device=H200,
+      )
+    return np.asarray(result)
 
   def expected(self):
-    return expected(self)
-
-  def wrong_elements(self, result):
-    return wrong_elements(self, result)
+    return _expected(self)
 
   def roles(self, kernel):
     return roles(kernel)
 
 
 def k_case(m, n, sizes, **fields):
-  names = {field.name for field in dataclasses.fields(KCase)}
-  own = {name: fields.pop(name) for name in names & fields.keys()}
-  return KCase(m, n, tuple(sizes), wanted=tuple(fields.items()), **own)
+  return case_of(KCase, m, n, sizes, fields)
+
+
+def case_of(kind, m, n, sizes, fields):
+  """Returns a `kind` of case; fields that it lacks are the configuration's."""
+  own = take(kind, fields)
+  return kind(m, n, tuple(sizes), wanted=tuple(fields.items()), **own)
 
 
 @functools.cache
-def operands(case):
-  """Returns a, sfa, b, sfb, sizes, c or None as the kernel takes them."""
-  blocks = case.problem.num_k_blocks
-  a = packed_operand(case.m, case.sizes, blocks, 1)
-  b = packed_operand(case.n, case.sizes, blocks, 2)
-  shape = (len(case.sizes), case.m, case.n)
-  c = np.random.default_rng(3).standard_normal(shape) * 1000
-  sizes = np.array(case.claimed or case.sizes, np.int32)
-  return *a, *b, sizes, c.astype(np.float32) if case.with_c else None
-
-
-def run(case, emulator, seed):
-  """Returns D as the emulator computes it."""
-  arrays = [None if x is None else jnp.asarray(x) for x in operands(case)]
-  kernel = sm90_k_grouped_fp8_gemm
-  config = case.config()
-  with emulated(kernel, lambda *args, **kwargs: config, emulator, seed):
-    result = kernel.run(
-      *arrays,
-      out_dtype=case.out_dtype,
-      options=Options(num_sms=case.num_sms),
-      device=H200,
-    )
-  return np.asarray(result)
+def _operands(case):
+  return case.operands()
 
 
 @functools.cache
-def expected(case):
-  """Returns D and the largest error that each element may have."""
-  a, sfa, b, sfb, _, c = operands(case)
-  exact, magnitude = product(
-    dense_groups(a, sfa, case.sizes), dense_groups(b, sfb, case.sizes), c
-  )
-  # float32 sums of a K block, and of the blocks, in some order.
-  return exact, 1e-6 * magnitude + rounding(case) * np.abs(exact)
-
-
-def rounding(case):
-  """Returns the relative error of a result that is rounded once."""
-  return 2.0**-24 if case.float32_out else 2.0**-8
-
-
-def wrong_elements(case, result):
-  """Returns indices of the elements that are too far off; NaN always is."""
-  exact, bound = expected(case)
-  return np.argwhere(~(np.abs(result.astype(np.float64) - exact) <= bound))
+def _expected(case):
+  return with_bound(*case.product(), case.float32_out)

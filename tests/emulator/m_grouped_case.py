@@ -12,13 +12,15 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_m_grouped_fp8_gemm
 from tests.emulator import fp8_gemm_case
 from tests.emulator.emulated import emulated
+from tests.emulator.kernel_case import KernelCase, with_bound
+from tests.emulator.wanted import fits, take, words
 from tests.gpu.m_grouped_data import RowGroups, operands, out_dtype, product
 
 _operands = functools.cache(operands)
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupedCase:
+class GroupedCase(KernelCase):
   """Groups of rows and what is wanted of the configuration; of FP8 operands.
 
   Attributes:
@@ -66,32 +68,49 @@ class GroupedCase:
     return product(self.groups, *self.operands())
 
   def run(self, emulator, seed):
-    return run(self, emulator, seed)
+    """Returns D, `[rows, n]`, as the emulator computes it."""
+    groups, module = self.groups, self.module
+    with emulated(module, self.pick, emulator, seed, chooser="choose_grouped"):
+      result = module.run(
+        *(jnp.asarray(x) for x in self.operands()),
+        jnp.asarray(self.numbers()),
+        layout=groups.layout,
+        alignment=groups.alignment,
+        expected_m=None,
+        zero_padding=self.zero_padding,
+        out_dtype=out_dtype(self.float32_out),
+        **self.settings(),
+        options=Options(num_sms=self.num_sms),
+        device=H200,
+      )
+    return np.asarray(result).reshape(groups.num_rows, self.n)
+
+  def defined(self):
+    """Returns whether each row must be written."""
+    return (self.groups.ids() >= 0) | self.zero_padding
 
   def wrong_elements(self, result):
-    return wrong_elements(self, result)
+    wrong = super().wrong_elements(result)
+    return wrong[self.defined()[wrong[:, 0]]]
 
   def expected(self):
-    return expected(self)
+    return _expected(self)
 
   def roles(self, kernel):
-    return roles(kernel)
+    return [*fp8_gemm_case.roles(kernel)[:-2], "zeros", "zeros"]
 
   def pick(self, problem, device, **options):
     """Returns the configuration, in the place of choose_grouped."""
     del device, options
     # Wide enough that clusters along M are legal.
     problem = dataclasses.replace(problem, expected_m=problem.m)
-    fits = [
-      config
-      for config in sorted(self.legal(problem, H200), key=str)
-      if all(getattr(config, name) == value for name, value in self.wanted)
-    ]
-    return dataclasses.replace(fits[0], num_stages=self.num_stages)
+    configs = sorted(self.legal(problem, H200), key=str)
+    config = next(c for c in configs if fits(c, self.wanted))
+    return dataclasses.replace(config, num_stages=self.num_stages)
 
-  def id(self) -> str:
+  def id(self):
     sizes = "_".join(str(size) for size in self.groups.sizes)
-    wanted = [f"{name}={value}" for name, value in self.wanted]
+    wanted = words(self.wanted)
     shape = f"{sizes}x{self.n}x{self.k}"
     wanted += ["claimed"] if self.claimed else []
     return "-".join([self.groups.layout, shape, *wanted])
@@ -103,50 +122,15 @@ def grouped_case(layout, sizes, n, k, *, m, alignment=1, **fields):
 
 def make(kind, layout, sizes, n, k, m, alignment, fields):
   """Returns a `kind` of case; fields that it lacks are the configuration's."""
-  names = {field.name for field in dataclasses.fields(kind)}
-  others = {name: fields.pop(name) for name in names & fields.keys()}
+  others = take(kind, fields)
   groups = RowGroups(layout, tuple(sizes), m, alignment)
   return kind(groups, n, k, tuple(fields.items()), **others)
 
 
-def run(case, emulator, seed):
-  """Returns D as the emulator computes it."""
-  groups = case.groups
-  module = case.module
-  with emulated(module, case.pick, emulator, seed, chooser="choose_grouped"):
-    result = module.run(
-      *(jnp.asarray(x) for x in case.operands()),
-      jnp.asarray(case.numbers()),
-      layout=groups.layout,
-      alignment=groups.alignment,
-      expected_m=None,
-      zero_padding=case.zero_padding,
-      out_dtype=out_dtype(case.float32_out),
-      **case.settings(),
-      options=Options(num_sms=case.num_sms),
-      device=H200,
-    )
-  return np.asarray(result).reshape(groups.num_rows, case.n)
-
-
 @functools.cache
-def expected(case):
-  """Returns D and the largest error that each element may have."""
-  exact, size = case.product()
-  rounding = 2.0**-24 if case.float32_out else 2.0**-8
-  return exact, fp8_gemm_case.SUM_ERROR * size + rounding * np.abs(exact)
+def _expected(case):
+  return with_bound(*case.product(), case.float32_out)
 
 
-def wrong_elements(case, result):
-  """Returns indices of the elements that are too far off; NaN always is."""
-  exact, bound = expected(case)
-  error = np.abs(result.astype(np.float64) - exact)
-  wrong = ~(error <= bound)
-  if not case.zero_padding:
-    wrong &= case.groups.ids()[:, None] >= 0
-  return np.argwhere(wrong)
-
-
-def roles(kernel):
-  """Returns what each warp of a launch does."""
-  return [*fp8_gemm_case.roles(kernel)[:-2], "zeros", "zeros"]
+run = GroupedCase.run
+wrong_elements = GroupedCase.wrong_elements

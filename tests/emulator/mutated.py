@@ -9,17 +9,18 @@ import numpy as np
 
 from jax_deepgemm.primitives.kernel_call import KernelCall
 from tests.emulator.emulator import Emulator, EmulatorError
-from tests.emulator.mutations import AnyCase, Mutation
+from tests.emulator.kernel_case import KernelCase
+from tests.emulator.mutations import Mutation
 from tests.emulator.toolchain import CUDA, Toolchain
 
 
-def verdict(case: AnyCase, emulator: Emulator, seed: int) -> str | None:
+def verdict(case: KernelCase, emulator: Emulator, seed: int) -> str | None:
   """Returns what is wrong with a run, or None."""
   return examine(case, emulator, seed)[0]
 
 
 def examine(
-  case: AnyCase, emulator: Emulator, seed: int
+  case: KernelCase, emulator: Emulator, seed: int
 ) -> tuple[str | None, np.ndarray | None]:
   """Returns what is wrong with a run, or None, and its result if it has one."""
   try:
@@ -49,6 +50,13 @@ def is_found(
     num_seeds: schedules to try.
   """
   assert _verdict_of_right(mutation.case, toolchain) is None
+  return fails(mutation, toolchain, folder, num_seeds)
+
+
+def fails(
+  mutation: Mutation, toolchain: Toolchain, folder: pathlib.Path, num_seeds: int
+) -> bool:
+  """As `is_found`, of a case that is known to be right without."""
   headers = mutated(mutation, folder / "cuda")
   wrong = Emulator(toolchain, headers, mutation.case.roles)
   return any(verdict(mutation.case, wrong, seed) for seed in range(num_seeds))
@@ -56,7 +64,7 @@ def is_found(
 
 # Most mutations of a kernel share a case.
 @functools.cache
-def _verdict_of_right(case: AnyCase, toolchain: Toolchain) -> str | None:
+def _verdict_of_right(case: KernelCase, toolchain: Toolchain) -> str | None:
   return verdict(case, Emulator(toolchain, roles=case.roles), 0)
 
 

@@ -2,25 +2,8 @@
 
 import dataclasses
 
-from tests.emulator import bf16_gemm_case
-from tests.emulator.batched_k_case import BatchedKCase
-from tests.emulator.cast_case import CastCase
-from tests.emulator.fp4_gemm_case import Fp4Case
-from tests.emulator.fp8_gemm_case import Case, case
-from tests.emulator.hc_prenorm_case import HcCase
-from tests.emulator.k_grouped_case import KCase
-from tests.emulator.m_grouped_case import GroupedCase
-
-AnyCase = (
-  Case
-  | bf16_gemm_case.Case
-  | BatchedKCase
-  | GroupedCase
-  | KCase
-  | CastCase
-  | Fp4Case
-  | HcCase
-)
+from tests.emulator.fp8_gemm_case import case
+from tests.emulator.kernel_case import KernelCase
 
 _GEMM = "kernels/sm90_fp8_gemm.cuh"
 _LOAD = "kernels/sm90_fp8_gemm_load.cuh"
@@ -54,7 +37,7 @@ class Mutation:
   path: str
   old: str
   new: str
-  case: AnyCase = SPLIT
+  case: KernelCase = SPLIT
 
 
 _AFTER_WAIT = "        if (!Traits::kGroupsRows || "

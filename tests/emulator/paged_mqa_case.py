@@ -15,12 +15,13 @@ from jax_deepgemm.primitives import sm90_fp8_paged_mqa_logits
 from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from tests import paged_mqa_data
 from tests.emulator.emulated import emulated
-
-_BITS = 20  # Of float32 sums of a few hundred terms.
+from tests.emulator.kernel_case import KernelCase
+from tests.emulator.mqa_case import BITS, mqa_roles
+from tests.emulator.wanted import fits, take, words
 
 
 @dataclasses.dataclass(frozen=True)
-class PagedMqaCase:
+class PagedMqaCase(KernelCase):
   """A problem, and what is wanted of the kernel.
 
   Attributes:
@@ -45,11 +46,15 @@ class PagedMqaCase:
   rounds: int = 2
   wanted: tuple[tuple[str, int], ...] = ()
 
-  def id(self) -> str:
+  kernel = sm90_fp8_paged_mqa_logits
+  legal = staticmethod(legal_paged_mqa_configs)
+  make_operands = staticmethod(paged_mqa_data.operands)
+
+  def id(self):
     sizes = (len(self.lens), len(self.lens[0]), self.num_heads, self.head_dim)
     text = "x".join(map(str, sizes)) + f"-pages={self.max_blocks}"
     text += f"of{self.block_kv}-width={self.width}"
-    more = [f"{name}={value}" for name, value in self.wanted]
+    more = words(self.wanted)
     more += ["clean"] if self.clean else []
     more += ["wild"] if self.wild else []
     more += ["varlen"] if self.indices else []
@@ -68,72 +73,75 @@ class PagedMqaCase:
     """What is beyond the keys: what the emulator leaves there is NaN."""
     return -np.inf if self.clean else np.nan
 
-  def config(self, problem, device, legal=legal_paged_mqa_configs):
-    fits = [
-      config
-      for config in legal(problem, device)
-      if all(getattr(config, name) == x for name, x in self.wanted)
-    ]
-    stages = self.rounds * fits[0].num_math_warpgroups
-    return dataclasses.replace(fits[0], num_stages=stages)
+  def config(self, problem, device):
+    legal = self.legal(problem, device)
+    config = next(config for config in legal if fits(config, self.wanted))
+    stages = self.rounds * config.num_math_warpgroups
+    return dataclasses.replace(config, num_stages=stages)
 
   def run(self, emulator, seed):
-    return run(self, emulator, seed)
+    with emulated(self.kernel, self.config, emulator, seed):
+      result = self.kernel.run(
+        *map(jnp.asarray, self.taken()),
+        form=self.form,
+        options=Options(num_sms=self.num_sms),
+        device=H200,
+      )
+    return np.asarray(result).reshape(-1, result.shape[-1])
+
+  def taken(self):
+    """Returns the operands as the kernel takes them."""
+    given = self.operands()
+    return [
+      given.q,
+      given.cache.reshape(len(given.cache), -1),
+      given.weights.reshape(*given.lens.shape, -1),
+      given.lens,
+      given.table,
+      *self.scales(),
+      *([] if given.indices is None else [given.indices]),
+    ]
+
+  def scales(self):
+    """Returns what the kernel takes between the table and the indices."""
+    return []
 
   def expected(self):
     exact, magnitude = paged_mqa_data.logits(
       self.operands(), self.width, self.fill
     )
-    return exact, magnitude * 2.0**-_BITS + np.abs(exact) * 2.0**-8
+    return exact, magnitude * 2.0**-BITS + np.abs(exact) * 2.0**-8
 
   def wrong_elements(self, result):
-    return paged_mqa_data.wrong(result, self.operands(), _BITS, self.fill)
+    return paged_mqa_data.wrong(result, self.operands(), BITS, self.fill)
 
   def operands(self):
     return _operands(self)
 
+  def exponents(self):
+    """Returns what else `make_operands` is told."""
+    return {}
+
   def roles(self, kernel):
-    math = kernel.threads // 32 - 4
-    names = [f"math {i // 4}.{i % 4}" for i in range(math)]
-    return [*names, "loads", *(f"fills {i}" for i in range(3))]
-
-
-def paged_case(
-  lens, num_heads, head_dim, block_kv, max_blocks, width, **fields
-):
-  """Returns a case; a plain length is that of the one row of a sequence."""
-  return case_of(
-    PagedMqaCase,
-    lens,
-    num_heads,
-    head_dim,
-    block_kv,
-    max_blocks,
-    width,
-    **fields,
-  )
+    return mqa_roles(kernel)
 
 
 def case_of(
   kind, lens, num_heads, head_dim, block_kv, max_blocks, width, **fields
 ):
-  names = {field.name for field in dataclasses.fields(kind)}
-  own = {name: fields.pop(name) for name in names & fields.keys()}
-  return kind(
-    tuple(x if isinstance(x, tuple) else (x,) for x in lens),
-    num_heads,
-    head_dim,
-    block_kv,
-    max_blocks,
-    width,
-    wanted=tuple(fields.items()),
-    **own,
-  )
+  """Returns a case; a plain length is that of the one row of a sequence."""
+  sizes = (num_heads, head_dim, block_kv, max_blocks, width)
+  lens = tuple(x if isinstance(x, tuple) else (x,) for x in lens)
+  own = take(kind, fields)
+  return kind(lens, *sizes, wanted=tuple(fields.items()), **own)
+
+
+paged_case = functools.partial(case_of, PagedMqaCase)
 
 
 @functools.cache
 def _operands(case):
-  return paged_mqa_data.operands(
+  return case.make_operands(
     case.lens,
     case.num_heads,
     case.head_dim,
@@ -141,27 +149,5 @@ def _operands(case):
     case.max_blocks,
     indices=case.indices,
     wild=case.wild,
+    **case.exponents(),
   )
-
-
-def run(case, emulator, seed):
-  """Returns the logits as the emulator computes them."""
-  kernel = sm90_fp8_paged_mqa_logits
-  given = case.operands()
-  batch, next_n = given.lens.shape
-  arrays = [
-    given.q,
-    given.cache.reshape(len(given.cache), -1),
-    given.weights.reshape(batch, next_n, -1),
-    given.lens,
-    given.table,
-  ]
-  arrays += [] if given.indices is None else [given.indices]
-  with emulated(kernel, case.config, emulator, seed):
-    result = kernel.run(
-      *map(jnp.asarray, arrays),
-      form=case.form,
-      options=Options(num_sms=case.num_sms),
-      device=H200,
-    )
-  return np.asarray(result).reshape(batch * next_n, -1)

@@ -12,10 +12,11 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_row_topk
 from tests import topk_data
 from tests.emulator.emulated import emulated
+from tests.emulator.kernel_case import KernelCase
 
 
 @dataclasses.dataclass(frozen=True)
-class RowTopkCase:
+class RowTopkCase(KernelCase):
   """Rows of a kind, the ranges of their keys, and what is wanted of the kernel.
 
   Attributes:
@@ -85,9 +86,6 @@ class RowTopkCase:
   def expected(self):
     exact = expected(self)
     return exact, np.zeros_like(exact)
-
-  def wrong_elements(self, result):
-    return np.argwhere(result != expected(self))
 
   def roles(self, kernel):
     return [f"selects {i}" for i in range(kernel.threads // 32)]

@@ -1,12 +1,11 @@
 """The BF16 GEMM over a K of many runs, under a harsher memory model."""
 
-import numpy as np
 import pytest
 
 from tests.emulator.batched_k_case import BatchedKCase, runs_case
 from tests.emulator.batched_k_mutations import BATCHED_K_MUTATIONS
-from tests.emulator.emulator import Emulator
 from tests.emulator.mutated import is_found
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 3
 
@@ -27,12 +26,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=BatchedKCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 @pytest.mark.parametrize("mutation", BATCHED_K_MUTATIONS, ids=lambda m: m.name)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.emulator.emulator import Emulator
 from tests.emulator.fp4_gemm_case import Fp4Case, fp4_case, roles
+from tests.emulator.schedules import assert_same_right_result
 from tests.gpu.fp4_data import EXACT, WIDE
 
 NUM_SEEDS = 3
@@ -57,12 +58,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=Fp4Case.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 def test_a_group_without_a_scale_makes_its_column_nan_and_no_other(toolchain):

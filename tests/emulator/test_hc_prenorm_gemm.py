@@ -5,6 +5,7 @@ import pytest
 
 from tests.emulator.emulator import Emulator
 from tests.emulator.hc_prenorm_case import HcCase, hc_case, operands
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 3
 CASES = [
@@ -32,12 +33,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=HcCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: splits are added in one order whichever is first.
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 def test_equal_rows_have_equal_bits_wherever_they_lie(toolchain):

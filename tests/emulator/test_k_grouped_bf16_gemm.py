@@ -7,6 +7,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.k_grouped_bf16_case import KBf16Case, k_bf16_case
 from tests.emulator.k_grouped_bf16_mutations import K_GROUPED_BF16_MUTATIONS
 from tests.emulator.mutated import is_found
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 3
 
@@ -66,12 +67,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=KBf16Case.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 
 from tests.emulator.emulator import Emulator
-from tests.emulator.fp8_gemm_case import roles
-from tests.emulator.k_grouped_case import (
-  KCase,
-  k_case,
-  run,
-  wrong_elements,
-)
+from tests.emulator.k_grouped_case import KCase, k_case
 from tests.emulator.k_grouped_mutations import K_GROUPED_MUTATIONS
 from tests.emulator.mutated import is_found
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 3
 
@@ -65,12 +60,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=KCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
-  first = run(case, emulator, seed=0)
-  assert wrong_elements(case, first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    np.testing.assert_array_equal(run(case, emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +72,9 @@ def test_wrong_sizes_touch_nothing_outside_the_arrays(
   toolchain, claimed, with_c
 ):
   case = k_case(70, 40, (130, 0, 1), block_n=32, claimed=claimed, with_c=with_c)
-  emulator = Emulator(toolchain, roles=roles)
+  emulator = Emulator(toolchain, roles=case.roles)
   # The emulator reports accesses outside; which elements are wrong is open.
-  results = [run(case, emulator, seed) for seed in range(3)]
+  results = [case.run(emulator, seed) for seed in range(3)]
   np.testing.assert_array_equal(results[0], results[1])
   np.testing.assert_array_equal(results[0], results[2])
 

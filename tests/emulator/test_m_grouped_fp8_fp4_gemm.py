@@ -1,13 +1,9 @@
 """Groups of rows with FP4 weights are right in every layout."""
 
-import numpy as np
 import pytest
 
-from tests.emulator.emulator import Emulator
-from tests.emulator.m_grouped_fp4_case import (
-  few_rows_case,
-  grouped_fp4_case,
-)
+from tests.emulator.m_grouped_fp4_case import few_rows_case, grouped_fp4_case
+from tests.emulator.schedules import assert_same_right_result
 from tests.gpu.fp4_data import EXACT, WIDE
 
 NUM_SEEDS = 3
@@ -87,11 +83,4 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id())
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first. Rows that are
-    # not written keep their NaN.
-    again = case.run(emulator, seed)
-    np.testing.assert_array_equal(again.view(np.uint8), first.view(np.uint8))
+  assert_same_right_result(toolchain, case, NUM_SEEDS)

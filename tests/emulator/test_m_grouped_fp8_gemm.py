@@ -5,12 +5,8 @@ import pytest
 
 from jax_deepgemm.primitives.grouped_layout import group_of_rows
 from tests.emulator.emulator import Emulator
-from tests.emulator.m_grouped_case import (
-  GroupedCase,
-  grouped_case,
-  run,
-  wrong_elements,
-)
+from tests.emulator.m_grouped_case import GroupedCase, grouped_case
+from tests.emulator.schedules import assert_same_right_result
 from tests.emulator.wrong_groups import WRONG_GROUPS
 
 NUM_SEEDS = 3
@@ -80,13 +76,8 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=GroupedCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  defined = (case.groups.ids() >= 0) | case.zero_padding
-  first = run(case, emulator, seed=0)
-  assert wrong_elements(case, first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    result = run(case, emulator, seed)
-    np.testing.assert_array_equal(result[defined], first[defined])
+  defined = case.defined()
+  assert_same_right_result(toolchain, case, NUM_SEEDS, defined)
 
 
 @pytest.mark.parametrize("case", WRONG_GROUPS, ids=GroupedCase.id)
@@ -117,4 +108,4 @@ def test_ids_in_any_order_touch_nothing_outside_the_arrays(toolchain):
   emulator = Emulator(toolchain, roles=case.roles)
   # It reports accesses outside; what the rows get is open.
   for seed in range(3):
-    run(case, emulator, seed)
+    case.run(emulator, seed)

@@ -9,6 +9,7 @@ from tests.emulator.emulator import Emulator
 from tests.emulator.mqa_fp4_case import Fp4MqaCase, fp4_mqa_case
 from tests.emulator.mqa_fp4_mutations import MQA_FP4_MUTATIONS
 from tests.emulator.mutated import is_found
+from tests.emulator.schedules import assert_same_right_result
 from tests.mqa_fp4_data import EXACT, NARROW, ONE_MORE, WIDE
 
 NUM_SEEDS = 2
@@ -55,11 +56,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=Fp4MqaCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    np.testing.assert_array_equal(case.run(emulator, seed), first)
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 def test_wide_rows_leave_their_neighbours_alone(toolchain):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.emulator.emulator import Emulator
 from tests.emulator.mutated import is_found
 from tests.emulator.paged_mqa_case import PagedMqaCase, paged_case
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 2
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -72,12 +72,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=PagedMqaCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, seed=0)
-  assert case.wrong_elements(first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    # To the bit: sums are added in one order whatever runs first.
-    assert case.run(emulator, seed).tobytes() == first.tobytes()
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 @pytest.mark.parametrize("mutation", PAGED_MQA_MUTATIONS, ids=lambda m: m.name)

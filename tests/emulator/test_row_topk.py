@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.emulator.emulator import Emulator
 from tests.emulator.mutated import is_found
 from tests.emulator.row_topk_case import RowTopkCase
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 2
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
@@ -36,10 +36,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=RowTopkCase.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  for seed in range(NUM_SEEDS):
-    result = case.run(emulator, seed)
-    assert case.wrong_elements(result).size == 0
+  assert_same_right_result(toolchain, case, NUM_SEEDS)
 
 
 @pytest.mark.parametrize("mutation", ROW_TOPK_MUTATIONS, ids=lambda m: m.name)
