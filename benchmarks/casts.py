@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import command, provenance, results
+from benchmarks import command
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_cast import CastSource
 from jax_deepgemm.options import Options
@@ -63,15 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   command.need_hopper()
   _force(arguments)
-  path = arguments.output or results.RESULTS / "casts.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for source, kind, shape in _cases(arguments):
-    rows.append(_time(source, kind, shape, arguments))
-    print(_line(rows[-1]), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (_time(*case, arguments) for case in _cases(arguments))
+  command.record(arguments, "casts", _METHOD, rows, _line)
   return 0
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 import jax_deepgemm
-from benchmarks import command, kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, results
 from benchmarks.results import Case
 from jax_deepgemm.testing import bench
 
@@ -56,16 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   command.need_hopper()
   name, time_case = _mode(arguments)
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHODS[name], arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in results.dense_cases():
-    if arguments.only_m in (None, case[0]):
-      rows.append(time_case(case, arguments.num_tests))
-      print(_line(rows[-1]), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    time_case(case, arguments.num_tests)
+    for case in results.dense_cases()
+    if arguments.only_m in (None, case[0])
+  )
+  command.record(arguments, name, _METHODS[name], rows, _line)
   return 0
 
 

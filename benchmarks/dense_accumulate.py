@@ -19,7 +19,6 @@ from benchmarks import (
   compare,
   dense,
   kernel_programs,
-  provenance,
   results,
 )
 from benchmarks.results import Case
@@ -36,16 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = command.parser("dense_accumulate", num_tests=30)
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or results.RESULTS / f"{NAME}.json"
-  fields = provenance.collect(METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in cases():
-    rows.append(time_case(case, arguments.num_tests))
-    print(line(rows[-1]), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
+  timed = (time_case(case, arguments.num_tests) for case in cases())
+  rows = command.record(arguments, NAME, METHOD, timed, line)
   print(f"geometric mean of DeepGEMM's time over ours: {mean_ratio(rows):.3f}")
-  print(f"written to {path}")
   return 0
 
 

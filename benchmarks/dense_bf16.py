@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, results
 from jax_deepgemm.heuristics.sm90_bf16_gemm import Bf16GemmProblem
 from jax_deepgemm.testing import bench
 
@@ -40,20 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   if not arguments.sustained:
     flush = "caches flushed by a write of up to 8 GB before each run"
   name = "dense_bf16_sustained" if arguments.sustained else "dense_bf16"
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHOD.format(flush=flush), arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for problem in filtered(results.bf16_problems(), arguments):
-    row = time_problem(problem, arguments.num_tests, not arguments.sustained)
-    rows.append(row)
-    print(_line(row), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
+  timed = (
+    time_problem(problem, arguments.num_tests, not arguments.sustained)
+    for problem in filtered(results.bf16_problems(), arguments)
+  )
+  method = _METHOD.format(flush=flush)
+  rows = command.record(arguments, name, method, timed, _line)
   ratios = [row["xla_dot_us"] / row["us_median"] for row in rows]
   if ratios:
     mean = statistics.geometric_mean(ratios)
     print(f"XLA's time / ours: {mean:.3f} (least {min(ratios):.3f})")
-  print(f"written to {path}")
   return 0
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, results
 from benchmarks.dense import gemm, operands
 from benchmarks.results import Case
 from jax_deepgemm.testing import bench
@@ -34,19 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only-n", type=int, metavar="N")
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or results.RESULTS / "dense_fp4.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in cases():
-    if arguments.only_m in (None, case[0]) and arguments.only_n in (
-      None,
-      case[1],
-    ):
-      rows.append(time_case(case, arguments.num_tests))
-      print(_line(rows[-1]), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    time_case(case, arguments.num_tests)
+    for case in cases()
+    if arguments.only_m in (None, case[0])
+    and arguments.only_n in (None, case[1])
+  )
+  command.record(arguments, "dense_fp4", _METHOD, rows, _line)
   return 0
 
 

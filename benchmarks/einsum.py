@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 
-from benchmarks import command, einsum_cases, kernel_programs, provenance
-from benchmarks import results as files
+from benchmarks import command, einsum_cases, kernel_programs
 from benchmarks.einsum_cases import EinsumCase
 from jax_deepgemm.testing import BenchResult, bench
 
@@ -34,18 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only-b", type=int, metavar="B")
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or files.RESULTS / "einsum.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in einsum_cases.cases():
-    wanted = (arguments.dtype, arguments.expr, arguments.only_b)
-    has = (case.dtype, case.expr, case.b)
-    if all(x in (None, y) for x, y in zip(wanted, has, strict=True)):
-      rows.append(time_case(case, arguments.num_tests))
-      print(line(rows[-1]), flush=True)
-      files.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    time_case(case, arguments.num_tests)
+    for case in einsum_cases.cases()
+    if arguments.dtype in (None, case.dtype)
+    and arguments.expr in (None, case.expr)
+    and arguments.only_b in (None, case.b)
+  )
+  command.record(arguments, "einsum", _METHOD, rows, line)
   return 0
 
 

@@ -8,7 +8,7 @@ import functools
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm
-from benchmarks import command, provenance, results
+from benchmarks import command
 from jax_deepgemm import expert_exchange
 
 _METHOD = (
@@ -55,21 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
   if ranks < 2:
     print("error: this needs two GPUs or more", file=sys.stderr)
     return 2
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields |= {"ranks": ranks, "num_tests": arguments.num_tests}
-  path = arguments.output or results.RESULTS / "expert_parallel.json"
-  rows = []
-  for slices in arguments.slices or [expert_exchange.WANTED_SLICES]:
+  slices = arguments.slices or [expert_exchange.WANTED_SLICES]
+  rows = _rows(slices, arguments.num_tests)
+  name = "expert_parallel"
+  command.record(arguments, name, _METHOD, rows, _line, ranks=ranks)
+  return 0
+
+
+def _rows(
+  every_slices: Sequence[int], num_tests: int
+) -> Iterator[dict[str, Any]]:
+  """Yields a row for each number of slices, layer, wire and step."""
+  for slices in every_slices:
     expert_exchange.WANTED_SLICES = slices
     for layer in _LAYERS:
       for wire in ("float8_e4m3fn", "bfloat16"):
         for name, function in _STEPS.items():
-          row = _row(layer, wire, name, function, arguments.num_tests)
-          rows.append({"slices": slices, **row})
-          print(_line(rows[-1]), flush=True)
-          results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
-  return 0
+          row = _row(layer, wire, name, function, num_tests)
+          yield {"slices": slices, **row}
 
 
 def _row(

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, kernel_programs, provenance, results, sweep
+from benchmarks import command, kernel_programs, results, sweep
 from jax_deepgemm.heuristics.device import H200, Device
 from jax_deepgemm.heuristics.hc_prenorm_gemm import estimate_seconds
 from jax_deepgemm.heuristics.sm90_hc_prenorm_gemm import (
@@ -71,18 +71,21 @@ def main(argv: Sequence[str] | None = None) -> int:
   name = "hc_prenorm_sustained" if arguments.sustained else "hc_prenorm"
   if arguments.sweep:
     name, flush = sweep.result_of("sweep_hc_prenorm", device).stem, _FLUSHED
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHOD.format(flush=flush), arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in filtered(cases(), arguments):
-    if arguments.sweep:
-      rows += sweep_case(case, arguments.sweep, device, arguments.num_tests)
-    else:
-      rows.append(time_case(case, arguments.num_tests, not arguments.sustained))
-      print(line(rows[-1]), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  wanted = filtered(cases(), arguments)
+  num_tests = arguments.num_tests
+  if arguments.sweep:
+    rows = (
+      row
+      for case in wanted
+      for row in sweep_case(case, arguments.sweep, device, num_tests)
+    )
+  else:
+    flush_l2 = not arguments.sustained
+    rows = (time_case(case, num_tests, flush_l2) for case in wanted)
+  method = _METHOD.format(flush=flush)
+  # A sweep prints what it finds.
+  printed = None if arguments.sweep else line
+  command.record(arguments, name, method, rows, printed)
   return 0
 
 

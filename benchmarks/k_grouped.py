@@ -22,7 +22,6 @@ from benchmarks import (
   command,
   k_grouped_bf16,
   kernel_programs,
-  provenance,
   results,
 )
 from benchmarks.results import KGroupedCase
@@ -88,21 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.error("--end-to-end times casts, of which --dtype bf16 has none")
   command.need_hopper()
   name, timer = _mode(arguments)
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHODS[name], arguments.commit)
-  fields |= {"num_tests": arguments.num_tests, "c": not arguments.without_c}
-  rows = []
-  for case in results.k_grouped_cases():
-    if arguments.only_groups in (None, len(case.sizes)):
-      for row in timer(case, arguments.num_tests):
-        rows.append(row)
-        print(line(row), flush=True)
-        results.write(path, fields, rows)  # Each time: a run may be cut off.
+  timed = (
+    row
+    for case in results.k_grouped_cases()
+    if arguments.only_groups in (None, len(case.sizes))
+    for row in timer(case, arguments.num_tests)
+  )
+  with_c = not arguments.without_c
+  rows = command.record(arguments, name, _METHODS[name], timed, line, c=with_c)
   ratios = [row["ratio"] for row in rows if "ratio" in row]
   if ratios and name != "k_grouped_fp8_sweep":
     mean = statistics.geometric_mean(ratios)
     print(f"geometric mean of the ratios to DeepGEMM's TFLOP/s: {mean:.3f}")
-  print(f"written to {path}")
   return 0
 
 

@@ -11,14 +11,14 @@ import concurrent.futures
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, dense, provenance, results
+from benchmarks import command, dense
 from benchmarks.program_times import Times, profiled
 
 _LAYOUTS = ("nt", "nn", "tn", "tt")
@@ -61,21 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only-m", type=int, choices=_MS, metavar="M")
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or results.RESULTS / "layouts.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
   programs = compiled(
     [case for case in cases() if arguments.only_m in (None, case.m)]
   )
-  rows: list[dict[str, Any]] = []
+  rows = timed(programs, arguments.num_tests)
+  command.record(arguments, "layouts", _METHOD, rows, line)
+  return 0
+
+
+def timed(
+  programs: dict[Case, Callable[..., Any]], num_tests: int
+) -> Iterator[dict[str, Any]]:
+  """Yields a row for each case; those of one size are timed together."""
   for _, group in itertools.groupby(programs, key=lambda case: case[:3]):
     same = list(group)
     calls = [functools.partial(programs[x], *operands(x)) for x in same]
-    rows += rows_of(same, profiled(calls, arguments.num_tests))
-    print("\n".join(map(line, rows[-len(same) :])), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
-  return 0
+    yield from rows_of(same, profiled(calls, num_tests))
 
 
 def cases() -> list[Case]:

@@ -20,8 +20,6 @@ from benchmarks import (
   command,
   kernel_programs,
   m_grouped_sweep,
-  provenance,
-  results,
 )
 from benchmarks.m_grouped_cases import KINDS, MGroupedCase, cases, row_of
 from benchmarks.m_grouped_operands import (
@@ -65,27 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
       " compares configurations of BF16"
     )
   command.need_hopper()
-  path = arguments.output or results.RESULTS / f"{_result_name(arguments)}.json"
   method = _BF16_METHOD if arguments.dtype == "bf16" else _METHOD
   method = _END_TO_END_METHOD if arguments.end_to_end else method
-  fields = provenance.collect(method, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  timer = _timer(arguments)
-  rows: list[dict[str, Any]] = []
-  for case in selected(arguments):
-    for row in timer(case, arguments.num_tests):
-      rows.append(row)
-      if not arguments.sweep:
-        print(line(row), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-    if arguments.sweep:
-      of_case = [row for row in rows if row["case"] == rows[-1]["case"]]
-      print(title(of_case[0]))
-      print(m_grouped_sweep.report(of_case), flush=True)
+  rows = command.record(
+    arguments,
+    _result_name(arguments),
+    method,
+    _rows(arguments),
+    None if arguments.sweep else line,
+  )
   if not arguments.sweep and not arguments.end_to_end:
     print("\n".join(means(rows)))
-  print(f"written to {path}")
   return 0
+
+
+def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+  """Yields the rows; of a sweep, prints a report for each case."""
+  timer = _timer(arguments)
+  for case in selected(arguments):
+    of_case = []
+    for row in timer(case, arguments.num_tests):
+      of_case.append(row)
+      yield row
+    if arguments.sweep:
+      print(title(of_case[0]))
+      print(m_grouped_sweep.report(of_case), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, m_grouped_cases, provenance, results, sweep
+from benchmarks import command, m_grouped_cases, sweep
 from benchmarks.dense_fp4 import to_fp4
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.m_grouped_fp8_fp4_gemm import (
@@ -113,14 +113,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   sweep.compile_all(
     recipe_of(config) for configs in candidates.values() for config in configs
   )
-  path = arguments.output or results.RESULTS / "m_grouped_fp4.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case, configs in candidates.items():
-    rows += time_case(case, configs, device, arguments.num_tests)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    row
+    for case, configs in candidates.items()
+    for row in time_case(case, configs, device, arguments.num_tests)
+  )
+  # What is printed is of a case, not of a row.
+  command.record(arguments, "m_grouped_fp4", _METHOD, rows, None)
   return 0
 
 

@@ -20,8 +20,6 @@ from benchmarks import (
   command,
   kernel_programs,
   mqa_logits,
-  provenance,
-  results,
 )
 from benchmarks.mqa_logits import MqaCase
 from jax_deepgemm.heuristics.device import H200
@@ -49,16 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   command.need_hopper()
   name = "mqa_logits_fp4_sweep" if arguments.sweep else "mqa_logits_fp4"
   timer = sweep if arguments.sweep else time_case
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in cases(arguments):
-    for row in timer(case, arguments.num_tests):
-      rows.append(row)
-      print(line(row), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    row for case in cases(arguments) for row in timer(case, arguments.num_tests)
+  )
+  command.record(arguments, name, _METHOD, rows, line)
   return 0
 
 

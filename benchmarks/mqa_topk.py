@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, provenance, results
+from benchmarks import command
 from jax_deepgemm.heuristics import topk_chunks
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_row_topk import (
@@ -75,19 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   command.need_hopper()
   name, timer = _mode(arguments)
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in CASES:
-    is_wanted = arguments.only_s in (None, case.s)
-    if not is_wanted or arguments.only_skv not in (None, case.skv):
-      continue
-    for row in timer(case, arguments.num_tests):
-      rows.append(row)
-      print(line(row), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    row
+    for case in CASES
+    if arguments.only_s in (None, case.s)
+    and arguments.only_skv in (None, case.skv)
+    for row in timer(case, arguments.num_tests)
+  )
+  command.record(arguments, name, _METHOD, rows, line)
   return 0
 
 

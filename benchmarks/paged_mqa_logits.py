@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_deepgemm
-from benchmarks import command, kernel_programs, provenance, results
+from benchmarks import command, kernel_programs, results
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import (
   PagedMqaProblem,
@@ -155,21 +155,17 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   command.need_hopper()
   name, timer = _mode(arguments)
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  flush = "" if arguments.sustained else _FLUSHED
-  fields = provenance.collect(_METHOD.format(flush=flush), arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in selected(arguments):
-    for row in timer(case, arguments.num_tests):
-      rows.append(row)
-      print(line(row), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
+  timed = (
+    row
+    for case in selected(arguments)
+    for row in timer(case, arguments.num_tests)
+  )
+  method = _METHOD.format(flush="" if arguments.sustained else _FLUSHED)
+  rows = command.record(arguments, name, method, timed, line)
   ratios = [row["ratio"] for row in rows if "ratio" in row]
   if ratios and not arguments.sweep:
     mean = statistics.geometric_mean(ratios)
     print(f"geometric mean of our bytes a second over DeepGEMM's: {mean:.3f}")
-  print(f"written to {path}")
   return 0
 
 

@@ -21,8 +21,6 @@ from benchmarks import (
   command,
   kernel_programs,
   paged_mqa_logits,
-  provenance,
-  results,
 )
 from benchmarks.paged_mqa_logits import PagedCase
 from jax_deepgemm.heuristics.device import H200
@@ -65,16 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   command.need_hopper()
   name = "paged_mqa_logits_fp4" + ("_sweep" if arguments.sweep else "")
   timer = sweep if arguments.sweep else time_case
-  path = arguments.output or results.RESULTS / f"{name}.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in cases(arguments):
-    for row in timer(case, arguments.num_tests):
-      rows.append(row)
-      print(line(row), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    row for case in cases(arguments) for row in timer(case, arguments.num_tests)
+  )
+  command.record(arguments, name, _METHOD, rows, line)
   return 0
 
 

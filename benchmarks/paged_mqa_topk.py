@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 import jax_deepgemm
-from benchmarks import command, mqa_topk, paged_mqa_logits, provenance, results
+from benchmarks import command, mqa_topk, paged_mqa_logits
 from benchmarks.paged_mqa_logits import PagedCase
 from jax_deepgemm.testing import bench
 
@@ -42,16 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only-batch", type=int, metavar="B")
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or results.RESULTS / "paged_mqa_topk.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
-  rows = []
-  for case in CASES:
-    if arguments.only_batch in (None, case.batch):
-      rows.append(time_case(case, arguments.num_tests))
-      print(line(rows[-1]), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
+  rows = (
+    time_case(case, arguments.num_tests)
+    for case in CASES
+    if arguments.only_batch in (None, case.batch)
+  )
+  command.record(arguments, "paged_mqa_topk", _METHOD, rows, line)
   return 0
 
 

@@ -11,14 +11,14 @@ bfloat16, XLA's and, where there is one, this package's.
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, provenance, results
+from benchmarks import command
 from benchmarks.program_times import Times, profiled
 
 _BY = {
@@ -67,19 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--only", choices=_BY)
   arguments = parser.parse_args(argv)
   command.need_hopper()
-  path = arguments.output or results.RESULTS / "training.json"
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields["num_tests"] = arguments.num_tests
   wanted = [c for c in cases() if arguments.only in (None, c.operation)]
-  rows: list[dict[str, Any]] = []
+  rows = timed(wanted, arguments.num_tests)
+  command.record(arguments, "training", _METHOD, rows, line)
+  return 0
+
+
+def timed(wanted: Sequence[Case], num_tests: int) -> Iterator[dict[str, Any]]:
+  """Yields a row for each case; those of one size are timed together."""
   for _, group in itertools.groupby(wanted, key=lambda case: case[:5]):
     same = list(group)
     calls = [functools.partial(program(c), *operands(c)) for c in same]
-    rows += rows_of(same, profiled(calls, arguments.num_tests))
-    print("\n".join(map(line, rows[-len(same) :])), flush=True)
-    results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
-  return 0
+    yield from rows_of(same, profiled(calls, num_tests))
 
 
 def cases() -> list[Case]:
