@@ -96,7 +96,7 @@ def _time_kernel(
     flush_l2=flush_l2,
     kernel_name=_KERNEL,
   )
-  row = results.row(case, result.run, _config(gemm, a, b))
+  row = results.row(case, result.run, kernel_programs.first_config(gemm, a, b))
   if yardstick and case[0] >= 16:  # Below, XLA has no cuBLASLt kernel for FP8.
     dot = bench(fp8_dot, a[0], b[0], num_tests=num_tests, flush_l2=flush_l2)
     # Without the memset of cuBLASLt's workspace, as in DeepGEMM's benchmark.
@@ -115,7 +115,7 @@ def _time_end_to_end(case: Case, num_tests: int) -> dict[str, Any]:
   return results.row(
     case,
     both.run,
-    _config(cast_and_gemm, x, b),
+    kernel_programs.first_config(cast_and_gemm, x, b),
     bf16_dot_us=round(dot.run.median, 2),
   )
 
@@ -159,11 +159,6 @@ def fp8_dot(a, b):
 @jax.jit
 def bf16_dot(x, weight):
   return lax.dot_general(x, weight, _NT)
-
-
-def _config(fn: Callable[..., Any], *args: Any) -> dict[str, Any] | None:
-  launches = kernel_programs.launches(kernel_programs.lowered_for(fn, *args))
-  return kernel_programs.config_of(launches[0]) if launches else None
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from benchmarks import command, einsum_cases
+from benchmarks import command, einsum_cases, kernel_programs
 from benchmarks.einsum_cases import EinsumCase
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.sm90_batched_k_bf16_gemm import (
@@ -91,9 +91,7 @@ def run_with(
   k_run = a.shape[2]
   # As the primitive has them: [1, rows, k].
   a, b = (x.swapaxes(0, 1).reshape(1, x.shape[1], -1) for x in (a, b))
-  choose = sm90_batched_k_bf16_gemm.choose
-  sm90_batched_k_bf16_gemm.choose = lambda *args, **kwargs: config
-  try:
+  with kernel_programs.chosen(sm90_batched_k_bf16_gemm, config):
     return sm90_batched_k_bf16_gemm.run(
       a,
       b,
@@ -103,8 +101,6 @@ def run_with(
       options=Options(),
       device=device,
     )
-  finally:
-    sm90_batched_k_bf16_gemm.choose = choose
 
 
 if __name__ == "__main__":

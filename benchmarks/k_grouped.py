@@ -134,7 +134,7 @@ def _time_kernel(
   case: KGroupedCase, num_tests: int, *, with_c: bool, flush_l2: bool = True
 ) -> Iterator[dict[str, Any]]:
   arguments = operands(case, with_c)
-  config = _config(gemm, *arguments)
+  config = kernel_programs.first_config(gemm, *arguments)
   time = bench(
     gemm,
     *arguments,
@@ -150,7 +150,8 @@ def _time_end_to_end(
 ) -> Iterator[dict[str, Any]]:
   x, y, sizes = tokens(case)
   time = bench(cast_and_gemm, x, y, sizes, num_tests=num_tests)
-  yield row_of(case, time.run, _config(cast_and_gemm, x, y, sizes))
+  config = kernel_programs.first_config(cast_and_gemm, x, y, sizes)
+  yield row_of(case, time.run, config)
 
 
 def _sweep(
@@ -160,7 +161,7 @@ def _sweep(
   for config in likely_configs(case, with_c):
     fn = jax.jit(functools.partial(_run_with, config))
     time = bench(fn, *arguments, num_tests=num_tests, kernel_name=_KERNEL)
-    yield row_of(case, time.run, _config(fn, *arguments))
+    yield row_of(case, time.run, kernel_programs.first_config(fn, *arguments))
 
 
 def likely_configs(
@@ -187,17 +188,13 @@ def likely_configs(
 def _run_with(
   config: Sm90KGroupedFp8GemmConfig, *arguments: jax.Array
 ) -> jax.Array:
-  choose = sm90_k_grouped_fp8_gemm.choose
-  sm90_k_grouped_fp8_gemm.choose = lambda *args, **kwargs: config
-  try:
+  with kernel_programs.chosen(sm90_k_grouped_fp8_gemm, config):
     return sm90_k_grouped_fp8_gemm.run(
       *arguments,
       out_dtype=jnp.dtype(jnp.float32),
       options=Options(),
       device=H200,
     )
-  finally:
-    sm90_k_grouped_fp8_gemm.choose = choose
 
 
 def tokens(case: KGroupedCase) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -254,11 +251,6 @@ def baseline_tflops(case: KGroupedCase) -> float:
     if wanted.items() <= row["case"].items():
       return row["tflops"]
   raise ValueError(f"the baseline has no {case}")
-
-
-def _config(fn: Callable[..., Any], *args: Any) -> dict[str, Any] | None:
-  launches = kernel_programs.launches(kernel_programs.lowered_for(fn, *args))
-  return kernel_programs.config_of(launches[0]) if launches else None
 
 
 def line(row: dict[str, Any]) -> str:

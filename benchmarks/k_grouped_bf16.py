@@ -93,17 +93,13 @@ def run_with(
   config: Sm90KGroupedBf16GemmConfig, *arguments: jax.Array
 ) -> jax.Array:
   """Returns what the kernel computes in one configuration."""
-  choose = sm90_k_grouped_bf16_gemm.choose
-  sm90_k_grouped_bf16_gemm.choose = lambda *args, **kwargs: config
-  try:
+  with kernel_programs.chosen(sm90_k_grouped_bf16_gemm, config):
     return sm90_k_grouped_bf16_gemm.run(
       *arguments,
       out_dtype=jnp.dtype(jnp.float32),
       options=Options(),
       device=H200,
     )
-  finally:
-    sm90_k_grouped_bf16_gemm.choose = choose
 
 
 def operands(case: KGroupedCase, with_c: bool) -> tuple[jax.Array, ...]:
@@ -144,10 +140,7 @@ def row_of(
   arguments: tuple[jax.Array, ...],
 ) -> dict[str, Any]:
   """Returns a row of results; TFLOP/s are those of the groups' own tokens."""
-  launches = kernel_programs.launches(
-    kernel_programs.lowered_for(fn, *arguments)
-  )
-  config = kernel_programs.config_of(launches[0]) if launches else None
+  config = kernel_programs.first_config(fn, *arguments)
   row = results.row((case.m, case.n, sum(case.sizes)), times, config)
   row["case"]["num_groups"] = len(case.sizes)
   return row

@@ -1,7 +1,8 @@
 """The kernels in a lowered program, read back from its custom calls."""
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -26,6 +27,17 @@ def lowered_for(
   """
   with jax_deepgemm.options(device=device, implementation="kernel"):
     return fn.trace(*args).lower(lowering_platforms=("cuda",))
+
+
+@contextlib.contextmanager
+def chosen(kernel: Any, config: Any) -> Iterator[None]:
+  """Returns a context in which a kernel's module chooses one configuration."""
+  choose = kernel.choose
+  kernel.choose = lambda *args, **kwargs: config
+  try:
+    yield
+  finally:
+    kernel.choose = choose
 
 
 def launches(lowered: jax.stages.Lowered) -> list[dict[str, Any]]:
@@ -61,6 +73,28 @@ def config_of(launch: dict[str, Any]) -> dict[str, Any]:
   sizes |= {name: launch[name] for name in ("threads", "smem_bytes", "pdl")}
   fields = _FIELD.findall(launch["source"])
   return sizes | {name: _number(text) for name, text in fields}
+
+
+def first_config(
+  fn: Callable[..., Any], *args: Any, kernel: str = ""
+) -> dict[str, Any] | None:
+  """Returns `config_of` the first kernel in fn(*args), or None without one.
+
+  Args:
+    fn: jitted.
+    *args: arrays or `jax.ShapeDtypeStruct`s.
+    kernel: what its name begins with.
+  """
+  for launch in launches(lowered_for(fn, *args)):
+    if launch["kernel"].startswith(kernel):
+      return config_of(launch)
+  return None
+
+
+def only_config(fn: Callable[..., Any], *args: Any) -> dict[str, Any]:
+  """Returns `config_of` the one kernel in fn(*args) on this process's GPU."""
+  (launch,) = launches(lowered_for(fn, *args))
+  return config_of(launch)
 
 
 def _number(text: str) -> int | bool | str:

@@ -195,9 +195,7 @@ def _sweep(
 
 
 def _config(fn: Callable[..., Any], *args: Any) -> dict[str, Any] | None:
-  launches = kernel_programs.launches(kernel_programs.lowered_for(fn, *args))
-  found = [x for x in launches if x["kernel"].startswith(_KERNEL)]
-  return kernel_programs.config_of(found[0]) if found else None
+  return kernel_programs.first_config(fn, *args, kernel=_KERNEL)
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -185,14 +185,10 @@ def program_with(config: Sm90Fp8MqaLogitsConfig, case: MqaCase) -> Any:
   """Returns what the kernel computes in one configuration, jitted."""
 
   def f(q: jax.Array, kv: Any, *others: jax.Array) -> jax.Array:
-    kernel = sm90_fp8_mqa_logits
-    choose, kernel.choose = kernel.choose, lambda *args: config
-    try:
-      return kernel.run(
+    with kernel_programs.chosen(sm90_fp8_mqa_logits, config):
+      return sm90_fp8_mqa_logits.run(
         q, *kv, *others, form=case.form, options=Options(), device=H200
       )
-    finally:
-      kernel.choose = choose
 
   return jax.jit(f)
 
@@ -223,10 +219,8 @@ def _timed(
     flush_l2=flush_l2,
     kernel_name=_KERNEL,
   )
-  (launch,) = kernel_programs.launches(
-    kernel_programs.lowered_for(fn, *arguments)
-  )
-  return row_of(case, time.run, kernel_programs.config_of(launch))
+  config = kernel_programs.only_config(fn, *arguments)
+  return row_of(case, time.run, config)
 
 
 def row_of(case: MqaCase, times: Any, config: dict[str, Any]) -> dict[str, Any]:

@@ -106,10 +106,8 @@ def program_with(config: Sm90Fp8Fp4MqaLogitsConfig, case: MqaCase) -> Any:
   """Returns what the kernel computes in one configuration, jitted."""
 
   def f(q: Any, kv: Any, *others: jax.Array) -> jax.Array:
-    kernel = sm90_fp8_fp4_mqa_logits
-    choose, kernel.choose = kernel.choose, lambda *args: config
-    try:
-      return kernel.run(
+    with kernel_programs.chosen(sm90_fp8_fp4_mqa_logits, config):
+      return sm90_fp8_fp4_mqa_logits.run(
         q[0],
         *kv,
         *others,
@@ -118,8 +116,6 @@ def program_with(config: Sm90Fp8Fp4MqaLogitsConfig, case: MqaCase) -> Any:
         options=Options(),
         device=H200,
       )
-    finally:
-      kernel.choose = choose
 
   return jax.jit(f)
 
@@ -148,10 +144,8 @@ def operands(case: MqaCase) -> tuple[Any, ...]:
 def _timed(case: MqaCase, fn: Any, num_tests: int) -> dict[str, Any]:
   arguments = operands(case)
   time = bench(fn, *arguments, num_tests=num_tests, kernel_name=_KERNEL)
-  (launch,) = kernel_programs.launches(
-    kernel_programs.lowered_for(fn, *arguments)
-  )
-  row = mqa_logits.row_of(case, time.run, kernel_programs.config_of(launch))
+  config = kernel_programs.only_config(fn, *arguments)
+  row = mqa_logits.row_of(case, time.run, config)
   row.pop("ratio", None)  # To FP8's time, which is no yardstick.
   return row
 

@@ -259,10 +259,8 @@ def program_with(config: Sm90Fp8PagedMqaLogitsConfig, case: PagedCase) -> Any:
   def f(
     q: jax.Array, cache: jax.Array, weights: jax.Array, *others: jax.Array
   ) -> jax.Array:
-    kernel = sm90_fp8_paged_mqa_logits
-    choose, kernel.choose = kernel.choose, lambda *args: config
-    try:
-      return kernel.run(
+    with kernel_programs.chosen(sm90_fp8_paged_mqa_logits, config):
+      return sm90_fp8_paged_mqa_logits.run(
         q,
         cache.reshape(len(cache), -1),
         weights.reshape(q.shape[:3]),
@@ -271,8 +269,6 @@ def program_with(config: Sm90Fp8PagedMqaLogitsConfig, case: PagedCase) -> Any:
         options=Options(),
         device=H200,
       )
-    finally:
-      kernel.choose = choose
 
   return jax.jit(f)
 
@@ -337,10 +333,8 @@ def _timed(
     flush_l2=flush_l2,
     kernel_name=_KERNEL,
   )
-  (launch,) = kernel_programs.launches(
-    kernel_programs.lowered_for(fn, *arguments)
-  )
-  return row_of(case, time.run, kernel_programs.config_of(launch))
+  config = kernel_programs.only_config(fn, *arguments)
+  return row_of(case, time.run, config)
 
 
 def row_of(

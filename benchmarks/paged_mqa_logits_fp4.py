@@ -142,10 +142,8 @@ def program_with(
     table: jax.Array,
     *indices: jax.Array,
   ) -> jax.Array:
-    kernel = sm90_fp8_fp4_paged_mqa_logits
-    choose, kernel.choose = kernel.choose, lambda *args: config
-    try:
-      return kernel.run(
+    with kernel_programs.chosen(sm90_fp8_fp4_paged_mqa_logits, config):
+      return sm90_fp8_fp4_paged_mqa_logits.run(
         q[0],
         cache.reshape(len(cache), -1),
         weights.reshape(q[0].shape[:3]),
@@ -157,8 +155,6 @@ def program_with(
         options=Options(),
         device=H200,
       )
-    finally:
-      kernel.choose = choose
 
   return jax.jit(f)
 
@@ -184,10 +180,7 @@ _cast = functools.partial(
 def _timed(case: Fp4PagedCase, fn: Any, num_tests: int) -> dict[str, Any]:
   arguments = operands(case)
   time = bench(fn, *arguments, num_tests=num_tests, kernel_name=_KERNEL)
-  (launch,) = kernel_programs.launches(
-    kernel_programs.lowered_for(fn, *arguments)
-  )
-  config = kernel_programs.config_of(launch)
+  config = kernel_programs.only_config(fn, *arguments)
   row = paged_mqa_logits.row_of(case, time.run, config)
   row.pop("ratio", None)  # Of FP8's bytes, which are others.
   return row

@@ -1,6 +1,7 @@
 """Kernels read back from programs, and how their compilation is timed."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +79,37 @@ def test_a_config_holds_launch_sizes_and_fields_of_the_struct():
   assert config["with_c"] is True
   assert config["grid"] == [132, 1, 1]
   assert "source" not in config
+
+
+def test_a_program_s_config_is_that_of_its_first_or_its_only_kernel(
+  monkeypatch,
+):
+  none = jax.jit(jnp.sin).lower(jnp.ones(3))
+  one, two = _program(_recipe(1)), _program(_recipe(1), _recipe(2))
+  # Stand-ins for functions: their programs.
+  monkeypatch.setattr(kernel_programs, "lowered_for", lambda program: program)
+  config = kernel_programs.only_config(one)
+  assert config["kernel"] == "tiny"
+  assert kernel_programs.first_config(one) == config
+  assert kernel_programs.first_config(two, kernel="ti") == config
+  assert kernel_programs.first_config(two, kernel="large") is None
+  assert kernel_programs.first_config(none) is None
+  for program in (none, two):
+    with pytest.raises(ValueError, match="unpack"):
+      kernel_programs.only_config(program)
+
+
+def test_a_kernel_chooses_again_after_an_error():
+  kernel = types.SimpleNamespace(choose=lambda problem: "best")
+
+  def fail():
+    with kernel_programs.chosen(kernel, "forced"):
+      assert kernel.choose("problem", device=None) == "forced"
+      raise RuntimeError
+
+  with pytest.raises(RuntimeError):
+    fail()
+  assert kernel.choose("problem") == "best"
 
 
 def test_repeated_recipes_are_made_distinct():
