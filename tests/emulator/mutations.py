@@ -175,7 +175,8 @@ MUTATIONS = (
   Mutation(
     "slots_overwritten",
     _STORE,
-    "    if (lane_ == 0) ptx::tma_store_wait_read();\n",
+    "    if (lane_ == 0 && !kConfig.scatters_rows)"
+    " ptx::tma_store_wait_read();\n",
     "",
   ),
   Mutation(
