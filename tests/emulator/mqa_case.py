@@ -6,21 +6,16 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_fp8_mqa_logits import legal_mqa_configs
-from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_fp8_mqa_logits
 from jax_deepgemm.primitives.mqa_form import MqaForm
 from tests import mqa_data
-from tests.emulator.emulated import emulated
-from tests.emulator.kernel_case import KernelCase, math_roles
+from tests.emulator.logits_case import BITS, LogitsCase, with_logits_bound
 from tests.emulator.wanted import fits, take, words
-
-BITS = 20  # Of float32 sums of a few hundred terms.
 
 
 @dataclasses.dataclass(frozen=True)
-class MqaCase(KernelCase):
+class MqaCase(LogitsCase):
   """A problem, the ranges of its rows, and what is wanted of the kernel.
 
   Attributes:
@@ -75,7 +70,6 @@ class MqaCase(KernelCase):
     return ()
 
   def taken(self):
-    """Returns the operands as the kernel takes them."""
     return self.operands()
 
   def config(self, problem, device):
@@ -83,25 +77,11 @@ class MqaCase(KernelCase):
     config = next(config for config in legal if fits(config, self.wanted))
     return dataclasses.replace(config, num_stages=self.num_stages)
 
-  def run(self, emulator, seed):
-    with emulated(self.kernel, self.config, emulator, seed):
-      result = self.kernel.run(
-        *map(jnp.asarray, self.taken()),
-        form=self.form,
-        options=Options(num_sms=self.num_sms),
-        device=H200,
-      )
-    return np.asarray(result)
-
   def expected(self):
-    exact, magnitude = _logits(self)
-    return exact, magnitude * 2.0**-BITS + np.abs(exact) * 2.0**-8
+    return with_logits_bound(*_logits(self))
 
   def wrong_elements(self, result):
     return mqa_data.wrong(result, *_logits(self), BITS)
-
-  def roles(self, kernel):
-    return mqa_roles(kernel)
 
 
 def case_of(kind, num_rows, num_keys, num_heads, head_dim, ranges, **fields):
@@ -112,14 +92,6 @@ def case_of(kind, num_rows, num_keys, num_heads, head_dim, ranges, **fields):
 
 
 mqa_case = functools.partial(case_of, MqaCase)
-
-
-def mqa_roles(kernel, num_decode_warps=0):
-  """Returns what each warp of a launch does, paged or not."""
-  math = math_roles(kernel.threads // 32 - 4 - num_decode_warps)
-  fill = [f"fills {i}" for i in range(3)]
-  decode = [f"decodes {i}" for i in range(num_decode_warps)]
-  return [*math, "loads", *fill, *decode]
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_mqa_logits import (
 )
 from jax_deepgemm.primitives import sm90_fp8_fp4_mqa_logits
 from tests import mqa_fp4_data
-from tests.emulator.mqa_case import MqaCase, case_of, mqa_roles
+from tests.emulator.logits_case import mqa_roles
+from tests.emulator.mqa_case import MqaCase, case_of
 
 
 @dataclasses.dataclass(frozen=True)

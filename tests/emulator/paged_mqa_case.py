@@ -6,22 +6,18 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_fp8_paged_mqa_logits import (
   legal_paged_mqa_configs,
 )
-from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import sm90_fp8_paged_mqa_logits
 from jax_deepgemm.primitives.paged_mqa_form import PagedMqaForm
 from tests import paged_mqa_data
-from tests.emulator.emulated import emulated
-from tests.emulator.kernel_case import KernelCase
-from tests.emulator.mqa_case import BITS, mqa_roles
+from tests.emulator.logits_case import BITS, LogitsCase, with_logits_bound
 from tests.emulator.wanted import fits, take, words
 
 
 @dataclasses.dataclass(frozen=True)
-class PagedMqaCase(KernelCase):
+class PagedMqaCase(LogitsCase):
   """A problem, and what is wanted of the kernel.
 
   Attributes:
@@ -79,18 +75,7 @@ class PagedMqaCase(KernelCase):
     stages = self.rounds * config.num_math_warpgroups
     return dataclasses.replace(config, num_stages=stages)
 
-  def run(self, emulator, seed):
-    with emulated(self.kernel, self.config, emulator, seed):
-      result = self.kernel.run(
-        *map(jnp.asarray, self.taken()),
-        form=self.form,
-        options=Options(num_sms=self.num_sms),
-        device=H200,
-      )
-    return np.asarray(result).reshape(-1, result.shape[-1])
-
   def taken(self):
-    """Returns the operands as the kernel takes them."""
     given = self.operands()
     return [
       given.q,
@@ -107,10 +92,8 @@ class PagedMqaCase(KernelCase):
     return []
 
   def expected(self):
-    exact, magnitude = paged_mqa_data.logits(
-      self.operands(), self.width, self.fill
-    )
-    return exact, magnitude * 2.0**-BITS + np.abs(exact) * 2.0**-8
+    logits = paged_mqa_data.logits(self.operands(), self.width, self.fill)
+    return with_logits_bound(*logits)
 
   def wrong_elements(self, result):
     return paged_mqa_data.wrong(result, self.operands(), BITS, self.fill)
@@ -121,9 +104,6 @@ class PagedMqaCase(KernelCase):
   def exponents(self):
     """Returns what else `make_operands` is told."""
     return {}
-
-  def roles(self, kernel):
-    return mqa_roles(kernel)
 
 
 def case_of(

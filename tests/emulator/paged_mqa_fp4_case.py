@@ -8,7 +8,7 @@ from jax_deepgemm.heuristics.sm90_fp8_fp4_paged_mqa_logits import (
 )
 from jax_deepgemm.primitives import sm90_fp8_fp4_paged_mqa_logits
 from tests import mqa_fp4_data, paged_mqa_fp4_data
-from tests.emulator.mqa_case import mqa_roles
+from tests.emulator.logits_case import mqa_roles
 from tests.emulator.paged_mqa_case import PagedMqaCase, case_of
 
 
