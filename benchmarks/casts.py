@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import command
+from benchmarks import command, results
 from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_cast import CastSource
 from jax_deepgemm.options import Options
@@ -110,9 +110,7 @@ def _time(
     "kind": kind,
     "shape": list(shape),
     "dtype": dtype.name,
-    "us_median": round(times.median, 2),
-    "us_min": round(times.min, 2),
-    "us_max": round(times.max, 2),
+    **results.times_of(times),
     "floor_us": round(num_bytes / _BANDWIDTH * 1e6, 2),
     "gbps": round(num_bytes / times.median / 1e3, 1),
     "share": round(num_bytes / times.median * 1e6 / _BANDWIDTH, 3),

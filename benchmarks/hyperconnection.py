@@ -142,9 +142,7 @@ def row_of(case: HcCase, times: Any, config: dict[str, Any]) -> dict[str, Any]:
   floor = case.m * case.k * 2 / _BANDWIDTH * 1e6
   row = {
     "case": dataclasses.asdict(case),
-    "us_median": round(times.median, 2),
-    "us_min": round(times.min, 2),
-    "us_max": round(times.max, 2),
+    **results.times_of(times),
     "floor_us": round(floor, 2),
     "share": round(floor / times.median, 3),
   }

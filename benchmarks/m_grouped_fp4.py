@@ -9,7 +9,6 @@ Of each case the chosen form, and that of the kernel for many rows; the weights
 are those of the masked cases of benchmarks.m_grouped.
 """
 
-import collections
 import dataclasses
 import random
 import sys
@@ -148,13 +147,8 @@ def forms(
     legal_grouped_swapped_configs(problem, device),
     key=lambda config: estimate(problem, config, device),
   )
-  alike: collections.Counter[tuple[int, ...]] = collections.Counter()
-  more: list[Config] = []
-  for form in legal:
-    likeness = form.block_m, form.num_math_warpgroups, form.stage_k_blocks
-    alike[likeness] += 1
-    if alike[likeness] <= 2:
-      more.append(form)
+  likeness = ("block_m", "num_math_warpgroups", "stage_k_blocks")
+  more = sweep.few_alike(legal, *likeness)
   return list(dict.fromkeys(chosen + more[:count]))
 
 

@@ -227,9 +227,7 @@ def row_of(case: MqaCase, times: Any, config: dict[str, Any]) -> dict[str, Any]:
   """Returns a row of results."""
   row = {
     "case": case._asdict(),
-    "us_median": round(times.median, 2),
-    "us_min": round(times.min, 2),
-    "us_max": round(times.max, 2),
+    **results.times_of(times),
     "tflops": round(2 * case.multiply_adds / times.median / 1e6, 2),
     "floor_us": round(case.floor_us, 2),
   }

@@ -343,9 +343,7 @@ def row_of(
   """Returns a row of results."""
   row = {
     "case": case._asdict(),
-    "us_median": round(times.median, 2),
-    "us_min": round(times.min, 2),
-    "us_max": round(times.max, 2),
+    **results.times_of(times),
     "tflops": round(2 * case.multiply_adds / times.median / 1e6, 2),
     "gbps": round(case.num_bytes / times.median / 1e3, 1),
     "floor_us": round(case.floor_us, 2),

@@ -97,10 +97,17 @@ def row(
   m, n, k = case
   return {
     "case": {"m": m, "n": n, "k": k},
-    "us_median": round(times.median, 2),
-    "us_min": round(times.min, 2),
-    "us_max": round(times.max, 2),
+    **times_of(times),
     "tflops": round(2 * m * n * k / times.median / 1e6, 2),
     **more,
     "config": config,
+  }
+
+
+def times_of(times: Samples) -> dict[str, float]:
+  """Returns what a row says of its times, in microseconds."""
+  return {
+    "us_median": round(times.median, 2),
+    "us_min": round(times.min, 2),
+    "us_max": round(times.max, 2),
   }

@@ -136,6 +136,23 @@ def _without_stores(config: Sm90Fp8GemmConfig) -> Sm90Fp8GemmConfig:
   )
 
 
+def few_alike(configs: Iterable[Any], *fields: str) -> list[Any]:
+  """Returns the configurations, of those that share `fields` the first two."""
+  alike: collections.Counter[tuple[Any, ...]] = collections.Counter()
+  found = []
+  for config in configs:
+    likeness = tuple(getattr(config, name) for name in fields)
+    alike[likeness] += 1
+    if alike[likeness] <= 2:
+      found.append(config)
+  return found
+
+
+def without_hint(configs: Iterable[Any]) -> list[Any]:
+  """Returns the configurations as they are without a hint to L2."""
+  return [dataclasses.replace(config, evict_first=False) for config in configs]
+
+
 def compile_all(recipes: Iterable[Recipe]) -> None:
   library = kernel_library.library()
   recipes = set(recipes)

@@ -77,10 +77,7 @@ def candidates_of(
   """
   swapped = _forms(problem, device, legal_swapped_configs(problem, device))
   swapped = swapped[: count // 2 - _NUM_WITHOUT_HINT]
-  swapped += [
-    dataclasses.replace(form, evict_first=False)
-    for form in swapped[:_NUM_WITHOUT_HINT]
-  ]
+  swapped += sweep.without_hint(swapped[:_NUM_WITHOUT_HINT])
   plain = _forms(problem, device, legal_configs(problem, device))
   return [*plain[: count - len(swapped)], *swapped]
 

@@ -9,7 +9,6 @@ rows, and that of FP8 weights. Writes benchmarks/results/sweep_fp4.json, on an
 H100 one with _h100.
 """
 
-import collections
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +18,15 @@ import jax
 import jax.numpy as jnp
 
 import jax_deepgemm
-from benchmarks import command, dense, dense_fp4, provenance, results, sweep
+from benchmarks import (
+  command,
+  dense,
+  dense_fp4,
+  provenance,
+  results,
+  sweep,
+  sweep_swapped,
+)
 from benchmarks.results import Case
 from jax_deepgemm.heuristics import tuned_fp4
 from jax_deepgemm.heuristics.device import Device
@@ -112,18 +119,8 @@ def swapped(
   """
   forms = [c for c in legal_swapped_configs(problem, device) if c.evict_first]
   forms.sort(key=lambda config: estimate(problem, config, device))
-  alike: collections.Counter[tuple[int, ...]] = collections.Counter()
-  chosen: list[Config] = []
-  for form in forms:
-    likeness = form.num_math_warpgroups, form.stage_k_blocks, form.num_splits
-    alike[likeness] += 1
-    if alike[likeness] <= 2:
-      chosen.append(form)
-  chosen = chosen[:count]
-  return chosen + [
-    dataclasses.replace(form, evict_first=False)
-    for form in chosen[:_NUM_WITHOUT_HINT]
-  ]
+  chosen = sweep.few_alike(forms, *sweep_swapped.LIKENESS)[:count]
+  return chosen + sweep.without_hint(chosen[:_NUM_WITHOUT_HINT])
 
 
 def recipe_of(config: Config) -> Recipe:

@@ -9,8 +9,6 @@ Prints the fastest of each shape, best first, and the other kernel's time.
 Writes benchmarks/results/sweep_fp8_swapped.json, on an H100 one with _h100.
 """
 
-import collections
-import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -39,6 +37,8 @@ _METHOD = (
 )
 _NUM_PRINTED = 4
 _NUM_WITHOUT_HINT = 4
+# Fields of rows, stages and splits.
+LIKENESS = ("num_math_warpgroups", "stage_k_blocks", "num_splits")
 _FORM = "{num_math_warpgroups}x64 rows, {stage_k_blocks} K blocks a stage,"
 _FORM += " {num_splits} splits, {ctas_per_sm} CTAs/SM, {num_stages} stages"
 
@@ -103,25 +103,8 @@ def swapped(
   """
   forms = [c for c in legal_swapped_configs(problem, device) if c.evict_first]
   forms.sort(key=lambda c: estimate_swapped_seconds(problem, c, device))
-  alike: collections.Counter[tuple[int, ...]] = collections.Counter()
-  chosen = []
-  for form in forms:
-    alike[_likeness(form)] += 1
-    if alike[_likeness(form)] <= 2:
-      chosen.append(form)
-  chosen = chosen[:count]
-  return chosen + [
-    dataclasses.replace(form, evict_first=False)
-    for form in chosen[:_NUM_WITHOUT_HINT]
-  ]
-
-
-def _likeness(config: Sm90Fp8GemmSwappedConfig) -> tuple[int, ...]:
-  return (
-    config.num_math_warpgroups,
-    config.stage_k_blocks,
-    config.num_splits,
-  )
+  chosen = sweep.few_alike(forms, *LIKENESS)[:count]
+  return chosen + sweep.without_hint(chosen[:_NUM_WITHOUT_HINT])
 
 
 def print_case(
