@@ -9,11 +9,12 @@ On fewer than 4 GPUs a layer has as many experts as so many of 4 GPUs hold, so
 that a GPU computes what one of 4 does, and sends less.
 """
 
+import argparse
 import functools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jax_deepgemm as jd
-from benchmarks import command, provenance, results
+from benchmarks import command
 from jax_deepgemm.mega_moe_buffer import SymmBuffer
 from jax_deepgemm.testing import bench
 
@@ -71,11 +72,21 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   command.need_hopper()
   ranks = len(jax.devices())
-  fields = provenance.collect(_METHOD, arguments.commit)
-  fields |= {"ranks": ranks, "num_tests": arguments.num_tests}
-  fields |= {"pdl": arguments.pdl}
-  path = arguments.output or results.RESULTS / f"mega_moe_{ranks}.json"
-  rows = []
+  command.record(
+    arguments,
+    f"mega_moe_{ranks}",
+    _METHOD,
+    _rows(arguments, ranks),
+    _line,
+    ranks=ranks,
+    pdl=arguments.pdl,
+  )
+  return 0
+
+
+def _rows(
+  arguments: argparse.Namespace, ranks: int
+) -> Iterator[dict[str, Any]]:
   for name, whole in _LAYERS.items():
     if arguments.only_layer not in (None, name):
       continue
@@ -84,11 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for tokens in arguments.only_tokens or _TOKENS:
       with jd.options(pdl=arguments.pdl):
         row = _row(layer, tokens, weights, arguments.num_tests)
-      rows.append({"layer": name, **row})
-      print(_line(rows[-1]), flush=True)
-      results.write(path, fields, rows)  # Each time: a run may be cut off.
-  print(f"written to {path}")
-  return 0
+      yield {"layer": name, **row}
 
 
 def _row(

@@ -130,7 +130,3 @@ def make(kind, layout, sizes, n, k, m, alignment, fields):
 @functools.cache
 def _expected(case):
   return with_bound(*case.product(), case.float32_out)
-
-
-run = GroupedCase.run
-wrong_elements = GroupedCase.wrong_elements

@@ -1,12 +1,9 @@
 """The M-grouped BF16 GEMM is right for any sizes of groups, in every layout."""
 
-import numpy as np
 import pytest
 
-from tests.emulator.bf16_gemm_case import roles
-from tests.emulator.emulator import Emulator
 from tests.emulator.m_grouped_bf16_case import GroupedBf16Case, bf16_case
-from tests.emulator.m_grouped_case import run, wrong_elements
+from tests.emulator.schedules import assert_same_right_result
 
 NUM_SEEDS = 3
 
@@ -101,10 +98,4 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=GroupedBf16Case.id)
 def test_every_schedule_gives_the_same_right_result(toolchain, case):
-  emulator = Emulator(toolchain, roles=roles)
-  defined = (case.groups.ids() >= 0) | case.zero_padding
-  first = run(case, emulator, seed=0)
-  assert wrong_elements(case, first).size == 0
-  for seed in range(1, NUM_SEEDS):
-    result = run(case, emulator, seed)
-    np.testing.assert_array_equal(result[defined], first[defined])
+  assert_same_right_result(toolchain, case, NUM_SEEDS, case.defined())

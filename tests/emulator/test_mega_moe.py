@@ -6,7 +6,7 @@ import pytest
 from tests.emulator.emulator import Emulator
 from tests.emulator.mega_moe_case import MegaMoeCase
 from tests.emulator.mega_moe_mutations import MEGA_MOE_MUTATIONS
-from tests.emulator.mutated import mutated, verdict
+from tests.emulator.mutated import is_found
 
 NUM_SEEDS = 4
 _TIMED_OUT, _PEER_ABORTED, _SHAPES_DIFFER = 1, 2, 3
@@ -109,8 +109,4 @@ def test_a_rank_with_another_shape_stops_all(toolchain, seed):
 
 @pytest.mark.parametrize("mutation", MEGA_MOE_MUTATIONS, ids=lambda m: m.name)
 def test_a_mutation_is_found(toolchain, tmp_path, mutation):
-  right = Emulator(toolchain, roles=mutation.case.roles)
-  assert verdict(mutation.case, right, 0) is None
-  headers = mutated(mutation, tmp_path / "cuda")
-  wrong = Emulator(toolchain, headers, mutation.case.roles)
-  assert any(verdict(mutation.case, wrong, s) for s in range(8))
+  assert is_found(mutation, toolchain, tmp_path, num_seeds=8)

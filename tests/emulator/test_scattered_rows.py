@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.emulator.emulator import Emulator
 from tests.emulator.m_grouped_bf16_case import bf16_case
 from tests.emulator.m_grouped_case import grouped_case
 from tests.emulator.m_grouped_fp4_case import few_rows_case, grouped_fp4_case
 from tests.emulator.mutated import is_found
 from tests.emulator.mutations import Mutation
 from tests.emulator.scattered_case import ScatteredCase
+from tests.emulator.schedules import assert_same_right_result
 
 _SCATTER = "common/scatter_rows.cuh"
 _BF16_STORE = "kernels/sm90_bf16_gemm_store.cuh"
@@ -91,11 +91,7 @@ MUTATIONS = (
 
 @pytest.mark.parametrize("case", CASES, ids=ScatteredCase.id)
 def test_rows_are_where_they_belong(toolchain, case):
-  emulator = Emulator(toolchain, roles=case.roles)
-  first = case.run(emulator, 0)
-  assert case.wrong_elements(first).size == 0
-  for seed in (1, 2):
-    assert case.run(emulator, seed).tobytes() == first.tobytes()
+  assert_same_right_result(toolchain, case, num_seeds=3)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
