@@ -81,9 +81,10 @@ def measured_alike(
 ) -> Key | None:
   """Returns the key of a dense problem, or of one whose tiles are the same.
 
-  From 65 rows on that of 128 rows will do: it takes no longer with fewer, where
-  the cost model's choice took 1.1 (FP8) and 1.25 times as long (BF16, 65 x 4096
-  x 7168 on an H200).
+  From 65 rows on that of 128 rows will do where fewer were not measured: the
+  cost model's choice took 1.25 times as long in BF16 (65 x 4096 x 7168 on an
+  H200). In FP8 it is up to a fourth slower with 65 rows than with 128, so that
+  its table has 96.
 
   Args:
     file_name: of the table of an H200.
