@@ -4,9 +4,9 @@
 // has finished. Words only grow, modulo 2^32.
 //
 // No barrier ends a call. A rank is sent the next call's counts and rows only by ranks that saw its
-// kResultsPhase, which it raises when it has read those of this call; and it overwrites its results
-// only after it saw every rank's kCountsPhase of the next call, which they raise when their sums of
-// this one are done. Calls on one arena must follow each other on each device.
+// kResultsPhase, which it raises when it has read those of this call; and results of the next call
+// only by ranks that saw its kCountsPhase of that call, which it raises when its sums of this one
+// are done. Calls on one arena must follow each other on each device.
 #pragma once
 
 #include "common/arena_fault.cuh"
