@@ -87,6 +87,11 @@ def result_dtype(float32_out: bool) -> jax.typing.DTypeLike:
   return jnp.float32 if float32_out else jnp.bfloat16
 
 
+def rest_rows(m: int, box_rows: int) -> int:
+  """Returns the rows of A in the last of boxes of `box_rows`, at least 1."""
+  return (m - 1) % box_rows + 1
+
+
 def cut_k_block(k: int, block_k: int) -> int:
   """Returns which K block K ends within, beyond all others if there is none."""
   return k // block_k if k % block_k else 2**31 - 1

@@ -31,6 +31,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   d_pitch,
   gemm_call,
   persistent_clusters,
+  rest_rows,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.memory_order import (
@@ -191,21 +192,22 @@ def _tensor_maps(
       groups_inside=inside,
     )
 
-  a = (_A, problem.m, config.a_rows, problem.a_mn_major, memory.a_groups_inside)
-  b = (
-    _B,
-    problem.n,
-    config.block_n,
-    problem.b_mn_major,
-    memory.b_groups_inside,
-  )
+  a_major, a_inside = problem.a_mn_major, memory.a_groups_inside
+  b_major, b_inside = problem.b_mn_major, memory.b_groups_inside
 
+  def a_map(rows: int, blocks: int) -> launch.TensorMap:
+    return operand(_A, problem.m, rows, a_major, a_inside, blocks)
+
+  def b_map(blocks: int) -> launch.TensorMap:
+    return operand(_B, problem.n, config.block_n, b_major, b_inside, blocks)
+
+  blocks = config.stage_k_blocks
   return (
-    *(
-      operand(*fields, blocks)
-      for blocks in (config.stage_k_blocks, 1)
-      for fields in (a, b)
-    ),
+    a_map(config.a_rows, blocks),
+    a_map(rest_rows(problem.m, config.a_rows), 1),
+    b_map(blocks),
+    a_map(config.a_rows, 1),
+    b_map(1),
     dense_gemm_kernel.d_map(
       problem, _NUM_OPERANDS, config.store_box_columns, memory
     ),

@@ -30,6 +30,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   d_pitch,
   gemm_call,
   persistent_clusters,
+  rest_rows,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.padding import pad_bytes
@@ -149,8 +150,11 @@ def _tensor_maps(
   """Maps of A, B, the scales of A and D, as the kernel's entry lists them."""
   groups, m, n, k = problem.num_groups, problem.m, problem.n, problem.k
   return (
-    operand_map(
-      _A, (groups, m, k), box_rows=config.a_rows, box_k_blocks=1, splits_k=False
+    *(
+      operand_map(
+        _A, (groups, m, k), box_rows=rows, box_k_blocks=1, splits_k=False
+      )
+      for rows in (config.a_rows, rest_rows(m, config.a_rows))
     ),
     codes_map(_B, (groups, n, k), box_rows=config.block_n, box_k_blocks=1),
     scale_map(

@@ -34,6 +34,7 @@ from jax_deepgemm.primitives.gemm_launch import (
   d_pitch,
   gemm_call,
   persistent_clusters,
+  rest_rows,
 )
 from jax_deepgemm.primitives.gemm_recipe import gemm_recipe
 from jax_deepgemm.primitives.memory_order import (
@@ -177,9 +178,8 @@ def _tensor_maps(
   def d_map(columns: int) -> launch.TensorMap:
     return dense_gemm_kernel.d_map(problem, _NUM_OPERANDS, columns, memory)
 
-  def a_map(blocks: int) -> launch.TensorMap:
+  def a_map(rows: int, blocks: int) -> launch.TensorMap:
     inside = memory.a_groups_inside
-    rows = config.a_rows
     return _operand_map(_A, problem, problem.m, rows, blocks, inside)
 
   def b_map(columns: int, blocks: int) -> launch.TensorMap:
@@ -198,10 +198,11 @@ def _tensor_maps(
     b_rest = b_map(config.rest_columns, blocks)
     d_rest = d_map(config.rest_box_columns)
   return (
-    a_map(blocks),
+    a_map(config.a_rows, blocks),
+    a_map(rest_rows(problem.m, config.a_rows), 1),
     b_main,
     b_rest,
-    a_map(1),
+    a_map(config.a_rows, 1),
     b_map(config.main_columns, 1),
     scales_a,
     scales_b,

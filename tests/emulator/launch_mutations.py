@@ -6,8 +6,8 @@ from collections.abc import Callable
 from jax_deepgemm.primitives.kernel_call import KernelCall
 
 # Parameters of the FP8 GEMM, in order.
-_A, _B, _, _, _, _SFA, _, _D = range(8)
-_K_BLOCKS, _SFB_ROWS, _NUM_M = range(13, 16)
+_A, _A_REST, _B, _, _, _, _SFA, _, _D = range(9)
+_K_BLOCKS, _SFB_ROWS, _NUM_M = range(14, 17)
 
 
 def _param(index: int, **changes: object) -> Callable[[KernelCall], KernelCall]:
@@ -36,6 +36,9 @@ def _small_memory(kernel: KernelCall) -> KernelCall:
 
 LAUNCH_MUTATIONS = {
   "a_not_swizzled": _param(_A, swizzle=0),
+  "rest_of_a_too_large": _param(
+    _A_REST, box=lambda box: (box[0], box[1] + 8, 1)
+  ),
   "box_of_b_too_small": _param(_B, box=lambda box: (box[0], box[1] // 2, 1)),
   "k_blocks_missing": _param(_K_BLOCKS, value=lambda value: value - 1),
   "one_row_of_scales": _param(_SFB_ROWS, value=1),

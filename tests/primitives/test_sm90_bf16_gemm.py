@@ -29,7 +29,7 @@ def _launch(*args, **kwargs):
 
 
 def _maps(launch):
-  names = ("a", "b", "a_block", "b_block", "d")
+  names = ("a", "a_rest", "b", "a_block", "b_block", "d")
   params = [launch["params"][f"p{i:02}"] for i in range(len(names))]
   return dict(zip(names, params, strict=True))
 
@@ -45,6 +45,15 @@ def test_maps_describe_k_major_operands_of_an_odd_shape():
   assert maps["b_block"]["dims"] == [1001, 200, 1]
   assert maps["d"]["dims"] == [200, 100, 1]
   assert maps["a"]["dtype"] == maps["b"]["dtype"] == "bf16"
+
+
+@pytest.mark.parametrize("m", [300, 4097, 4096])
+def test_the_last_box_of_a_ends_where_a_does(m):
+  maps = _maps(_launch("nt", m, 4096, 7168))
+  rows = maps["a"]["box"][1]
+  assert maps["a_rest"]["box"] == [64, m % rows or rows, 1]
+  assert maps["a_rest"]["dims"] == [7168, m, 1]
+  assert maps["a_rest"]["index"] == 0
 
 
 def test_maps_describe_mn_major_operands_as_they_lie():
@@ -76,7 +85,7 @@ def test_c_is_aliased_to_the_result():
   text = _lowered("nt", 64, 128, 256, c=True).as_text()
   assert "operand_index = 2" in text
   launch = _launch("nt", 64, 128, 256, c=True)
-  assert launch["params"]["p05"] == {"kind": "buffer", "index": 2}
+  assert launch["params"]["p06"] == {"kind": "buffer", "index": 2}
   assert _maps(launch)["d"]["index"] == 3
 
 

@@ -44,7 +44,7 @@ def _launch(m, n, k, *, c=False, out_dtype=jnp.bfloat16, recipe=None):
 
 
 def _maps(launch):
-  names = ["a", "b", "b_rest", "a_block", "b_block"]
+  names = ["a", "a_rest", "b", "b_rest", "a_block", "b_block"]
   names += ["sfa", "sfb", "d", "d_rest"]
   params = [launch["params"][f"p{i:02}"] for i in range(len(names))]
   return dict(zip(names, params, strict=True))
@@ -62,6 +62,15 @@ def test_maps_describe_the_operands_of_an_odd_shape():
   assert maps["b_block"]["dims"] == [1008, 200, 1]
   assert maps["sfa"]["dims"] == [100, 8, 1]
   assert maps["d"]["dims"] == [200, 100, 1]
+
+
+@pytest.mark.parametrize("m", [300, 4097, 4096])
+def test_the_last_box_of_a_ends_where_a_does(m):
+  maps = _maps(_launch(m, 4096, 7168))
+  rows = maps["a"]["box"][1]
+  assert maps["a_rest"]["box"] == [128, m % rows or rows, 1]
+  assert maps["a_rest"]["dims"] == [7168, m, 1]
+  assert maps["a_rest"]["index"] == 0
 
 
 @pytest.mark.parametrize(

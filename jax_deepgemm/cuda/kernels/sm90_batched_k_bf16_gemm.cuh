@@ -21,6 +21,7 @@ template <Sm90Bf16GemmConfig kConfig>
 struct BatchedKBf16Work : DenseBf16Work {
   using Params = Sm90BatchedKBf16GemmParams;
   static constexpr bool kBatchesK = true;
+  static constexpr bool kLoadsRest = false;
   static_assert(!kConfig.a_mn_major && !kConfig.b_mn_major, "runs are K-major");
 
   __device__ static __forceinline__ u32 num_k_blocks(const Params& params, TileIndex tile) {

@@ -9,6 +9,7 @@
 #define JDG_SM90_BF16_GEMM_ENTRY(Kernel)                                                       \
   extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, 1)                         \
       sm90_bf16_gemm(const __grid_constant__ jdg::ptx::TensorMap a,                            \
+                     const __grid_constant__ jdg::ptx::TensorMap a_rest,                       \
                      const __grid_constant__ jdg::ptx::TensorMap b,                            \
                      const __grid_constant__ jdg::ptx::TensorMap a_cut,                        \
                      const __grid_constant__ jdg::ptx::TensorMap b_cut,                        \
@@ -26,5 +27,6 @@
                  nullptr,                                                                      \
                  {},                                                                           \
                  {},                                                                           \
-                 {&a_cut, &b_cut, cut_k_block}});                                              \
+                 {&a_cut, &b_cut, cut_k_block},                                                \
+                 &a_rest});                                                                    \
   }

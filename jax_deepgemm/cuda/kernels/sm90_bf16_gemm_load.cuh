@@ -16,6 +16,7 @@ struct Sm90Bf16GemmLoad {
   // Fetches the descriptors, which otherwise delays the first load of each.
   __device__ static __forceinline__ void prefetch_maps(const Sm90Bf16GemmParams& params) {
     ptx::prefetch_tensor_map(params.a);
+    if constexpr (Traits::kLoadsRest) ptx::prefetch_tensor_map(params.a_rest);
     ptx::prefetch_tensor_map(params.b);
     ptx::prefetch_tensor_map(params.d);
     if constexpr (Traits::kGroupsRows) ptx::prefetch_tensor_map(params.a_slab);
@@ -44,18 +45,24 @@ struct Sm90Bf16GemmLoad {
         KPlace in_a = {row_group, k_block};
         KPlace in_b = {Work::operand_group(tile.group), k_block};
         if constexpr (Work::kBatchesK) in_a = in_b = Work::place(params, tile, k_block);
-        if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
+        if (Traits::loads_all_rows(params, row) && live_slabs >= Traits::kBlockM / 64) {
           ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
           if (loads_a) {
             operand<kConfig.a_mn_major, kConfig.a_rows, (kConfig.cluster_n > 1)>(
                 stage.a[0], params.a, params.cut, params.cut.a, full, row, first_k, in_a.k_block,
                 in_a.group);
           }
-        } else {
+        } else if constexpr (Traits::kGroupsRows) {
           constexpr u32 kBytes = kConfig.stage_k_blocks * Traits::kSlabBytes;
           const u32 missing = (Traits::kBlockM / 64 - live_slabs) * kBytes;
           ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes - missing);
           if (loads_a) live_rows(params, stage, full, row, k_block, live_slabs);
+        } else {
+          constexpr u32 kRowBytes = kConfig.stage_k_blocks * kBf16LineBytes;
+          const u32 num_rows = rows_from(row, params.m);
+          const u32 missing = (kConfig.a_rows - num_rows) * kRowBytes;
+          ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes - missing);
+          if (loads_a && num_rows > 0) rest(params, stage, full, row, in_a);
         }
         if (kConfig.cluster_m == 1 || my_turn) {
           operand<kConfig.b_mn_major, kConfig.block_n, (kConfig.cluster_m > 1)>(
@@ -80,6 +87,16 @@ struct Sm90Bf16GemmLoad {
       box_of_blocks<(kConfig.cluster_n > 1)>(stage.a[block] + slab * Traits::kSlabBytes,
                                              params.a_slab, full, row + slab * 64, k_block + block,
                                              0);
+    }
+  }
+
+  // Loads the rows with which A ends, a K block at a time.
+  __device__ static __forceinline__ void rest(const Params& params, Stage& stage,
+                                              ptx::Mbarrier& full, u32 row, KPlace place) {
+#pragma unroll 1
+    for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+      box<(kConfig.cluster_n > 1)>(stage.a[i], params.a_rest, full,
+                                   (place.k_block + i) * kBf16BlockK, row, place.group);
     }
   }
 

@@ -5,6 +5,7 @@
 #include "common/grouped_tile_scheduler.cuh"
 #include "common/k_cut.cuh"
 #include "common/math.cuh"
+#include "common/row_rest.cuh"
 #include "common/tile_columns.cuh"
 #include "common/tile_result.cuh"
 #include "common/tile_scheduler.cuh"
@@ -21,7 +22,7 @@ struct Sm90Bf16GemmConfig {
   int block_n;
   int num_stages;
   int stage_k_blocks;   // K blocks of 64 that are loaded together.
-  int a_rows;           // Rows of A that are loaded; fewer than the tile's when M is small.
+  int a_rows;           // Rows of A that a stage holds; fewer than the tile's when M is small.
   int cluster_m;        // CTAs along M that share each tile of B,
   int cluster_n;        // or along N that share each tile of A; one of the two is 1.
   int num_store_slots;  // Staging buffers of a warp.
@@ -51,6 +52,8 @@ struct Sm90Bf16GemmParams {
   RowGroups groups;              // as all that follows.
   WordRows d_rows;  // If scatters_rows, D's place is taken by u64 [m], addresses of rows; 0: none.
   KCut cut;         // If stage_k_blocks > 1, and K may end within a block.
+  const ptx::TensorMap* a_rest = nullptr;  // {K, M, group}, in boxes of one K block of the last
+                                           // tile's rows; if kLoadsRest.
 };
 
 // Where a block of K lies: in which of an operand's matrices, and which block it is there.
@@ -72,6 +75,8 @@ struct DenseBf16Work {
   static constexpr bool kCutsK = false;
   // K goes through several of an operand's matrices, and Work::place() says where it is.
   static constexpr bool kBatchesK = false;
+  // The rows with which A ends within a tile come through a map of their own, if K-major.
+  static constexpr bool kLoadsRest = true;
 
   __device__ static __forceinline__ void prepare(const Params&, Table&) {}
 
@@ -112,6 +117,7 @@ struct Sm90Bf16GemmTraits {
   using Sums = float[kConfig.num_slabs][kAccumulators];
   using Results = typename Result::Value[kConfig.num_slabs][Result::kCount];
   static constexpr bool kGroupsRows = kConfig.groups_rows();
+  static constexpr bool kLoadsRest = Work::kLoadsRest && !kGroupsRows && !kConfig.a_mn_major;
   static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
   using Tile = Conditional<kGroupsRows, GroupedTile, typename Work::Tile>;
   using Scheduler =
@@ -135,7 +141,7 @@ struct Sm90Bf16GemmTraits {
     u8 b[kStageKBlocks][kBlockN * kBf16LineBytes];
   };
 
-  // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
+  // wgmma reads whole slabs, so the last stage's reach past the rows that it holds. Their results
   // lie outside D and are never stored, but the reads must stay in shared memory.
   static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBf16LineBytes;
   static constexpr int kWarpStoreBytes = kConfig.num_store_slots * Boxes::kMainBytes;
@@ -202,6 +208,11 @@ struct Sm90Bf16GemmTraits {
     } else {
       return ~0u;
     }
+  }
+
+  // Whether all rows of A that a stage holds are loaded of the tile that begins at `row`.
+  __device__ static __forceinline__ bool loads_all_rows(const Params& params, u32 row) {
+    return !kLoadsRest || row + kConfig.a_rows <= params.m;
   }
 
   __device__ static __forceinline__ Columns columns(const Tile& tile, u32 rank) {

@@ -8,6 +8,7 @@
 #define JDG_SM90_FP8_FP4_GEMM_ENTRY(Kernel)                                                    \
   extern "C" __global__ void __launch_bounds__(Kernel::kNumThreads, 1) sm90_fp8_fp4_gemm(      \
       const __grid_constant__ jdg::ptx::TensorMap a,                                           \
+      const __grid_constant__ jdg::ptx::TensorMap a_rest,                                      \
       const __grid_constant__ jdg::ptx::TensorMap b,                                           \
       const __grid_constant__ jdg::ptx::TensorMap sfa,                                         \
       const __grid_constant__ jdg::ptx::TensorMap d, const jdg::u32* exponents, const void* c, \
@@ -15,6 +16,7 @@
       jdg::u32 num_m, jdg::u32 num_n, jdg::u32 num_groups, jdg::u32 raster_width) {            \
     jdg::Sm90Fp8Fp4GemmParams params{};                                                        \
     params.a = &a;                                                                             \
+    params.a_rest = &a_rest;                                                                   \
     params.b = &b;                                                                             \
     params.sfa = &sfa;                                                                         \
     params.d = &d;                                                                             \

@@ -16,6 +16,7 @@ struct Sm90Fp8GemmLoad {
   // Fetches the descriptors, which otherwise delays the first load of each.
   __device__ static __forceinline__ void prefetch_maps(const Params& params) {
     ptx::prefetch_tensor_map(params.a);
+    if constexpr (Traits::kLoadsRest) ptx::prefetch_tensor_map(params.a_rest);
     ptx::prefetch_tensor_map(params.b);
     ptx::prefetch_tensor_map(params.sfa);
     if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
@@ -44,12 +45,14 @@ struct Sm90Fp8GemmLoad {
       for (u32 k_block = first; k_block < end; k_block += kConfig.stage_k_blocks) {
         Stage& stage = ring.stage();
         wait(stage.empty, ring.parity() ^ 1);
-        if (!Traits::kGroupsRows || live_slabs >= Traits::kBlockM / 64) {
+        if (Traits::loads_all_rows(params, row) && live_slabs >= Traits::kBlockM / 64) {
           ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
           operand<(kConfig.cluster_n > 1)>(stage.a, params.a, params.cut.a, params, stage.full, row,
                                            k_block, row_group, rank);
-        } else {
+        } else if constexpr (Traits::kGroupsRows) {
           live_rows(params, stage, row, k_block, live_slabs, rank);
+        } else {
+          rest(params, stage, row, k_block, row_group, rank);
         }
         if constexpr (Traits::kDecodes) {
           codes(stage, params.b, columns.main, k_block, group, rank);
@@ -119,6 +122,22 @@ struct Sm90Fp8GemmLoad {
       const u32 block = i % kConfig.stage_k_blocks;
       u8* target = stage.a[block] + slab * Traits::kSlabBytes;
       box<kShared>(target, params.a_slab, stage.full, row + slab * 64, k_block + block, 0);
+    }
+  }
+
+  // Loads the rows with which A ends, if there are any, a K block at a time, and expects so many
+  // bytes less.
+  __device__ static __forceinline__ void rest(const Params& params, Stage& stage, u32 row,
+                                              u32 k_block, u32 group, u32 rank) {
+    constexpr bool kShared = kConfig.cluster_n > 1;
+    constexpr u32 kRowBytes = kConfig.stage_k_blocks * kBlockK;
+    const u32 num_rows = rows_from(row, params.m);
+    ptx::mbarrier_arrive_expect_tx(
+        stage.full, Traits::kTransactionBytes - (kConfig.a_rows - num_rows) * kRowBytes);
+    if (num_rows == 0 || (kShared && !is_turn(k_block, rank))) return;
+#pragma unroll 1
+    for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
+      send<kShared>(stage.a[i], params.a_rest, stage.full, (k_block + i) * kBlockK, row, group);
     }
   }
 

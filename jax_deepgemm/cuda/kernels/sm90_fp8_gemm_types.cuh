@@ -5,6 +5,7 @@
 #include "common/k_cut.cuh"
 #include "common/math.cuh"
 #include "common/pipeline.cuh"
+#include "common/row_rest.cuh"
 #include "common/tile_columns.cuh"
 #include "common/tile_scheduler.cuh"
 #include "common/tile_store.cuh"
@@ -21,7 +22,7 @@ struct Sm90Fp8GemmConfig {
   int block_n;
   int num_stages;
   int stage_k_blocks;   // K blocks that are loaded together.
-  int a_rows;           // Rows of A that are loaded; fewer than the tile's when M is small.
+  int a_rows;           // Rows of A that a stage holds; fewer than the tile's when M is small.
   int cluster_m;        // CTAs along M that share each tile of B,
   int cluster_n;        // or along N that share each tile of A; one of the two is 1.
   int num_store_slots;  // Staging buffers of a warp for boxes of main columns.
@@ -57,6 +58,8 @@ struct Sm90Fp8GemmParams {
   RowGroups groups;              // as all that follows.
   WordRows d_rows;  // If scatters_rows, D's place is taken by u64 [m], addresses of rows; 0: none.
   KCut cut;         // If stage_k_blocks > 1, and K may end within a block.
+  const ptx::TensorMap* a_rest = nullptr;  // {K, M, group}, in boxes of one K block of the last
+                                           // tile's rows; if kLoadsRest.
 };
 
 // The work of a dense product: which tiles there are, and which K blocks of which group of A and B
@@ -68,6 +71,8 @@ struct DenseWork {
   using Scheduler = TileScheduler;
   struct Table {};                            // What a CTA looks up in shared memory.
   static constexpr bool kReadsTable = false;  // To know which tiles there are.
+  // The rows with which A ends within a tile come through a map of their own.
+  static constexpr bool kLoadsRest = true;
 
   __device__ static __forceinline__ void prepare(const Params&, Table&) {}
 
@@ -129,6 +134,7 @@ struct Sm90Fp8GemmTraits {
   using Boxes = StoreBoxes<Columns::kMain, Columns::kRest, kConfig.float32_out>;
   using Sums = float[kConfig.num_slabs][kAccumulators];
   static constexpr bool kGroupsRows = kConfig.groups_rows();
+  static constexpr bool kLoadsRest = Work::kLoadsRest && !kGroupsRows;
   static constexpr u32 kClusterRows = kConfig.cluster_m * kBlockM;
   using Tile = Conditional<kGroupsRows, GroupedTile, typename Work::Tile>;
   using Scheduler =
@@ -163,7 +169,7 @@ struct Sm90Fp8GemmTraits {
     ptx::Mbarrier empty;  // Released by math of all CTAs of the cluster.
   };
 
-  // wgmma reads whole slabs, so the last stage's reach past rows that are not loaded. Their results
+  // wgmma reads whole slabs, so the last stage's reach past the rows that it holds. Their results
   // lie outside D and are never stored, but the reads must stay in shared memory.
   static constexpr int kOverrun = (kBlockM - kConfig.a_rows) * kBlockK + 16;
 
@@ -244,6 +250,11 @@ struct Sm90Fp8GemmTraits {
     } else {
       return ~0u;
     }
+  }
+
+  // Whether all rows of A that a stage holds are loaded of the tile that begins at `row`.
+  __device__ static __forceinline__ bool loads_all_rows(const Params& params, u32 row) {
+    return !kLoadsRest || row + kConfig.a_rows <= params.m;
   }
 
   // How far from the beginning of a stage's sfa the scale of `row` is, where a tile begins at it.

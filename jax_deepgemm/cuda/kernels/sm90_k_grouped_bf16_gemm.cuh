@@ -31,6 +31,7 @@ struct KGroupedBf16Work {
   static constexpr bool kAddsInMemory = true;
   static constexpr bool kCutsK = true;
   static constexpr bool kBatchesK = false;
+  static constexpr bool kLoadsRest = false;
   static constexpr u32 kNumThreads = kConfig.num_math_warpgroups * 128 + 128;
   static_assert(kConfig.stage_k_blocks == 1, "groups have any number of K blocks");
   static_assert(kConfig.a_mn_major && kConfig.b_mn_major, "K is cut between lines of a stage");

@@ -24,6 +24,7 @@ struct KGroupedWork {
   using Scheduler = KGroupedScheduler;
   using Table = KGroupTable<kMaxGroups>;
   static constexpr bool kReadsTable = true;
+  static constexpr bool kLoadsRest = false;
   static constexpr u32 kNumThreads = kConfig.num_math_warpgroups * 128 + 128;
   static_assert(kConfig.stage_k_blocks == 1, "groups have any number of K blocks");
 
