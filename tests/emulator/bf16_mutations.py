@@ -18,6 +18,17 @@ _WITH_C = case("nt", 66, 101, 256, block_n=64, with_c=True)
 _CLUSTER = case(
   "tn", 260, 100, 320, block_n=64, cluster_m=2, num_math_warpgroups=1
 )
+# One row beyond a tile, and none for the other CTA of its cluster.
+_REST = case(
+  "nt",
+  129,
+  40,
+  200,
+  block_n=32,
+  cluster_m=2,
+  num_math_warpgroups=1,
+  stage_k_blocks=2,
+)
 _SLABS = case("nt", 300, 100, 256, block_n=64, num_slabs=2)
 # Fewer staging buffers than boxes, which they do not divide.
 _SLOTS = case(
@@ -97,6 +108,28 @@ BF16_MUTATIONS = (
     "kConfig.cluster_m == 1 || my_turn",
     "true",
     _CLUSTER,
+  ),
+  # The tile in which A ends.
+  Mutation(
+    "bf16_bytes_of_a_whole_tile_for_the_rest",
+    _LOAD,
+    "kTransactionBytes - missing);\n          if (loads_a && ",
+    "kTransactionBytes);\n          if (loads_a && ",
+    _REST,
+  ),
+  Mutation(
+    "bf16_blocks_of_the_rest_alike",
+    _LOAD,
+    "(place.k_block + i) * kBf16BlockK",
+    "place.k_block * kBf16BlockK",
+    _REST,
+  ),
+  Mutation(
+    "bf16_rest_for_a_cta_without_rows",
+    _LOAD,
+    "loads_a && num_rows > 0",
+    "loads_a",
+    _REST,
   ),
   # Products.
   Mutation(

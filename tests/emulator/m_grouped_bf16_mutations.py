@@ -58,8 +58,8 @@ M_GROUPED_BF16_MUTATIONS = (
   Mutation(
     "grouped_bytes_of_missing_rows_awaited",
     _LOAD,
-    "Traits::kTransactionBytes - missing",
-    "Traits::kTransactionBytes",
+    "kTransactionBytes - missing);\n          if (loads_a) live",
+    "kTransactionBytes);\n          if (loads_a) live",
     _IDLE,
   ),
   Mutation(

@@ -40,7 +40,7 @@ class Mutation:
   case: KernelCase = SPLIT
 
 
-_AFTER_WAIT = "        if (!Traits::kGroupsRows || "
+_AFTER_WAIT = "        if (Traits::loads_all_rows"
 _WAIT_EMPTY = "wait(stage.empty, ring.parity() ^ 1);\n"
 _WAIT_MMA = "        wait_block_mma<kPending>(acc[kBlock]);\n"
 _WHY_EARLY = (
@@ -54,9 +54,36 @@ MUTATIONS = (
   Mutation(
     "blocks_of_the_end_alike",
     _LOAD,
-    "full, (k_block + i) * kBlockK",
-    "full, k_block * kBlockK",
+    "cut, full, (k_block + i) * kBlockK",
+    "cut, full, k_block * kBlockK",
     _CUT,
+  ),
+  # The tile in which A ends.
+  Mutation(
+    "whole_tiles_loaded_as_the_rest",
+    _LOAD,
+    "(stage.a, params.a, params.cut.a,",
+    "(stage.a, params.a_rest, params.cut.a,",
+  ),
+  Mutation(
+    "bytes_of_a_whole_tile_for_the_rest",
+    _LOAD,
+    "- (kConfig.a_rows - num_rows) * kRowBytes",
+    "",
+  ),
+  Mutation(
+    "blocks_of_the_rest_alike",
+    _LOAD,
+    "stage.full, (k_block + i) * kBlockK, row",
+    "stage.full, k_block * kBlockK, row",
+    _BLOCKS,
+  ),
+  Mutation(
+    "rest_for_a_cta_without_rows",
+    _LOAD,
+    "if (num_rows == 0 || (kShared",
+    "if ((kShared",
+    _CLUSTER,
   ),
   # Pipeline.
   Mutation(

@@ -32,6 +32,20 @@ CASES = [
   # K ends within a block that is loaded with others.
   case("nt", 60, 72, 600, block_n=32, stage_k_blocks=4),
   case("tt", 70, 300, 200, block_n=64, cluster_n=2, stage_k_blocks=2),
+  case("nt", 70, 300, 200, block_n=64, cluster_n=2, stage_k_blocks=2),
+  # One row beyond a tile, of which the other CTA of its cluster has none.
+  case(
+    "nt",
+    129,
+    40,
+    200,
+    groups=2,
+    block_n=32,
+    cluster_m=2,
+    num_math_warpgroups=1,
+    stage_k_blocks=2,
+    num_sms=4,
+  ),
   # Two slabs of a warpgroup, and three warpgroups.
   case("nt", 300, 100, 256, block_n=64, num_slabs=2),
   case("tn", 300, 100, 256, block_n=64, num_slabs=2, with_c=True),

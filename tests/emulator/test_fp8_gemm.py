@@ -27,6 +27,18 @@ CASES = [
   # K ends within a block that is loaded with others, for one CTA and for two.
   case(100, 72, 592, block_n=32, stage_k_blocks=4, num_math_warpgroups=1),
   case(70, 300, 333, block_n=96, cluster_n=2, stage_k_blocks=2),
+  # One row beyond a tile, of which the other CTA of its cluster has none.
+  case(
+    129,
+    40,
+    333,
+    groups=2,
+    block_n=32,
+    cluster_m=2,
+    num_math_warpgroups=1,
+    stage_k_blocks=2,
+    num_sms=4,
+  ),
   # Two slabs of a warpgroup, and three warpgroups.
   case(300, 100, 256, block_n=64, num_slabs=2),
   case(400, 70, 384, block_n=32, num_math_warpgroups=3),

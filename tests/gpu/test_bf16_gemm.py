@@ -34,6 +34,7 @@ SHAPES = [
 ]
 LARGE_SHAPES = [(1, 2112, 7168), (128, 4096, 1024), (4096, 2112, 512)]
 NUM_CONFIGS = 24
+NUM_CONFIGS_OF_ENDS = 8
 
 
 def _compute(layout, a, b, c=None, **kwargs):
@@ -139,10 +140,21 @@ def test_gradients_are_those_of_xlas_dot(layout):
   ],
 )
 def test_sampled_configurations_are_right(monkeypatch, layout, m, n, k, flags):
+  _assert_are_right(monkeypatch, NUM_CONFIGS, layout, m, n, k, **flags)
+
+
+@pytest.mark.parametrize("m", [65, 129, 257])
+@pytest.mark.parametrize("k", [256, 1000])
+def test_a_may_end_a_row_beyond_a_tile(monkeypatch, m, k):
+  _assert_are_right(monkeypatch, NUM_CONFIGS_OF_ENDS, "nt", m, 264, k)
+
+
+def _assert_are_right(monkeypatch, num_configs, layout, m, n, k, **flags):
+  poison_device_memory()
   mn_major = {"a_mn_major": layout[0] == "t", "b_mn_major": layout[1] == "n"}
   problem = Bf16GemmProblem(m, n, k, **mn_major, **flags)
   configs = sorted(legal_configs(problem, H200), key=str)
-  configs = random.Random(m).sample(configs, NUM_CONFIGS)
+  configs = random.Random(m).sample(configs, num_configs)
   out_dtype = jnp.float32 if flags else jnp.bfloat16
   a, b = operands(m, n, k, layout=layout, groups=1)
   c = jnp.ones((1, m, n), out_dtype) if flags else None
