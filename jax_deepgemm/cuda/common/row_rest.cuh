@@ -12,7 +12,7 @@ namespace jdg {
 
 // Rows from `row` on, of `num_rows`.
 __device__ __forceinline__ u32 rows_from(u32 row, u32 num_rows) {
-  // The loading thread has 24 registers, all of which it needs where a box of B is many.
+  // The loading thread has 24 registers, and needs them all where B's tile is four boxes.
   const u32 first = ptx::opaque(row);
   return first < num_rows ? num_rows - first : 0;
 }
