@@ -39,7 +39,13 @@ def estimate_swapped_seconds(
     tokens_that_double=_TOKENS_THAT_DOUBLE,
     two_stage_loss=_TWO_STAGE_LOSS + _TWO_STAGE_LOSS_OF_TOKEN * config.block_m,
   )
-  return swapped_cost.estimate_seconds(problem, config, device, stage)
+  seconds = swapped_cost.estimate_seconds(problem, config, device, stage)
+  return seconds + _result_bytes(problem) / device.memory_bandwidth
+
+
+def _result_bytes(problem: Bf16GemmProblem) -> int:
+  """Returns what is stored when all sums are there."""
+  return problem.num_groups * problem.m * problem.n * problem.out_bytes
 
 
 def _lines_in_a_row(config: Sm90Bf16GemmSwappedConfig) -> int:
