@@ -33,6 +33,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import Sm90Fp8GemmSplitConfig
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
@@ -42,11 +43,12 @@ from jax_deepgemm.primitives import (
   kernel_library,
   launch,
   sm90_fp8_gemm,
+  sm90_fp8_gemm_split,
   sm90_fp8_gemm_swapped,
 )
 from jax_deepgemm.testing.kernel_times import PAUSE_SECONDS, profile_times
 
-Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
+Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig | Sm90Fp8GemmSplitConfig
 
 _TABLES = pathlib.Path(tuned.__file__).parent
 METHOD = (
@@ -165,6 +167,8 @@ def compile_all(recipes: Iterable[Recipe]) -> None:
 def recipe_of(config: Config) -> Recipe:
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     return sm90_fp8_gemm_swapped.recipe(config)
+  if isinstance(config, Sm90Fp8GemmSplitConfig):
+    return sm90_fp8_gemm_split.recipe(config)
   return sm90_fp8_gemm.recipe(config)
 
 
@@ -214,6 +218,8 @@ def program(
   """Returns a jitted launch of `config` over operands in the kernel's form."""
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     call = sm90_fp8_gemm_swapped.kernel_call(problem, config, Options())
+  elif isinstance(config, Sm90Fp8GemmSplitConfig):
+    call = sm90_fp8_gemm_split.kernel_call(problem, config, Options())
   else:
     call = sm90_fp8_gemm.kernel_call(problem, config, device, Options())
   result = jax.ShapeDtypeStruct((1, problem.m, problem.n), jnp.bfloat16)

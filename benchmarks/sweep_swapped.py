@@ -1,30 +1,35 @@
-"""Times the FP8 GEMM with swapped operands beside the kernel for many rows.
+"""Times the FP8 GEMMs for few rows or tiles beside the kernel for many rows.
 
-python -m benchmarks.sweep_swapped                 m = 1, 16, 64, 128
-python -m benchmarks.sweep_swapped --only-m 1      one of them
-python -m benchmarks.sweep_swapped --num-forms 40  more of the legal ones
+Those with swapped operands are for up to 128 rows, those that split tiles along
+K for more than 32.
+
+python -m benchmarks.sweep_swapped                 m = 1, 16, 64, 96, 128
+python -m benchmarks.sweep_swapped --only-m 256    one m, these or another
+python -m benchmarks.sweep_swapped --num-forms 40  more of each kernel's forms
 python -m benchmarks.sweep_swapped --write-table   also tells the heuristics
 
-Prints the fastest of each shape, best first, and the other kernel's time.
+Prints the fastest of each shape, best first, and the time of the kernel for
+many rows.
 Writes benchmarks/results/sweep_fp8_swapped.json, on an H100 one with _h100.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks import command, provenance, results, sweep
 from benchmarks.results import Case
 from jax_deepgemm.heuristics import tuned
 from jax_deepgemm.heuristics.device import Device
-from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
-from jax_deepgemm.heuristics.fp8_gemm_swapped_cost import (
-  estimate_swapped_seconds,
-)
+from jax_deepgemm.heuristics.fp8_gemm import estimate
 from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
   legal_configs,
+)
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import (
+  Sm90Fp8GemmSplitConfig,
+  legal_split_configs,
 )
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
@@ -37,10 +42,17 @@ _METHOD = (
 )
 _NUM_PRINTED = 4
 _NUM_WITHOUT_HINT = 4
+_SIZES = (1, 16, 64, 96, 128)
 # Fields of rows, stages and splits.
 LIKENESS = ("num_math_warpgroups", "stage_k_blocks", "num_splits")
-_FORM = "{num_math_warpgroups}x64 rows, {stage_k_blocks} K blocks a stage,"
-_FORM += " {num_splits} splits, {ctas_per_sm} CTAs/SM, {num_stages} stages"
+# Fields of tile and splits.
+_SPLIT_LIKENESS = ("num_math_warpgroups", "block_n", "num_splits")
+_FORM = "{stage_k_blocks} K blocks a stage, {num_splits} splits,"
+_FORM += " {ctas_per_sm} CTAs/SM, {num_stages} stages"
+_CONFIGS = {
+  "swapped": Sm90Fp8GemmSwappedConfig,
+  "split": Sm90Fp8GemmSplitConfig,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   arguments = parser.parse_args(argv)
   device = command.need_hopper()
   candidates = {
-    case: [
-      present(sweep.problem_of(case), device),
-      *swapped(sweep.problem_of(case), device, arguments.num_forms),
-    ]
+    case: candidates_of(sweep.problem_of(case), device, arguments.num_forms)
     for case in cases(arguments.only_m)
   }
   sweep.compile_all(
@@ -79,8 +88,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def cases(only_m: int | None) -> list[Case]:
   """Returns the weights of the dense benchmark with few rows."""
   weights = [case[1:] for case in results.dense_cases() if case[0] == 1]
-  sizes = (1, 16, 64, 128) if only_m is None else (only_m,)
+  sizes = _SIZES if only_m is None else (only_m,)
   return [(m, *weight) for m in sizes for weight in weights]
+
+
+def candidates_of(
+  problem: Fp8GemmProblem, device: Device, count: int
+) -> list[sweep.Config]:
+  """Returns one form of the kernel for many rows and `count` of each other."""
+  return [
+    present(problem, device),
+    *swapped(problem, device, count),
+    *split(problem, device, count),
+  ]
 
 
 def present(problem: Fp8GemmProblem, device: Device) -> Sm90Fp8GemmConfig:
@@ -88,41 +108,61 @@ def present(problem: Fp8GemmProblem, device: Device) -> Sm90Fp8GemmConfig:
   configs = list(legal_configs(problem, device))
   key = tuned.lookup(problem, device)
   fastest = [config for config in configs if tuned.key_of(config) == key]
-  return min(
-    fastest or configs, key=lambda c: estimate_seconds(problem, c, device)
-  )
+  return min(fastest or configs, key=lambda c: estimate(problem, c, device))
 
 
 def swapped(
   problem: Fp8GemmProblem, device: Device, count: int
 ) -> list[Sm90Fp8GemmSwappedConfig]:
+  """Returns `count` forms with swapped operands, of 128 rows at most."""
+  legal = legal_swapped_configs(problem, device)
+  return _cheapest(problem, device, legal, LIKENESS, count)
+
+
+def split(
+  problem: Fp8GemmProblem, device: Device, count: int
+) -> list[Sm90Fp8GemmSplitConfig]:
+  """Returns `count` forms for few tiles, none if there are many."""
+  legal = legal_split_configs(problem, device)
+  return _cheapest(problem, device, legal, _SPLIT_LIKENESS, count)
+
+
+def _cheapest(
+  problem: Fp8GemmProblem,
+  device: Device,
+  legal: Iterable[Any],
+  likeness: Sequence[str],
+  count: int,
+) -> list[Any]:
   """Returns `count` forms, the cheapest in the cost model's eyes but not alike.
 
-  At most two share rows, stages and splits, on which the model is least sure.
-  The first are there without a hint to L2 too, of which it knows nothing.
+  At most two share `likeness`, on which the model is least sure. The first are
+  there without a hint to L2 too, of which it knows nothing.
   """
-  forms = [c for c in legal_swapped_configs(problem, device) if c.evict_first]
-  forms.sort(key=lambda c: estimate_swapped_seconds(problem, c, device))
-  chosen = sweep.few_alike(forms, *LIKENESS)[:count]
+  forms = [config for config in legal if config.evict_first]
+  forms.sort(key=lambda config: estimate(problem, config, device))
+  chosen = sweep.few_alike(forms, *likeness)[:count]
   return chosen + sweep.without_hint(chosen[:_NUM_WITHOUT_HINT])
 
 
 def print_case(
   problem: Fp8GemmProblem, rows: Sequence[dict[str, Any]], device: Device
 ) -> None:
-  fast = [row for row in rows if row["key"][0] == "swapped"]
-  (other,) = [row for row in rows if row["key"][0] != "swapped"]
+  fast = [row for row in rows if row["key"][0] in _CONFIGS]
+  (other,) = [row for row in rows if row["key"][0] not in _CONFIGS]
   floor = problem.n * problem.k / device.memory_bandwidth * 1e6
   print(
     f"{tuned.problem_name(problem)}: {other['us_median']:.2f} us with the"
     f" kernel for many rows, {floor:.1f} us to read B"
   )
   for row in fast[:_NUM_PRINTED]:
-    config = Sm90Fp8GemmSwappedConfig(**row["config"])
+    kernel = row["key"][0]
+    config = _CONFIGS[kernel](**row["config"])
     hint = ", evict first" if config.evict_first else ""
-    estimate = estimate_swapped_seconds(problem, config, device) * 1e6
     print(
-      f"  {row['us_median']:6.2f} us (estimate {estimate:.2f}):"
+      f"  {row['us_median']:6.2f} us"
+      f" (estimate {estimate(problem, config, device) * 1e6:.2f}): {kernel},"
+      f" tile {config.block_m} x {config.block_n},"
       f" {_FORM.format(**row['config'])}{hint}",
       flush=True,
     )

@@ -16,6 +16,7 @@ from jax_deepgemm.heuristics import (
   sm90_bf16_gemm,
   sm90_bf16_gemm_swapped,
   sm90_fp8_gemm,
+  sm90_fp8_gemm_split,
   sm90_fp8_gemm_swapped,
   tuned,
   tuned_bf16,
@@ -65,6 +66,7 @@ def _legal_fp8(
   return itertools.chain(
     sm90_fp8_gemm.legal_configs(problem, device),
     sm90_fp8_gemm_swapped.legal_swapped_configs(problem, device),
+    sm90_fp8_gemm_split.legal_split_configs(problem, device),
   )
 
 

@@ -1,6 +1,7 @@
 """Which configuration computes an FP8 GEMM."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ from jax_deepgemm.heuristics import tuned
 from jax_deepgemm.heuristics.choice import of_block_sizes, tuned_or_cheapest
 from jax_deepgemm.heuristics.device import Device
 from jax_deepgemm.heuristics.fp8_gemm_cost import estimate_seconds
+from jax_deepgemm.heuristics.fp8_gemm_split_cost import estimate_split_seconds
 from jax_deepgemm.heuristics.fp8_gemm_swapped_cost import (
   estimate_swapped_seconds,
 )
@@ -18,6 +20,11 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import (
+  Sm90Fp8GemmSplitConfig,
+  legal_split_configs,
+  num_split_ctas,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
@@ -25,7 +32,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
 from jax_deepgemm.heuristics.swapped_choice import fit_launch
 from jax_deepgemm.heuristics.user_table import EMPTY, UserTable
 
-Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig
+Config = Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig | Sm90Fp8GemmSplitConfig
 
 
 def choose(
@@ -57,15 +64,20 @@ def choose(
   """
   if num_sms is not None:
     device = dataclasses.replace(device, num_sms=num_sms)
-  swapped = fit_launch(
-    legal_swapped_configs(problem, device, prefetch_weights=prefetch_weights),
-    problem,
-    device,
+  launches = functools.partial(
+    fit_launch,
+    problem=problem,
+    device=device,
     may_wait=num_sms is None,
     splits=not batch_invariant,
   )
+  prefetch = {"prefetch_weights": prefetch_weights}
   legal: Iterator[Config] = itertools.chain(
-    legal_configs(problem, device), swapped
+    legal_configs(problem, device),
+    launches(legal_swapped_configs(problem, device, **prefetch)),
+    launches(
+      legal_split_configs(problem, device, **prefetch), ctas_of=num_split_ctas
+    ),
   )
   return tuned_or_cheapest(
     of_block_sizes(legal, block_size_multiple_of, problem, device),
@@ -79,7 +91,9 @@ def choose(
 
 
 def estimate(problem: Fp8GemmProblem, config: Config, device: Device) -> float:
-  """Returns the estimated seconds of either kernel."""
+  """Returns the estimated seconds of whichever kernel `config` is of."""
+  if isinstance(config, Sm90Fp8GemmSplitConfig):
+    return estimate_split_seconds(problem, config, device)
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     return estimate_swapped_seconds(problem, config, device)
   return estimate_seconds(problem, config, device)

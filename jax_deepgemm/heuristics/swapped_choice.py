@@ -118,6 +118,7 @@ def fit_launch(
   *,
   may_wait: bool,
   splits: bool,
+  ctas_of: Callable[[Any, _Config], int] = num_ctas,
 ) -> Iterator[_Config]:
   """Returns those whose CTAs fit one to a multiprocessor, unless `may_wait`.
 
@@ -127,7 +128,7 @@ def fit_launch(
   for config in configs:
     if config.num_splits > 1 and not splits:
       continue
-    if may_wait or num_ctas(problem, config) <= device.num_sms:
+    if may_wait or ctas_of(problem, config) <= device.num_sms:
       yield config
 
 

@@ -68,8 +68,13 @@ class SwappedTile:
   @property
   def max_registers(self) -> int:
     """Registers that a thread can have."""
-    warps = -(-self.num_threads // 32 * self.ctas_per_sm // 4)
-    return min(_REGISTERS // (32 * warps) // 8 * 8, 255)
+    return max_registers(self.num_threads, self.ctas_per_sm)
+
+
+def max_registers(num_threads: int, ctas_per_sm: int) -> int:
+  """Returns the registers that a thread can have."""
+  warps = -(-num_threads // 32 * ctas_per_sm // 4)
+  return min(_REGISTERS // (32 * warps) // 8 * 8, 255)
 
 
 class SwappedProblem(Protocol):

@@ -12,6 +12,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Fp8GemmProblem,
   Sm90Fp8GemmConfig,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import Sm90Fp8GemmSplitConfig
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
@@ -26,10 +27,22 @@ _FEW_ROWS = (8, 16, 24, 32, 48, 64, 96, 128)
 _SLAB_ROWS = 64
 
 
-def key_of(config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig) -> Key:
+def key_of(
+  config: Sm90Fp8GemmConfig | Sm90Fp8GemmSwappedConfig | Sm90Fp8GemmSplitConfig,
+) -> Key:
   """Returns what tells `config` from the others that are legal."""
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     return swapped_key(config)
+  if isinstance(config, Sm90Fp8GemmSplitConfig):
+    return (
+      "split",
+      config.num_math_warpgroups,
+      config.block_n,
+      config.stage_k_blocks,
+      config.num_splits,
+      config.ctas_per_sm,
+      int(config.evict_first),
+    )
   return (
     config.num_math_warpgroups,
     config.num_slabs,

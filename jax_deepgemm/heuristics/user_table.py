@@ -9,7 +9,7 @@ from typing import Any
 from jax_deepgemm.heuristics.device import Device
 
 # What of a configuration is a choice; the rest follows from the problem. Keys
-# of swapped operands begin with that word.
+# of kernels for few rows or tiles begin with a word: "swapped" or "split".
 Key = tuple[int | str, ...]
 
 _FORMAT = 1

@@ -13,6 +13,7 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   k_multiple_of,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import Sm90Fp8GemmSplitConfig
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
 )
@@ -22,6 +23,7 @@ from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
   dense_gemm_kernel,
   launch,
+  sm90_fp8_gemm_split,
   sm90_fp8_gemm_swapped,
   tuning_file,
 )
@@ -130,6 +132,8 @@ def run(
   print_config(problem, config)
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     call = sm90_fp8_gemm_swapped.kernel_call(problem, config, options, memory)
+  elif isinstance(config, Sm90Fp8GemmSplitConfig):
+    call = sm90_fp8_gemm_split.kernel_call(problem, config, options, memory)
   else:
     call = kernel_call(problem, config, device, options, memory)
   return dense_gemm_kernel.launched(call, operands, c, problem, memory)

@@ -17,6 +17,7 @@ from tests.cli.tuned_cache import tuned_cache as tuned_cache
 _SMALL = {
   "fp8": tuning_shapes.fp8(136, 264, 300),
   "fp8 swapped": tuning_shapes.fp8(5, 264, 512),
+  "fp8 split": tuning_shapes.fp8(72, 264, 2048),
   "fp8 1d1d c": tuning_shapes.fp8(72, 136, 256, True, True, True),
   "bf16": tuning_shapes.bf16(136, 260, 200),
   "bf16 swapped": tuning_shapes.bf16(5, 264, 512),

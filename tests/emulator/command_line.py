@@ -56,6 +56,8 @@ from tests.emulator.pad_rows_mutations import PAD_ROWS_MUTATIONS
 from tests.emulator.paged_mqa_fp4_mutations import PAGED_MQA_FP4_MUTATIONS
 from tests.emulator.paged_mqa_mutations import PAGED_MQA_MUTATIONS
 from tests.emulator.row_topk_mutations import ROW_TOPK_MUTATIONS
+from tests.emulator.split_cases import SPLIT_CASES
+from tests.emulator.split_mutations import SPLIT_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 from tests.emulator.toolchain import BUILD, CUDA, Toolchain, digest
@@ -63,6 +65,7 @@ from tests.emulator.toolchain import BUILD, CUDA, Toolchain, digest
 CASES = (
   *test_fp8_gemm.CASES,
   *SWAPPED_CASES,
+  *SPLIT_CASES,
   *test_bf16_gemm.CASES,
   *BF16_SWAPPED_CASES,
   *test_m_grouped_fp8_gemm.CASES,
@@ -86,6 +89,7 @@ CASES = (
 ALL_MUTATIONS = (
   *MUTATIONS,
   *SWAPPED_MUTATIONS,
+  *SPLIT_MUTATIONS,
   *BF16_MUTATIONS,
   *BF16_SWAPPED_MUTATIONS,
   *M_GROUPED_MUTATIONS,

@@ -43,10 +43,14 @@ class DenseCase(KernelCase):
   flags = ("float32_out", "with_c")
 
   def config(self):
-    legal = self.legal_swapped if self.swapped else self.legal
-    configs = sorted(legal(self.problem, H200), key=str)
+    configs = sorted(self.legal_configs(), key=str)
     config = next(c for c in configs if fits(c, self.wanted))
     return dataclasses.replace(config, num_stages=self.num_stages)
+
+  def legal_configs(self):
+    """Returns the configurations of the kernel that computes it."""
+    legal = self.legal_swapped if self.swapped else self.legal
+    return legal(self.problem, H200)
 
   def id(self):
     p = self.problem

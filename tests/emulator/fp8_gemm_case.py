@@ -5,7 +5,9 @@ import functools
 
 import numpy as np
 
+from jax_deepgemm.heuristics.device import H200
 from jax_deepgemm.heuristics.sm90_fp8_gemm import Fp8GemmProblem, legal_configs
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import legal_split_configs
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
 )
@@ -18,14 +20,27 @@ from tests.gpu.gemm_data import dequantize, product, scaled_operands
 
 @dataclasses.dataclass(frozen=True)
 class Case(DenseCase):
-  """As `DenseCase`, of FP8 operands."""
+  """As `DenseCase`, of FP8 operands.
+
+  Attributes:
+    split: the kernel for few tiles computes it.
+  """
 
   problem: Fp8GemmProblem
+  split: bool = False
 
   module = sm90_fp8_gemm
   legal = staticmethod(legal_configs)
   legal_swapped = staticmethod(legal_swapped_configs)
   flags = ("sfb_per_row", *DenseCase.flags)
+
+  def legal_configs(self):
+    if self.split:
+      return legal_split_configs(self.problem, H200)
+    return super().legal_configs()
+
+  def id(self):
+    return super().id() + "-split" * self.split
 
   def settings(self):
     recipe_b = (1 if self.problem.sfb_per_row else 128, 128)
@@ -68,6 +83,6 @@ def _operands(problem):
 def roles(kernel):
   """Returns what each warp of a launch does."""
   num_warps = kernel.threads // 32
-  if kernel.recipe.kernel == "sm90_fp8_gemm_swapped":
+  if kernel.recipe.kernel != "sm90_fp8_gemm":
     return [*math_roles(num_warps - 1), "TMA loads"]
   return [*math_roles(num_warps - 4), "TMA loads", "scale loads", *["idle"] * 2]

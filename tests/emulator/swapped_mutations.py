@@ -107,8 +107,8 @@ SWAPPED_MUTATIONS = (
     _SPLIT,
   ),
   Mutation(
-    "swapped_block_scales_kept_too_long",
-    _GEMM,
+    "block_scales_kept_too_long",
+    "common/block_scales.cuh",
     "if (++index_ == 32) refill();",
     "++index_;",
     _LONG,

@@ -13,12 +13,14 @@ from tests.emulator.m_grouped_fp4_mutations import M_GROUPED_FP4_MUTATIONS
 from tests.emulator.m_grouped_mutations import M_GROUPED_MUTATIONS
 from tests.emulator.mutated import MutatedLaunches, fails, verdict
 from tests.emulator.mutations import MUTATIONS, SPLIT
+from tests.emulator.split_mutations import SPLIT_MUTATIONS
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
 
 NUM_SEEDS = 12
 ALL = (
   *MUTATIONS,
   *SWAPPED_MUTATIONS,
+  *SPLIT_MUTATIONS,
   *BF16_MUTATIONS,
   *BF16_SWAPPED_MUTATIONS,
   *M_GROUPED_MUTATIONS,

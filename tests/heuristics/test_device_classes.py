@@ -14,6 +14,7 @@ from jax_deepgemm.heuristics.device import (
 )
 from jax_deepgemm.heuristics.fp8_gemm import choose, estimate
 from jax_deepgemm.heuristics.sm90_fp8_gemm import Fp8GemmProblem, legal_configs
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import legal_split_configs
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
 )
@@ -57,6 +58,7 @@ def test_a_class_without_a_measurement_goes_by_its_own_numbers():
   configs = [
     *legal_configs(problem, device),
     *legal_swapped_configs(problem, device),
+    *legal_split_configs(problem, device),
   ]
   least = min(estimate(problem, other, device) for other in configs)
   assert estimate(problem, config, device) == least

@@ -16,7 +16,13 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   legal_configs,
   num_tiles,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import (
+  Sm90Fp8GemmSplitConfig,
+  legal_split_configs,
+  split_tiles,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
+  Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
 )
 from jax_deepgemm.heuristics.swapped_tile import num_tiles_n
@@ -40,7 +46,12 @@ def test_every_problem_has_a_choice_that_fits_the_device(problem, name):
   config = choose(problem, device)
   assert config.smem_bytes <= device.smem_bytes
   assert config.num_threads <= 1024
-  if not isinstance(config, Sm90Fp8GemmConfig):
+  if isinstance(config, Sm90Fp8GemmSplitConfig):
+    tiles_m, tiles_n = split_tiles(problem, config)
+    assert config.block_m * tiles_m >= problem.m
+    assert config.block_n * tiles_n >= problem.n
+    return
+  if isinstance(config, Sm90Fp8GemmSwappedConfig):
     assert config.block_m >= problem.m
     assert config.block_n * num_tiles_n(problem, config) >= problem.n
     return
@@ -62,6 +73,7 @@ def test_the_choice_is_the_cheapest_unless_it_was_measured(problem):
     others = [
       *legal_configs(problem, H200),
       *legal_swapped_configs(problem, H200),
+      *legal_split_configs(problem, H200),
     ]
     assert all(cost <= estimate(problem, other, H200) for other in others)
 
@@ -114,7 +126,7 @@ def test_an_unknown_device_is_an_error_that_lists_the_known():
 @hypothesis.given(problems)
 @hypothesis.settings(max_examples=30, deadline=None)
 def test_a_strip_is_within_the_output(problem):
-  hypothesis.assume(problem.m > 128)  # Fewer may be computed without strips.
   config = choose(problem, H200)
+  hypothesis.assume(isinstance(config, Sm90Fp8GemmConfig))
   width = raster_width(problem, config, 66)
   assert 1 <= width <= num_tiles(problem, config)[0]

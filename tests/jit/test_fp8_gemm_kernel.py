@@ -16,13 +16,21 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm import (
   Sm90Fp8GemmConfig,
   legal_configs,
 )
+from jax_deepgemm.heuristics.sm90_fp8_gemm_split import (
+  Sm90Fp8GemmSplitConfig,
+  legal_split_configs,
+)
 from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   Sm90Fp8GemmSwappedConfig,
   legal_swapped_configs,
 )
 from jax_deepgemm.jit import JitSettings, headers
 from jax_deepgemm.jit.compiler import compile_kernel
-from jax_deepgemm.primitives import sm90_fp8_gemm, sm90_fp8_gemm_swapped
+from jax_deepgemm.primitives import (
+  sm90_fp8_gemm,
+  sm90_fp8_gemm_split,
+  sm90_fp8_gemm_swapped,
+)
 
 NUM_SAMPLED = 16
 
@@ -73,7 +81,26 @@ def _sampled_swapped():
   return [*widest.values(), *random.Random(0).sample(configs, NUM_SAMPLED)]
 
 
+def _sampled_split():
+  """Of each tile the form with the most registers, and others."""
+  unique = {}
+  for float32_out, with_c in itertools.product((False, True), repeat=2):
+    problem = Fp8GemmProblem(100, 576, 65536, 1, False, float32_out, with_c)
+    for config in legal_split_configs(problem, H200, prefetch_weights=True):
+      unique[dataclasses.replace(config, num_stages=2)] = config
+  configs = sorted(
+    unique.values(), key=lambda c: (c.mma_k_blocks, c.stage_k_blocks, str(c))
+  )
+  widest = {
+    (config.block_m, config.block_n, config.ctas_per_sm): config
+    for config in configs
+  }
+  return [*widest.values(), *random.Random(0).sample(configs, NUM_SAMPLED)]
+
+
 def recipe(config):
+  if isinstance(config, Sm90Fp8GemmSplitConfig):
+    return sm90_fp8_gemm_split.recipe(config)
   if isinstance(config, Sm90Fp8GemmSwappedConfig):
     return sm90_fp8_gemm_swapped.recipe(config)
   return sm90_fp8_gemm.recipe(config)
@@ -92,7 +119,9 @@ def complaints(recipes, folder):
   }
 
 
-@pytest.mark.parametrize("configs", [_chosen, _sampled, _sampled_swapped])
+@pytest.mark.parametrize(
+  "configs", [_chosen, _sampled, _sampled_swapped, _sampled_split]
+)
 def test_no_form_spills_or_serialises(tmp_path, configs):
   assert not complaints({recipe(config) for config in configs()}, tmp_path)
 
@@ -102,6 +131,7 @@ def test_no_form_spills_or_serialises(tmp_path, configs):
   [
     ("sm90_fp8_gemm", Sm90Fp8GemmConfig),
     ("sm90_fp8_gemm_swapped", Sm90Fp8GemmSwappedConfig),
+    ("sm90_fp8_gemm_split", Sm90Fp8GemmSplitConfig),
   ],
 )
 def test_python_and_cuda_name_the_same_fields(kernel, config):

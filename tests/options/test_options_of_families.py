@@ -53,6 +53,11 @@ _DENSE = {
     (pair(16, 7168, blocks=(16,)), pair(2048, 7168, blocks=(16,))),
     "sm90_fp8_gemm_swapped",
   ),
+  "fp8, few tiles": Family(
+    dg.fp8_gemm_nt,
+    (pair(192, 7168, blocks=(192,)), pair(576, 7168, blocks=(5,))),
+    "sm90_fp8_gemm_split",
+  ),
   "bf16, few rows": Family(
     dg.bf16_gemm_nt,
     (array(100, 7168), array(576, 7168)),
@@ -175,6 +180,8 @@ def block_sizes(found):
   warpgroups = config["num_math_warpgroups"]
   if "block_m" in config:  # Swapped operands.
     return config["block_m"], warpgroups * 64
+  if found["kernel"] == "sm90_fp8_gemm_split":
+    return warpgroups * 64, config["block_n"]
   return warpgroups * config["num_slabs"] * 64, config["block_n"]
 
 

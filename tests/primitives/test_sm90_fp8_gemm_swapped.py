@@ -1,9 +1,5 @@
 """What the launch with swapped operands says, read without a GPU."""
 
-import functools
-
-import jax
-import jax.numpy as jnp
 import pytest
 
 import jax_deepgemm
@@ -13,81 +9,38 @@ from jax_deepgemm.heuristics.sm90_fp8_gemm_swapped import (
   legal_swapped_configs,
 )
 from jax_deepgemm.primitives import sm90_fp8_gemm
+from tests.primitives.fp8_gemm_launch import launch, launcher, params_of
 
 _NAMES = ("a", "b", "a_block", "b_block", "sfa", "sfb", "sfb_blocks", "c", "d")
 _NUMBERS = ("m", "pitch", "num_k_blocks", "sfb_rows", "num_n", "k_cut")
 
 
-def _launch(m, n, k, *, c=False, recipe=None, **options):
-  rows = n if recipe == (1, 1, 128) else -(-n // 128)
-  fp8, f32 = jnp.float8_e4m3fn, jnp.float32
-  blocks = -(-k // 128)
-  a = (
-    jax.ShapeDtypeStruct((m, k), fp8),
-    jax.ShapeDtypeStruct((m, blocks), f32),
-  )
-  b = (
-    jax.ShapeDtypeStruct((n, k), fp8),
-    jax.ShapeDtypeStruct((rows, blocks), f32),
-  )
-  operands = [a, b]
-  if c:
-    operands.append(jax.ShapeDtypeStruct((m, n), jnp.bfloat16))
-  gemm = functools.partial(jax_deepgemm.fp8_gemm_nt, recipe=recipe)
-  with jax_deepgemm.options(**options):
-    lowered = kernel_programs.lowered_for(
-      jax.jit(gemm), *operands, device="NVIDIA H200"
-    )
-  (launch,) = kernel_programs.launches(lowered)
-  return launch
-
-
-def _params(launch):
-  return {
-    name: launch["params"][f"p{i:02}"]
-    for i, name in enumerate(_NAMES + _NUMBERS)
-  }
+def _params(found):
+  return params_of(found, _NAMES + _NUMBERS)
 
 
 @pytest.fixture
 def swapped(monkeypatch):
   """Returns a launch with a configuration that has these fields."""
-
-  def choose(problem, device, *, fields, prefetch_weights, **kwargs):
-    del kwargs
-    configs = legal_swapped_configs(
-      problem, device, prefetch_weights=prefetch_weights
-    )
-    return next(
-      config
-      for config in configs
-      if all(getattr(config, name) == fields[name] for name in fields)
-    )
-
-  def launch(*shape, fields, **kwargs):
-    choice = functools.partial(choose, fields=fields)
-    monkeypatch.setattr(sm90_fp8_gemm, "choose", choice)
-    return _launch(*shape, **kwargs)
-
-  return launch
+  return launcher(monkeypatch, legal_swapped_configs)
 
 
 def test_a_long_sum_for_one_row_is_split_in_a_cluster():
-  launch = _launch(1, 576, 7936)
-  assert launch["kernel"] == "sm90_fp8_gemm_swapped"
-  assert launch["cluster"][0] > 1
-  assert launch["grid"][0] % launch["cluster"][0] == 0
+  found = launch(1, 576, 7936)
+  assert found["kernel"] == "sm90_fp8_gemm_swapped"
+  assert found["cluster"][0] > 1
+  assert found["grid"][0] % found["cluster"][0] == 0
 
 
 def test_batch_invariant_sums_are_not_split():
-  assert _launch(1, 576, 7936, batch_invariant=True)["cluster"][0] == 1
+  assert launch(1, 576, 7936, batch_invariant=True)["cluster"][0] == 1
 
 
 def test_weights_are_prefetched_where_kernels_overlap():
-  config = kernel_programs.config_of(_launch(1, 576, 7936, pdl=True))
+  config = kernel_programs.config_of(launch(1, 576, 7936, pdl=True))
   assert config["prefetch_weights"] is True
   assert config["pdl"] is True
-  config = kernel_programs.config_of(_launch(1, 576, 7936))
+  config = kernel_programs.config_of(launch(1, 576, 7936))
   assert config["prefetch_weights"] is False
 
 
@@ -112,13 +65,13 @@ def test_a_stage_of_several_blocks_is_one_box(swapped):
 
 
 def test_scales_per_row_of_b_have_a_map(swapped):
-  launch = swapped(3, 202, 256, fields={}, recipe=(1, 1, 128))
-  assert _params(launch)["sfb"]["dims"] == [204, 2, 1]
+  found = swapped(3, 202, 256, fields={}, recipe=(1, 1, 128))
+  assert _params(found)["sfb"]["dims"] == [204, 2, 1]
 
 
 def test_c_is_the_memory_of_d(swapped):
-  launch = swapped(3, 200, 256, fields={}, c=True)
-  params = _params(launch)
+  found = swapped(3, 200, 256, fields={}, c=True)
+  params = _params(found)
   assert params["c"]["index"] == 4
   assert params["d"]["index"] == 5
 

@@ -6,9 +6,9 @@
 // the rows of B of a tile. Time goes into reading B, so every CTA reads as much as every other.
 #pragma once
 
+#include "common/block_scales.cuh"
 #include "common/promote.cuh"
 #include "kernels/sm90_fp8_gemm_swapped_load.cuh"
-#include "ptx/warp.cuh"
 
 namespace jdg {
 
@@ -78,42 +78,14 @@ struct Sm90Fp8GemmSwapped {
     }
   }
 
-  // The scales that the rows of B of a tile have in common, one per K block: a lane holds every
-  // 32nd, and the next 32 are on their way.
-  class BlockScales {
-   public:
-    __device__ __forceinline__ BlockScales(const Sm90Fp8GemmSwappedParams& params, const Work& work,
-                                           u32 lane)
-        : line_(params.sfb_blocks +
-                (static_cast<u64>(work.group) * params.sfb_rows + work.column / 128) *
-                    params.num_k_blocks),
-          next_(work.first_stage * kConfig.stage_k_blocks + lane),
-          end_(params.num_k_blocks) {
-      refill();
-      refill();
-    }
-
-    // The scale of the next K block. All lanes call it together.
-    __device__ __forceinline__ float take() {
-      const float scale = __uint_as_float(ptx::shuffle(current_, index_));
-      if (++index_ == 32) refill();
-      return scale;
-    }
-
-   private:
-    __device__ __forceinline__ void refill() {
-      current_ = following_;
-      following_ = next_ < end_ ? line_[next_] : 0;  // Zero: a K block that is not there.
-      next_ += 32;
-      index_ = 0;
-    }
-
-    const u32* line_;
-    u32 next_;
-    u32 end_;
-    u32 current_ = 0;
-    u32 following_ = 0;
-    u32 index_ = 0;
+  // The scales that the rows of B of a tile have in common.
+  struct TileScales : BlockScales {
+    __device__ __forceinline__ TileScales(const Sm90Fp8GemmSwappedParams& params, const Work& work,
+                                          u32 lane)
+        : BlockScales(params.sfb_blocks +
+                          (static_cast<u64>(work.group) * params.sfb_rows + work.column / 128) *
+                              params.num_k_blocks,
+                      work.first_stage * kConfig.stage_k_blocks, params.num_k_blocks, lane) {}
   };
 
   struct NoScales {
@@ -123,7 +95,7 @@ struct Sm90Fp8GemmSwapped {
 
   template <bool kPerRow, typename = void>
   struct ScalesOf {
-    using Type = BlockScales;
+    using Type = TileScales;
   };
   template <typename Unused>
   struct ScalesOf<true, Unused> {
