@@ -1,6 +1,7 @@
 """docs/errors.md against the messages in the source, both ways."""
 
 import ast
+import functools
 import re
 
 import pytest
@@ -12,6 +13,7 @@ _PACKAGE = pages.ROOT / "jax_deepgemm"
 _HOLE = "…"
 
 
+@functools.cache
 def _documented():
   """Returns the messages of the page without the exceptions' names."""
   messages = []
@@ -96,10 +98,17 @@ def _cxx():
   return re.sub(r'"\s*\n\s*"', "", text)
 
 
-def _covers(pattern, text):
-  """Whether `text` is `pattern` with something in each hole."""
-  pieces = (re.escape(piece) for piece in pattern.split(_HOLE))
-  return re.fullmatch(".*".join(pieces), text) is not None
+# There are more than `re` keeps, and each is compared with all of the others.
+@functools.cache
+def _pattern(message):
+  """Returns what matches `message` with something in each hole."""
+  pieces = (re.escape(piece) for piece in message.split(_HOLE))
+  return re.compile(".*".join(pieces))
+
+
+def _covers(message, text):
+  """Whether `text` is `message` with something in each hole."""
+  return _pattern(message).fullmatch(text) is not None
 
 
 def _agree(documented, template):

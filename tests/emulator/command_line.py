@@ -60,7 +60,13 @@ from tests.emulator.split_cases import SPLIT_CASES
 from tests.emulator.split_mutations import SPLIT_MUTATIONS
 from tests.emulator.swapped_cases import SWAPPED_CASES
 from tests.emulator.swapped_mutations import SWAPPED_MUTATIONS
-from tests.emulator.toolchain import BUILD, CUDA, Toolchain, digest
+from tests.emulator.toolchain import (
+  BUILD,
+  CUDA,
+  Toolchain,
+  digest,
+  folder_digest,
+)
 
 CASES = (
   *test_fp8_gemm.CASES,
@@ -181,12 +187,12 @@ def _emulator(toolchain: Toolchain, mutation: str | None) -> Emulator:
     return MutatedLaunches(toolchain, LAUNCH_MUTATIONS[mutation])
   if mutation is None:
     return Emulator(toolchain)
-  return Emulator(toolchain, _headers(toolchain, _MUTATIONS[mutation]))
+  return Emulator(toolchain, _changed(toolchain, _MUTATIONS[mutation]))
 
 
-def _headers(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
-  """Returns the changed headers, which stay for the next call."""
-  version = digest(CUDA, text=str(mutation))
+def _changed(toolchain: Toolchain, mutation: Mutation) -> pathlib.Path:
+  """Returns the folder of the changed header, which stays for the next call."""
+  version = digest(folder_digest(CUDA), str(mutation))
   folder = toolchain.folder / "mutated" / f"{mutation.name}-{version}"
   if not folder.exists():
     folder.parent.mkdir(exist_ok=True)

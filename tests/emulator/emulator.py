@@ -17,7 +17,7 @@ from jax_deepgemm.primitives.kernel_call import (
   Scalar,
   TensorMap,
 )
-from tests.emulator.toolchain import CUDA, Toolchain, symbol, with_lines
+from tests.emulator.toolchain import Toolchain, symbol, with_lines
 
 _MESSAGE_BYTES = 1 << 16
 # Element in runtime/element.h.
@@ -130,7 +130,7 @@ class Emulator:
 
   Attributes:
     toolchain: what compiles them.
-    cuda: folder of the kernels' headers.
+    changed: folder of headers that stand in for those of the same path.
     roles: of a launch, what each warp does, for messages.
     traced: whose operations `trace` lists after a run; of several launches,
       those of the last.
@@ -140,11 +140,11 @@ class Emulator:
   def __init__(
     self,
     toolchain: Toolchain,
-    cuda: pathlib.Path = CUDA,
+    changed: pathlib.Path | None = None,
     roles: Callable[[KernelCall], Sequence[str]] | None = None,
   ):
     self.toolchain = toolchain
-    self.cuda = cuda
+    self.changed = changed
     self.roles = roles
     self.traced: Thread | None = None
     self.trace: list[str] = []
@@ -167,7 +167,7 @@ class Emulator:
     """
     calls = [call for calls in system.launches for call in calls]
     recipes = [call.recipe for call in calls]
-    library, path = self.toolchain.library(recipes, self.cuda)
+    library, path = self.toolchain.library(recipes, self.changed)
     trace = self.toolchain.folder / f"trace-{os.getpid()}.txt"
     described = self._describe(system, library, str(trace))
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)

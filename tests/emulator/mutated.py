@@ -2,7 +2,6 @@
 
 import functools
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -46,7 +45,7 @@ def is_found(
   Args:
     mutation: the mistake.
     toolchain: what compiles the kernels.
-    folder: where the changed headers go.
+    folder: where the changed header goes.
     num_seeds: schedules to try.
   """
   assert _verdict_of_right(mutation.case, toolchain) is None
@@ -57,8 +56,8 @@ def fails(
   mutation: Mutation, toolchain: Toolchain, folder: pathlib.Path, num_seeds: int
 ) -> bool:
   """As `is_found`, of a case that is known to be right without."""
-  headers = mutated(mutation, folder / "cuda")
-  wrong = Emulator(toolchain, headers, mutation.case.roles)
+  changed = mutated(mutation, folder / "cuda")
+  wrong = Emulator(toolchain, changed, mutation.case.roles)
   return any(verdict(mutation.case, wrong, seed) for seed in range(num_seeds))
 
 
@@ -69,11 +68,11 @@ def _verdict_of_right(case: KernelCase, toolchain: Toolchain) -> str | None:
 
 
 def mutated(mutation: Mutation, folder: pathlib.Path) -> pathlib.Path:
-  """Returns a copy of the headers with one change."""
-  shutil.copytree(CUDA, folder)
-  path = folder / mutation.path
-  text = path.read_text()
+  """Returns `folder`, with the header that the change is in, at its path."""
+  text = (CUDA / mutation.path).read_text()
   assert text.count(mutation.old) == 1
+  path = folder / mutation.path
+  path.parent.mkdir(parents=True)
   path.write_text(text.replace(mutation.old, mutation.new))
   return folder
 

@@ -1,7 +1,7 @@
 """Kernels as host libraries: compiling them, and lines from addresses."""
 
-import concurrent.futures
 import ctypes
+import functools
 import hashlib
 import os
 import pathlib
@@ -60,42 +60,42 @@ class Toolchain:
       *(_DEBUGGED if for_debugger else _TESTED),
     ]
     self._libraries: dict[
-      tuple[tuple[Recipe, ...], pathlib.Path], pathlib.Path
+      tuple[tuple[Recipe, ...], pathlib.Path | None], pathlib.Path
     ] = {}
     for place in (folder, runtime):
       place.mkdir(parents=True, exist_ok=True)
-    self._objects = self._compile_runtime()
+    self._runtime = self._compile_runtime()
     self._prelude = self._compile_prelude()
 
   def library(
-    self, recipes: Iterable[Recipe], cuda: pathlib.Path = CUDA
+    self, recipes: Iterable[Recipe], changed: pathlib.Path | None = None
   ) -> tuple[ctypes.CDLL, pathlib.Path]:
     """Returns the loaded library of kernels with distinct names, and its file.
 
     Each recipe is compiled once.
+
+    Args:
+      recipes: of the kernels.
+      changed: folder of headers that stand in for those of the same path.
     """
-    key = (tuple(dict.fromkeys(recipes)), cuda)
+    key = (tuple(dict.fromkeys(recipes)), changed)
     if key not in self._libraries:
-      self._libraries[key] = self._link(key[0], cuda)
+      self._libraries[key] = self._link(key[0], changed)
     path = self._libraries[key]
     return ctypes.CDLL(str(path)), path
 
-  def _compile_runtime(self) -> list[pathlib.Path]:
-    version = digest(HERE / "runtime")
-
-    def compile_one(source: pathlib.Path) -> pathlib.Path:
-      target = self.runtime / f"{source.stem}-{version}.o"
-      return _make(target, ["-O2", "-c", str(source)])
-
+  def _compile_runtime(self) -> pathlib.Path:
+    """Returns the emulator, compiled as one unit: 7 s, of each file alone 25."""
     sources = sorted((HERE / "runtime").glob("*.cc"))
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-      return list(pool.map(compile_one, sources))
+    text = "".join(f'#include "runtime/{path.name}"\n' for path in sources)
+    name = f"runtime-{digest(_unchanging(HERE / 'runtime'))}"
+    source = _write(self.runtime / f"{name}.cc", text)
+    return _make(self.runtime / f"{name}.o", ["-O2", "-c", str(source)])
 
   def _compile_prelude(self) -> pathlib.Path:
     """Returns where what all kernels include first is, parsed: 0.4 s of 1.0."""
-    version = digest(
-      HERE / "runtime", HERE / "device", text=f"{self._kernel_flags}"
-    )
+    folders = map(_unchanging, (HERE / "runtime", HERE / "device"))
+    version = digest(*folders, f"{self._kernel_flags}")
     folder = self.runtime / f"prelude-{version}"
     folder.mkdir(exist_ok=True)
     header = str(HERE / "device" / "prelude.h")
@@ -104,32 +104,32 @@ class Toolchain:
     return folder
 
   def _link(
-    self, recipes: Iterable[Recipe], cuda: pathlib.Path
+    self, recipes: Iterable[Recipe], changed: pathlib.Path | None
   ) -> pathlib.Path:
-    kernels = [self._compile_kernel(recipe, cuda) for recipe in recipes]
+    kernels = [self._compile_kernel(recipe, changed) for recipe in recipes]
     name = kernels[0].stem
     if len(kernels) > 1:
-      name = digest(text=" ".join(kernel.stem for kernel in kernels))
-    objects = map(str, (*kernels, *self._objects))
+      name = digest(*(kernel.stem for kernel in kernels))
+    objects = map(str, (*kernels, self._runtime))
     return _make(self.folder / f"{name}.so", ["-shared", *objects])
 
-  def _compile_kernel(self, recipe: Recipe, cuda: pathlib.Path) -> pathlib.Path:
+  def _compile_kernel(
+    self, recipe: Recipe, changed: pathlib.Path | None
+  ) -> pathlib.Path:
     text = (
       '#include "prelude.h"\n'
       f"#define {recipe.kernel} {symbol(recipe)}\n"
       f"{recipe.source}\n"
       f"JDG_EMULATE({symbol(recipe)})\n"
     )
-    # The first folder's ptx/ stands in for that of the kernels.
-    folders = (HERE / "device", cuda)
-    key = f"{self._kernel_flags} {cuda}\n{text}"
-    name = digest(HERE / "runtime", *folders, text=key)
-    source = self.folder / f"{name}.cc"
-    if not source.exists():
-      # Whole or not at all: another process may compile the same.
-      draft = self.folder / f"{name}-{os.getpid()}.cc"
-      draft.write_text(text)
-      os.replace(draft, source)
+    # A folder stands in for those behind it: ptx/ for that of the kernels.
+    folders = [HERE / "device", CUDA]
+    versions = [_unchanging(folder) for folder in (HERE / "runtime", *folders)]
+    if changed is not None:
+      folders.insert(1, changed)
+      versions.append(folder_digest(changed))
+    name = digest(*versions, f"{self._kernel_flags} {changed}\n{text}")
+    source = _write(self.folder / f"{name}.cc", text)
     includes = [f"-I{folder}" for folder in (self._prelude, *folders)]
     kernel = self.folder / f"{name}.o"
     flags = [*self._kernel_flags, *includes]
@@ -177,14 +177,32 @@ def _place(frames: list[str], folder: pathlib.Path) -> str:
   return " < ".join(names[:3])
 
 
-def digest(*folders: pathlib.Path, text: str = "") -> str:
-  """Returns a hash of all sources below the folders, and of `text`."""
-  found = hashlib.sha256(f"{_FLAGS}{text}".encode())
-  for folder in folders:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-      found.update(f"{path.relative_to(folder)}\n".encode())
-      found.update(path.read_bytes())
+def digest(*texts: str) -> str:
+  """Returns a hash of the texts, and of what every compilation is told."""
+  found = hashlib.sha256(str((_FLAGS, texts)).encode())
   return found.hexdigest()[:16]
+
+
+def folder_digest(folder: pathlib.Path) -> str:
+  """Returns a hash of all sources below the folder."""
+  found = hashlib.sha256()
+  for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    found.update(f"{path.relative_to(folder)}\n".encode())
+    found.update(path.read_bytes())
+  return found.hexdigest()
+
+
+# Those of the checkout are read once: they are 200 files.
+_unchanging = functools.cache(folder_digest)
+
+
+def _write(target: pathlib.Path, text: str) -> pathlib.Path:
+  """Returns `target`, written whole: another process may compile the same."""
+  if not target.exists():
+    draft = target.with_stem(f"{target.stem}-{os.getpid()}")
+    draft.write_text(text)
+    os.replace(draft, target)
+  return target
 
 
 def _make(target: pathlib.Path, arguments: list[str]) -> pathlib.Path:

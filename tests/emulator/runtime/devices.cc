@@ -6,8 +6,6 @@
 namespace jdg::emu {
 namespace {
 
-constexpr uint32_t kRegistersOfSm = 65536;
-
 uint32_t num_ctas(const Shape& shape) { return shape.grid.x * shape.grid.y * shape.grid.z; }
 
 // Agents of a device that come before this one's: its threads have one number in all launches,

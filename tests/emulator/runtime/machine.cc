@@ -7,7 +7,6 @@ namespace jdg::emu {
 namespace {
 
 constexpr uint64_t kMaxSteps = 200'000'000;
-constexpr uint32_t kRegistersOfSm = 65536;
 
 Machine* current = nullptr;
 

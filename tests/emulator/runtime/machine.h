@@ -21,6 +21,8 @@
 
 namespace jdg::emu {
 
+constexpr uint32_t kRegistersOfSm = 65536;
+
 struct Cta;
 struct Grid;
 struct Warp;

@@ -9,7 +9,6 @@ namespace jdg::emu {
 namespace {
 
 constexpr uint32_t kSwizzles[] = {0, 128, 64, 32};
-constexpr uint32_t kLineBytes = 16;
 
 // `count` bits from bit `first` on.
 uint32_t field(uint64_t bits, int first, int count) {

@@ -7,6 +7,8 @@
 
 namespace jdg::emu {
 
+constexpr uint32_t kLineBytes = 16;  // Bytes of an operand that lie together.
+
 class MatrixDescriptor {
  public:
   // Throws if bits are set that mean nothing, or something that is not emulated.

@@ -9,8 +9,6 @@
 namespace jdg::emu {
 namespace {
 
-constexpr uint32_t kLineBytes = 16;
-
 // Rows of kDepthBytes bytes.
 using Bytes = std::vector<uint8_t>;
 
