@@ -48,9 +48,9 @@ def kernel_call(
     num_clusters=num_tiles_n(problem, config) * problem.num_groups,
     smem_bytes=config.smem_bytes,
     params=(
-      _a_map(problem, config, blocks, memory.a_groups_inside),
+      _a_map(problem, blocks, memory.a_groups_inside),
       _b_map(problem, config, blocks, memory.b_groups_inside),
-      _a_map(problem, config, 1, memory.a_groups_inside),
+      _a_map(problem, 1, memory.a_groups_inside),
       _b_map(problem, config, 1, memory.b_groups_inside),
       dense_gemm_kernel.c_buffer(problem, _NUM_OPERANDS),
       launch.Buffer(dense_gemm_kernel.d_index(problem, _NUM_OPERANDS)),
@@ -74,16 +74,13 @@ def recipe(config: Sm90Bf16GemmSwappedConfig) -> Recipe:
 
 
 def _a_map(
-  problem: Bf16GemmProblem,
-  config: Sm90Bf16GemmSwappedConfig,
-  blocks: int,
-  inside: bool,
+  problem: Bf16GemmProblem, blocks: int, inside: bool
 ) -> launch.TensorMap:
   return operand_map(
     _A,
     (problem.num_groups, problem.m, problem.k),
     mn_major=problem.a_mn_major,
-    box_rows=config.block_m,
+    box_rows=problem.m,  # Not block_m: rows that are not there take time.
     box_k_blocks=blocks,
     splits_k=blocks > 1,
     groups_inside=inside,

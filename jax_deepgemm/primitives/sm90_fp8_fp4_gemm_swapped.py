@@ -82,7 +82,7 @@ def _tensor_maps(
     return operand_map(
       _A,
       (groups, problem.m, problem.k),
-      box_rows=config.block_m,
+      box_rows=problem.m,  # Not block_m: rows that are not there take time.
       box_k_blocks=blocks,
       splits_k=blocks > 1,
     )

@@ -88,7 +88,8 @@ def _tensor_maps(
   sfb = sfa  # Not used.
   if config.sfb_per_row:
     sfb = scales(_SFB, problem.n, config.block_n)
-  a = (_A, problem.m, config.block_m, memory.a_groups_inside)
+  # Boxes do not have block_m rows: those that are not there take time.
+  a = (_A, problem.m, problem.m, memory.a_groups_inside)
   b = (_B, problem.n, config.block_n, memory.b_groups_inside)
   return (
     operand(*a),

@@ -104,6 +104,20 @@ BF16_SWAPPED_MUTATIONS = (
     "kStageKBlocks * (kBlockN) *",
     _SPLIT,
   ),
+  Mutation(
+    "bf16_swapped_bytes_of_missing_rows_awaited",
+    _LOAD,
+    " - Traits::Rows::missing_bytes(params.m)",
+    "",
+    _SPLIT,
+  ),
+  Mutation(
+    "bf16_swapped_blocks_of_rows_over_each_other",
+    _LOAD,
+    "smem + i * (kRows * kBf16LineBytes)",
+    "smem",
+    _SPLIT,
+  ),
   # Products.
   Mutation(
     "bf16_swapped_registers_not_fenced",

@@ -38,6 +38,10 @@ _FEW = fp4_case(
 _FEW_ROUNDS = fp4_case(
   5, 70, 512, swapped=True, num_splits=1, stage_k_blocks=2, float32_out=True
 )
+# Reordering takes a while, and a few rows of a stage are missing.
+_MORE_TOKENS = fp4_case(
+  29, 40, 512, swapped=True, num_splits=1, stage_k_blocks=2, float32_out=True
+)
 # Exponents as far apart as is too much by one.
 _ONE_TOO_MANY = fp4_case(
   10,
@@ -140,6 +144,16 @@ FP4_MUTATIONS = (
     _FEW,
   ),
   Mutation(
+    "bytes_of_missing_tokens_awaited", _LOAD, "Bytes - missing", "Bytes", _FEW
+  ),
+  Mutation(
+    "tokens_of_the_first_block_only",
+    _TOKENS,
+    "(part + warp) % kBlockParts * 8",
+    "(part + warp) * 8",
+    _MORE_TOKENS,
+  ),
+  Mutation(
     "tokens_not_fenced",
     _TOKENS,
     "      ptx::fence_proxy_async();\n",
@@ -151,7 +165,7 @@ FP4_MUTATIONS = (
     _MATH,
     "        wait(stage.ready, ring.parity());\n",
     "",
-    _FEW,
+    _MORE_TOKENS,
   ),
   Mutation(
     "tokens_in_their_order",

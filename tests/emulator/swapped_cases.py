@@ -35,7 +35,7 @@ SWAPPED_CASES = [
   swapped(8, 131, 256, num_splits=2, float32_out=True, with_c=True),
   swapped(7, 70, 512, stage_k_blocks=2, num_splits=2, sfb_per_row=True),
   swapped(24, 133, 300, num_splits=2, sfb_per_row=True, num_math_warpgroups=2),
-  swapped(4, 70, 272, groups=3, num_splits=2, with_c=True),
+  swapped(4, 70, 272, groups=3, stage_k_blocks=2, num_splits=2, with_c=True),
   # Groups between rows and columns, of operands and of the result.
   swapped(4, 70, 272, groups=3, memory=MemoryOrder(True, True, True)),
 ]

@@ -34,6 +34,21 @@ SWAPPED_MUTATIONS = (
     "k_block * kBlockK",
     _CUT,
   ),
+  # Fewer rows than a stage has room for.
+  Mutation(
+    "swapped_bytes_of_missing_rows_awaited",
+    _LOAD,
+    " - Traits::Rows::missing_bytes(params.m)",
+    "",
+    _CUT,
+  ),
+  Mutation(
+    "swapped_few_rows_in_boxes_of_stages",
+    _TILE,
+    "kStageKBlocks > 1 && m < kBlockM",
+    "false",
+    _CUT,
+  ),
   # Pipeline.
   Mutation(
     "swapped_producer_does_not_wait",

@@ -38,7 +38,16 @@ CASES = [
   swapped(8, 200, 416, num_splits=1, num_math_warpgroups=2, exponents=EXACT),
   swapped(64, 100, 544, mma_groups=2, num_splits=4, with_c=True),
   swapped(128, 90, 512, stage_k_blocks=1, num_splits=2),
-  swapped(4, 70, 288, groups=3, num_splits=2, with_c=True, float32_out=True),
+  swapped(
+    4,
+    70,
+    288,
+    groups=3,
+    stage_k_blocks=2,
+    num_splits=2,
+    with_c=True,
+    float32_out=True,
+  ),
   # K ends within a block that is loaded with others, alone and not.
   swapped(7, 70, 1120, num_splits=2, stage_k_blocks=4, exponents=EXACT),
   swapped(3, 9, 33, num_splits=1, num_stages=1, exponents=EXACT),

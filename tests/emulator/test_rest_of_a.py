@@ -4,7 +4,12 @@ import dataclasses
 
 import pytest
 
-from tests.emulator import bf16_gemm_case, fp8_gemm_case
+from tests.emulator import (
+  bf16_gemm_case,
+  bf16_swapped_cases,
+  fp8_gemm_case,
+  swapped_cases,
+)
 from tests.emulator.fp4_gemm_case import fp4_case
 from tests.emulator.mutated import MutatedLaunches, verdict
 
@@ -17,6 +22,16 @@ CASES = [
   fp8_gemm_case.case(129, 40, 333, cluster_n=2, **_BLOCKS),
   bf16_gemm_case.case("nt", 129, 40, 200, groups=2, **_BLOCKS),
   fp4_case(129, 40, 256, block_n=64, cluster_m=2, **_TILES),
+]
+
+# Fewer rows than the tensor cores multiply, in stages of a K block and of more.
+FEW_ROWS = [
+  swapped_cases.swapped(5, 40, 300, stage_k_blocks=1, num_splits=1),
+  swapped_cases.swapped(9, 40, 333, stage_k_blocks=2, num_splits=1),
+  bf16_swapped_cases.swapped("nt", 1, 40, 150, stage_k_blocks=1, num_splits=1),
+  bf16_swapped_cases.swapped("nn", 129, 40, 200, groups=2, stage_k_blocks=2),
+  fp4_case(5, 40, 300, swapped=True, stage_k_blocks=1, num_splits=1),
+  fp4_case(9, 40, 288, swapped=True, stage_k_blocks=2, num_splits=1),
 ]
 
 
@@ -33,4 +48,17 @@ def test_maps_of_whole_tiles_need_no_other_rows(toolchain, case):
     return dataclasses.replace(kernel, params=tuple(params))
 
   emulator = MutatedLaunches(toolchain, without_the_last_row)
+  assert verdict(case, emulator, 0) is None
+
+
+@pytest.mark.parametrize("case", FEW_ROWS, ids=lambda case: case.id())
+def test_few_rows_come_in_boxes_of_as_many(toolchain, case):
+  assert case.problem.m < case.config().block_m
+
+  def with_its_boxes_checked(kernel):
+    maps = [p for p in kernel.params if hasattr(p, "box") and p.index == _A]
+    assert [found.box[1] for found in maps] == [case.problem.m] * 2
+    return kernel
+
+  emulator = MutatedLaunches(toolchain, with_its_boxes_checked)
   assert verdict(case, emulator, 0) is None

@@ -118,6 +118,24 @@ def test_sampled_configurations_are_right(compute, layout, m, n, k, fields):
     _assert_is_product(result, a, b, c, layout, k)
 
 
+@pytest.mark.parametrize("m", [1, 9, 129])
+@pytest.mark.parametrize("k", [512, 1000])
+def test_what_a_stage_held_before_does_not_matter(compute, m, k):
+  """Rows of A that are not there are not loaded: here they are NaN."""
+  n = 132 * 64  # Every multiprocessor has a tile.
+  problem = _problem("nt", m, n, k)
+  a, b = operands(m, n, k, groups=1)
+  configs = _sample(problem, 3)
+  _prefetch(configs)
+  on_device = jax.device_put((a, b))
+  for config in configs:
+    nan = jnp.full((1, config.block_m, k), jnp.nan, jnp.bfloat16)
+    before = compute(problem, config, nan, on_device[1])
+    assert np.isnan(before.astype(np.float32)).all()
+    result = compute(problem, config, *on_device)
+    _assert_is_product(result, a, b, None, "nt", k)
+
+
 @pytest.mark.parametrize("layout", ["nt", "nn"])
 @pytest.mark.parametrize("num_splits", [2, 4, 8])
 def test_splits_are_summed_in_the_same_order_each_time(

@@ -15,6 +15,7 @@ from jax_deepgemm.heuristics.fp8_fp4_gemm import legal_configs
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm import Fp8Fp4GemmProblem
 from jax_deepgemm.heuristics.sm90_fp8_fp4_gemm_swapped import (
   Sm90Fp8Fp4GemmSwappedConfig,
+  legal_swapped_configs,
 )
 from jax_deepgemm.options import Options
 from jax_deepgemm.primitives import (
@@ -114,6 +115,34 @@ def test_sampled_configurations_are_right(monkeypatch, m, form):
     if not error < bound:
       wrong.append((error, config))
   assert not wrong
+
+
+@pytest.mark.parametrize("m", [1, 9, 65])
+@pytest.mark.parametrize("k", [512, 1056])
+def test_what_a_stage_held_before_does_not_matter(monkeypatch, m, k):
+  """Rows of A that are not there are not loaded: here they are NaN."""
+  n = 132 * 64  # Every multiprocessor has a tile.
+  a, b = fp4_operands(m, n, k, groups=1, exponents=EXACT)
+  expected = fp4_product(a, b)
+  a, b = jax.device_put((a, b))
+  problem = Fp8Fp4GemmProblem(m, n, k)
+  configs = sorted(legal_swapped_configs(problem, H200), key=str)
+  for config in random.Random(m).sample(configs, 4):
+    choice = functools.partial(_given, config)
+    monkeypatch.setattr(sm90_fp8_fp4_gemm, "choose", choice)
+    run = jax.jit(
+      functools.partial(
+        sm90_fp8_fp4_gemm.run,
+        out_dtype=np.dtype(jnp.bfloat16),
+        options=Options(),
+        device=H200,
+      )
+    )
+    nan = jnp.full((1, config.block_m, k), jnp.nan, jnp.float8_e4m3fn)
+    scales = jnp.ones((1, config.block_m, a[1].shape[-1]), jnp.float32)
+    before = np.asarray(run(nan, scales, *b, None)).astype(np.float32)
+    assert np.isnan(before).all()
+    assert row_error(run(*a, *b, None), expected) < BFLOAT16_BOUND
 
 
 @pytest.mark.parametrize("m", [1, 64, 300])

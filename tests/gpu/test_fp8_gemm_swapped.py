@@ -108,6 +108,27 @@ def test_sampled_configurations_are_right(compute, m, n, k, kwargs):
   assert not wrong
 
 
+@pytest.mark.parametrize("m", [1, 9, 65])
+@pytest.mark.parametrize("k", [1024, 2000])
+def test_what_a_stage_held_before_does_not_matter(compute, m, k):
+  """Rows of A that are not there are not loaded: here they are NaN."""
+  n = 132 * 64  # Every multiprocessor has a tile.
+  problem = Fp8GemmProblem(m, n, k)
+  a, b = scaled_operands(m, n, k, groups=1)
+  expected = product(a, b)
+  a, b = jax.device_put((a, b))
+  configs = _sample(problem, 4)
+  _prefetch(configs)
+  for config in configs:
+    rows = config.block_m
+    nan = jnp.full((1, rows, k), jnp.nan, jnp.float8_e4m3fn)
+    scales = jnp.ones((1, rows, a[1].shape[-1]), jnp.float32)
+    before = compute(problem, config, (nan, scales, *b))
+    assert np.isnan(np.asarray(before).astype(np.float32)).all()
+    result = compute(problem, config, (*a, *b))
+    assert row_error(result, expected) < BFLOAT16_BOUND
+
+
 @pytest.mark.parametrize("num_splits", [2, 4, 8])
 def test_splits_are_summed_in_the_same_order_each_time(compute, num_splits):
   problem = Fp8GemmProblem(24, 2112, 7168, float32_out=True)

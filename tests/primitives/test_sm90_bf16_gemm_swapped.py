@@ -92,7 +92,7 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
   params = _params(swapped("nt", 3, 202, 1001, fields={"num_splits": 2}))
   assert params["a"]["dims"] == [1001, 3, 1]
   assert params["a"]["strides"] == [2016, 6048]  # Rows of 16 bytes.
-  assert params["a"]["box"] == [64, 8, 1]
+  assert params["a"]["box"] == [64, 3, 1]
   assert params["b"]["dims"] == [1001, 202, 1]
   assert params["b"]["box"] == [64, 64, 1]
   numbers = [params[name]["value"] for name in _NUMBERS]
@@ -100,11 +100,18 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
 
 
 def test_a_stage_of_several_blocks_is_one_box(swapped):
-  params = _params(swapped("nt", 3, 202, 1024, fields={"stage_k_blocks": 8}))
+  params = _params(swapped("nt", 8, 202, 1024, fields={"stage_k_blocks": 8}))
   assert params["b"]["dims"] == [64, 202, 16, 1]
   assert params["b"]["strides"] == [2048, 128, 202 * 2048]
   assert params["b"]["box"] == [64, 64, 8, 1]
   assert params["a"]["box"] == [64, 8, 8, 1]
+
+
+@pytest.mark.parametrize("m", [1, 5, 129])
+def test_a_k_block_of_few_rows_is_a_box_that_ends_with_them(swapped, m):
+  params = _params(swapped("nt", m, 202, 1024, fields={"stage_k_blocks": 2}))
+  assert params["a_block"]["dims"] == [1024, m, 1]
+  assert params["a_block"]["box"] == [64, m, 1]
 
 
 def test_a_stage_of_b_along_n_is_one_box_for_64_columns(swapped):

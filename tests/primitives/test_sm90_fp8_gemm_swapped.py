@@ -48,7 +48,7 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
   params = _params(swapped(3, 202, 1008, fields={"num_splits": 2}))
   assert params["a"]["dims"] == [1008, 3, 1]
   assert params["a"]["strides"] == [1008, 3024]  # Rows of 16 bytes.
-  assert params["a"]["box"] == [128, 8, 1]
+  assert params["a"]["box"] == [128, 3, 1]
   assert params["b"]["dims"] == [1008, 202, 1]
   assert params["b"]["box"] == [128, 64, 1]
   assert params["sfa"]["dims"] == [4, 8, 1]
@@ -57,11 +57,19 @@ def test_maps_and_numbers_describe_an_odd_shape(swapped):
 
 
 def test_a_stage_of_several_blocks_is_one_box(swapped):
-  params = _params(swapped(3, 202, 1024, fields={"stage_k_blocks": 4}))
+  params = _params(swapped(8, 202, 1024, fields={"stage_k_blocks": 4}))
   assert params["b"]["dims"] == [128, 202, 8, 1]
   assert params["b"]["strides"] == [1024, 128, 202 * 1024]
   assert params["b"]["box"] == [128, 64, 4, 1]
+  assert params["a"]["box"] == [128, 8, 4, 1]
   assert params["sfa"]["box"] == [8, 4, 1]
+
+
+@pytest.mark.parametrize("m", [1, 5, 65])
+def test_a_k_block_of_few_rows_is_a_box_that_ends_with_them(swapped, m):
+  params = _params(swapped(m, 202, 1024, fields={"stage_k_blocks": 2}))
+  assert params["a_block"]["dims"] == [1024, m, 1]
+  assert params["a_block"]["box"] == [128, m, 1]
 
 
 def test_scales_per_row_of_b_have_a_map(swapped):

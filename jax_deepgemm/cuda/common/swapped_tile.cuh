@@ -18,6 +18,25 @@ struct SwappedFragments {
   static constexpr int kSlots = kNumSplits > 1 ? kNumSplits * kOwn : 1;  // Not 0: an array's size.
 };
 
+// How A is loaded where it has `m` rows and a stage room for kBlockM, of kBytes in a K block. Boxes
+// have m rows, as TMA is slow at those that are not there (see row_rest.cuh); what a stage keeps
+// behind them only gets into rows that D does not have. In a box of several K blocks the next one
+// would begin where m rows end, so each has a box of its own then. kWhole: boxes have
+// kBlockM rows whatever m is.
+template <int kBlockM, int kStageKBlocks, int kBytes, bool kWhole = false>
+struct SwappedRows {
+  __device__ static __forceinline__ bool in_blocks(u32 m) {
+    return !kWhole && kStageKBlocks > 1 && m < kBlockM;
+  }
+
+  __device__ static __forceinline__ bool is_loaded(u32 row, u32 m) { return kWhole || row < m; }
+
+  // Bytes of a full stage that do not come.
+  __device__ static __forceinline__ u32 missing_bytes(u32 m) {
+    return kWhole ? 0 : (kBlockM - m) * (kStageKBlocks * kBytes);
+  }
+};
+
 // Rows of B, and stages of K from `first_stage` to before `end_stage`.
 template <int kBlockN, int kStageKBlocks, int kNumSplits>
 struct SwappedWork {

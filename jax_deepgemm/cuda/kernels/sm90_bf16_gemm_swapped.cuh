@@ -59,7 +59,7 @@ struct Sm90Bf16GemmSwapped {
     const bool loads = warp == Traits::kNumMathWarps;
     if (loads) {
       ptx::prefetch_tensor_map(params.b);
-      ptx::prefetch_tensor_map(params.a);
+      ptx::prefetch_tensor_map(Traits::Rows::in_blocks(params.m) ? params.cut.a : params.a);
     }
 #pragma unroll 1
     for (u32 i = warp; i < kConfig.num_stages; i += Traits::kNumMathWarps + 1) {

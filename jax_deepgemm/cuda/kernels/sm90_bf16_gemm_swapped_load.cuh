@@ -31,15 +31,16 @@ struct Sm90Bf16GemmSwappedLoad {
     typename Traits::Ring ring(smem.stages, smem.barriers);
     u64 policy = 0;
     if constexpr (kConfig.evict_first) policy = ptx::evict_first_policy();
+    const bool rows_in_blocks = Traits::Rows::in_blocks(params.m);
+    const u32 bytes = Traits::kTransactionBytes - Traits::Rows::missing_bytes(params.m);
 #pragma unroll 1
     for (u32 i = work.first_stage; i < work.end_stage; ++i) {
       const u32 k_block = i * kConfig.stage_k_blocks;
       Stage& stage = ring.stage();
       ptx::Mbarrier& full = ring.barriers().full;
       wait(ring.barriers().empty, ring.parity() ^ 1);
-      ptx::mbarrier_arrive_expect_tx(full, Traits::kTransactionBytes);
+      ptx::mbarrier_arrive_expect_tx(full, bytes);
       const bool cut = kCuts && params.cut.lies_in(k_block, kConfig.stage_k_blocks);
-      if (cut) blocks(params, stage, full, work, k_block);
       const auto load_weights = [&](int part, auto... at) {
         u8* target = stage.b + Traits::b_offset(part, 0);
         if constexpr (kConfig.evict_first) {
@@ -48,8 +49,16 @@ struct Sm90Bf16GemmSwappedLoad {
           ptx::tma_load(target, params.b, full, at...);
         }
       };
-      if (!cut || kConfig.b_mn_major) weights(work, k_block, load_weights);
-      if (!cut || kConfig.a_mn_major) rows(params, stage, full, k_block, work.group);
+      if (cut && !kConfig.b_mn_major) {
+        blocks<Traits::kBlockN>(stage.b, params.cut.b, full, work.column, k_block, work.group);
+      } else {
+        weights(work, k_block, load_weights);
+      }
+      if ((cut && !kConfig.a_mn_major) || rows_in_blocks) {
+        blocks<Traits::kARows>(stage.a[0], params.cut.a, full, 0, k_block, work.group);
+      } else {
+        rows(params, stage, full, k_block, work.group);
+      }
       ring.advance();
     }
   }
@@ -58,20 +67,15 @@ struct Sm90Bf16GemmSwappedLoad {
   static constexpr bool kCuts =
       kConfig.stage_k_blocks > 1 && !(kConfig.a_mn_major && kConfig.b_mn_major);
 
-  // Loads what is K-major of the stage in which K ends.
-  __device__ static __forceinline__ void blocks(const Sm90Bf16GemmSwappedParams& params,
-                                                Stage& stage, ptx::Mbarrier& full, const Work& work,
-                                                u32 k_block) {
-    constexpr u32 kBytes = Traits::kBlockN * kBf16LineBytes;  // Of B in a K block.
+  // Loads a stage of a K-major operand, of which it holds kRows, a K block at a time.
+  template <u32 kRows>
+  __device__ static __forceinline__ void blocks(u8* smem, const ptx::TensorMap* map,
+                                                ptx::Mbarrier& full, u32 row, u32 k_block,
+                                                u32 group) {
 #pragma unroll 1
     for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
       const u32 k = (k_block + i) * kBf16BlockK;
-      if constexpr (!kConfig.b_mn_major) {
-        ptx::tma_load(stage.b + i * kBytes, params.cut.b, full, k, work.column, work.group);
-      }
-      if constexpr (!kConfig.a_mn_major) {
-        ptx::tma_load(stage.a[i], params.cut.a, full, k, 0, work.group);
-      }
+      ptx::tma_load(smem + i * (kRows * kBf16LineBytes), map, full, k, row, group);
     }
   }
 

@@ -36,7 +36,7 @@ struct Sm90Bf16GemmSwappedParams {
   u32 pitch;  // Elements of a row of C and D, a multiple of 4.
   u32 num_k_blocks;
   u32 num_n;  // Tiles along N.
-  KCut cut;   // If stage_k_blocks > 1.
+  KCut cut;   // If stage_k_blocks > 1; all of A may come through its `a`: see SwappedRows.
   LineSteps lines;
 };
 
@@ -53,9 +53,10 @@ struct Sm90Bf16GemmSwappedTraits {
   static constexpr int kNumThreads = kNumMathWarps * 32 + 32;
   using Fragments = SwappedFragments<kBlockM, kNumMathWarps, kNumSplits>;
   using Work = SwappedWork<kBlockN, kStageKBlocks, kNumSplits>;
+  using Rows = SwappedRows<kBlockM, kStageKBlocks, kBf16LineBytes, kConfig.a_mn_major>;
   using Sums = float[kBlockM / 2];
 
-  // Rows of A that are loaded: lines of an MN-major operand have 64.
+  // Rows of A that a stage holds: lines of an MN-major operand have 64.
   static constexpr int kARows =
       kConfig.a_mn_major ? ceil_div(kBlockM, kBf16AtomRows) * kBf16AtomRows : kBlockM;
 
@@ -77,6 +78,7 @@ struct Sm90Bf16GemmSwappedTraits {
     StageBarriers barriers[kConfig.num_stages];
   };
 
+  // With all rows of A.
   static constexpr u32 kTransactionBytes = kStageKBlocks * (kARows + kBlockN) * kBf16LineBytes;
 
   using Ring = BarrierRing<Stage, kConfig.num_stages>;

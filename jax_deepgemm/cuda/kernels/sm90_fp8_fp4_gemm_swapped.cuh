@@ -52,7 +52,7 @@ struct Sm90Fp8Fp4GemmSwapped {
       if (warp == Traits::kNumMathWarps) {
         Load::stages(params, work, smem, lane);
       } else {
-        Tokens::run(num_stages, smem, warp - Traits::kNumMathWarps - 1, lane);
+        Tokens::run(num_stages, params.m, smem, warp - Traits::kNumMathWarps - 1, lane);
       }
       if constexpr (kConfig.num_splits > 1) ptx::cluster_wait();
     }
@@ -66,7 +66,7 @@ struct Sm90Fp8Fp4GemmSwapped {
     const bool loads = warp == Traits::kNumMathWarps;
     if (loads) {
       ptx::prefetch_tensor_map(params.b);
-      ptx::prefetch_tensor_map(params.a);
+      ptx::prefetch_tensor_map(Traits::Rows::in_blocks(params.m) ? params.cut.a : params.a);
       ptx::prefetch_tensor_map(params.sfa);
     }
 #pragma unroll 1

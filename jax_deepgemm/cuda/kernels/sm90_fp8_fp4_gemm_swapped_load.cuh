@@ -68,12 +68,13 @@ struct Sm90Fp8Fp4GemmSwappedLoad {
   __device__ static __forceinline__ void operands(const Params& params, const SwappedPlace& place,
                                                   Stage& stage, u32 i, u64 policy) {
     constexpr u32 kBlocks = kConfig.stage_k_blocks;
-    ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
+    const u32 missing = Traits::Rows::missing_bytes(params.m);
+    ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes - missing);
     if constexpr (!Traits::kGroupsRows) {
       ptx::tma_load(stage.sfa, params.sfa, stage.full, place.row, i * kBlocks, place.a_group);
     }
     if (kBlocks > 1 && params.cut.lies_in(i * kBlocks, kBlocks)) {
-      return blocks(params, place, stage, i * kBlocks);
+      return blocks<true>(params, place, stage, i * kBlocks);
     }
     box<Traits::kCodeBytes>(i, place.column, place.b_group, [&](auto... at) {
       if constexpr (kConfig.evict_first) {
@@ -82,18 +83,24 @@ struct Sm90Fp8Fp4GemmSwappedLoad {
         ptx::tma_load(stage.b, params.b, stage.full, at...);
       }
     });
+    if (Traits::Rows::in_blocks(params.m)) {
+      return blocks<false>(params, place, stage, i * kBlocks);
+    }
     box<kBlockK>(i, place.row, place.a_group,
                  [&](auto... at) { ptx::tma_load(stage.a, params.a, stage.full, at...); });
   }
 
-  // Loads the stage in which K ends.
+  // Loads a stage of A a K block at a time, and with kCodes, where K ends, of B too.
+  template <bool kCodes>
   __device__ static __forceinline__ void blocks(const Params& params, const SwappedPlace& place,
                                                 Stage& stage, u32 first) {
 #pragma unroll 1
     for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
       const u32 k_block = first + i;
-      ptx::tma_load(stage.b[i], params.cut.b, stage.full, k_block * Traits::kCodeBytes,
-                    place.column, place.b_group);
+      if constexpr (kCodes) {
+        ptx::tma_load(stage.b[i], params.cut.b, stage.full, k_block * Traits::kCodeBytes,
+                      place.column, place.b_group);
+      }
       ptx::tma_load(stage.a[i], params.cut.a, stage.full, k_block * kBlockK, place.row,
                     place.a_group);
     }

@@ -16,8 +16,9 @@ struct Sm90Fp8Fp4GemmSwappedTokens {
   using Smem = typename Traits::Smem;
   using Stage = typename Traits::Stage;
 
-  // Reorders `num_stages` stages; `warp` is one of kNumTokenWarps.
-  __device__ static __forceinline__ void run(u32 num_stages, Smem& smem, u32 warp, u32 lane) {
+  // Reorders `num_stages` stages of `m` rows, or of groups' rows; `warp` is one of kNumTokenWarps.
+  __device__ static __forceinline__ void run(u32 num_stages, u32 m, Smem& smem, u32 warp,
+                                             u32 lane) {
     typename Traits::Ring ring(smem.stages);
 #pragma unroll 1
     for (u32 i = 0; i < num_stages; ++i) {
@@ -25,7 +26,10 @@ struct Sm90Fp8Fp4GemmSwappedTokens {
       wait(stage.full, ring.parity());
 #pragma unroll
       for (u32 part = 0; part < kParts; part += Traits::kNumTokenWarps) {
-        if (part + warp < kParts) reorder(stage.a[0], part + warp, lane);
+        const u32 row = (part + warp) % kBlockParts * 8 + lane / 4;
+        if (part + warp < kParts && Traits::Rows::is_loaded(row, m)) {
+          reorder(stage.a[0], part + warp, lane);
+        }
       }
       ptx::fence_proxy_async();
       __syncwarp();
@@ -36,7 +40,8 @@ struct Sm90Fp8Fp4GemmSwappedTokens {
 
  private:
   // A stage's rows eight at a time; rows of the next K block follow those of the one before.
-  static constexpr u32 kParts = Traits::kStageKBlocks * Traits::kBlockM / 8;
+  static constexpr u32 kBlockParts = Traits::kBlockM / 8;
+  static constexpr u32 kParts = Traits::kStageKBlocks * kBlockParts;
 
   // A lane has 32 of K of a row: two chunks of 16 bytes, in TMA's 128-byte swizzle.
   __device__ static __forceinline__ void reorder(u8* rows, u32 part, u32 lane) {

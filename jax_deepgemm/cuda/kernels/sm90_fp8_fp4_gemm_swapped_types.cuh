@@ -49,11 +49,12 @@ struct Sm90Fp8Fp4GemmSwappedParams {
   u32 num_k_blocks;
   u32 num_fp4_groups;  // Groups of 32 along K.
   u32 num_n;           // Tiles along N.
-  KCut cut;            // If stage_k_blocks > 1.
+  KCut cut;            // If stage_k_blocks > 1; all of A may come through its `a`: see SwappedRows.
   LineSteps lines;
 };
 
-// Of groups of rows. A and D have no other: {K, M, 1}; `m`, `sfa`, `c` and `lines` are of no use.
+// Of groups of rows. A and D have no other: {K, M, 1}; `m`, `sfa`, `c` and `lines` are of no use,
+// and boxes of A have block_m rows.
 struct Sm90MGroupedFp8Fp4GemmSwappedParams : Sm90Fp8Fp4GemmSwappedParams {
   const float* scales;  // [num_k_blocks, scales_pitch]: those of rows of A.
   u32 scales_pitch;
@@ -91,6 +92,7 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
 
   using Fragments = SwappedFragments<kBlockM, kNumMathWarps, kNumSplits>;
   using Work = SwappedWork<kBlockN, kStageKBlocks, kNumSplits>;
+  using Rows = SwappedRows<kBlockM, kStageKBlocks, kBlockK, kGroupsRows>;
   using Sums = float[kAccumulators];
 
   static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
@@ -124,7 +126,7 @@ struct Sm90Fp8Fp4GemmSwappedTraits {
     Conditional<kGroupsRows, GroupTable<kConfig.max_groups>, NoTable> table;
   };
 
-  // Scales of groups' rows are copied by threads.
+  // With all rows of A. Scales of groups' rows are copied by threads.
   static constexpr u32 kTransactionBytes =
       kStageKBlocks * (kBlockM * kBlockK + kBlockN * kCodeBytes + (kGroupsRows ? 0 : kBlockM * 4));
 

@@ -60,7 +60,7 @@ struct Sm90Fp8GemmSwapped {
     const bool loads = warp == Traits::kNumMathWarps;
     if (loads) {
       ptx::prefetch_tensor_map(params.b);
-      ptx::prefetch_tensor_map(params.a);
+      ptx::prefetch_tensor_map(Traits::Rows::in_blocks(params.m) ? params.cut.a : params.a);
       ptx::prefetch_tensor_map(params.sfa);
       if constexpr (kConfig.sfb_per_row) ptx::prefetch_tensor_map(params.sfb);
     }

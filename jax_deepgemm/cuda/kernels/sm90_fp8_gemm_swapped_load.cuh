@@ -35,17 +35,25 @@ struct Sm90Fp8GemmSwappedLoad {
     typename Traits::Ring ring(smem.stages);
     u64 policy = 0;
     if constexpr (kConfig.evict_first) policy = ptx::evict_first_policy();
+    const bool rows_in_blocks = Traits::Rows::in_blocks(params.m);
+    const u32 bytes = Traits::kTransactionBytes - Traits::Rows::missing_bytes(params.m);
 #pragma unroll 1
     for (u32 i = work.first_stage; i < work.end_stage; ++i) {
       const u32 k_block = i * kConfig.stage_k_blocks;
       Stage& stage = ring.stage();
       wait(stage.empty, ring.parity() ^ 1);
-      ptx::mbarrier_arrive_expect_tx(stage.full, Traits::kTransactionBytes);
-      if (kConfig.stage_k_blocks > 1 && params.cut.lies_in(k_block, kConfig.stage_k_blocks)) {
-        blocks(params, stage, work, k_block);
+      ptx::mbarrier_arrive_expect_tx(stage.full, bytes);
+      const bool cut =
+          kConfig.stage_k_blocks > 1 && params.cut.lies_in(k_block, kConfig.stage_k_blocks);
+      if (cut) {
+        blocks(stage.b, params.cut.b, stage.full, work.column, k_block, work.group);
       } else {
         operand<kConfig.evict_first>(stage.b, params.b, stage.full, policy, work.column, k_block,
                                      work.group);
+      }
+      if (cut || rows_in_blocks) {
+        blocks(stage.a, params.cut.a, stage.full, 0, k_block, work.group);
+      } else {
         operand<false>(stage.a, params.a, stage.full, policy, 0, k_block, work.group);
       }
       ptx::tma_load(stage.sfa, params.sfa, stage.full, 0, k_block, work.group);
@@ -57,14 +65,14 @@ struct Sm90Fp8GemmSwappedLoad {
   }
 
  private:
-  // Loads the stage in which K ends.
-  __device__ static __forceinline__ void blocks(const Sm90Fp8GemmSwappedParams& params,
-                                                Stage& stage, const Work& work, u32 k_block) {
+  // Loads a stage of an operand a K block at a time.
+  template <u32 kBytes>
+  __device__ static __forceinline__ void blocks(u8 (&smem)[kConfig.stage_k_blocks][kBytes],
+                                                const ptx::TensorMap* map, ptx::Mbarrier& full,
+                                                u32 row, u32 k_block, u32 group) {
 #pragma unroll 1
     for (u32 i = 0; i < kConfig.stage_k_blocks; ++i) {
-      const u32 k = (k_block + i) * kBlockK;
-      ptx::tma_load(stage.b[i], params.cut.b, stage.full, k, work.column, work.group);
-      ptx::tma_load(stage.a[i], params.cut.a, stage.full, k, 0, work.group);
+      ptx::tma_load(smem[i], map, full, (k_block + i) * kBlockK, row, group);
     }
   }
 

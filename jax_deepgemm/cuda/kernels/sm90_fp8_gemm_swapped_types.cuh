@@ -42,7 +42,7 @@ struct Sm90Fp8GemmSwappedParams {
   u32 num_k_blocks;
   u32 sfb_rows;
   u32 num_n;  // Tiles along N.
-  KCut cut;   // If stage_k_blocks > 1.
+  KCut cut;   // If stage_k_blocks > 1; all of A may come through its `a`: see SwappedRows.
   LineSteps lines;
 };
 
@@ -61,6 +61,7 @@ struct Sm90Fp8GemmSwappedTraits {
 
   using Fragments = SwappedFragments<kBlockM, kNumMathWarps, kNumSplits>;
   using Work = SwappedWork<kBlockN, kStageKBlocks, kNumSplits>;
+  using Rows = SwappedRows<kBlockM, kStageKBlocks, kBlockK>;
   using Sums = float[kAccumulators];
 
   static_assert(kBlockM % 8 == 0 && kBlockM <= 256, "wgmma takes N in multiples of 8 up to 256");
@@ -83,6 +84,7 @@ struct Sm90Fp8GemmSwappedTraits {
     ptx::Mbarrier all_received;
   };
 
+  // With all rows of A.
   static constexpr u32 kTransactionBytes =
       kStageKBlocks *
       ((kBlockM + kBlockN) * kBlockK + kBlockM * 4 + (kConfig.sfb_per_row ? kBlockN * 4 : 0));

@@ -72,7 +72,7 @@ struct Sm90MGroupedFp8Fp4GemmSwapped {
       zeros.fill_unowned(params.groups, smem.table.ranges);
     } else {
       const u32 count = Scheduler::count(smem.table, params.grid);
-      Tokens::run(count * Traits::num_stages(params.num_k_blocks), smem,
+      Tokens::run(count * Traits::num_stages(params.num_k_blocks), params.m, smem,
                   warp - Traits::kNumMathWarps - 1, lane);
     }
   }
