@@ -96,8 +96,7 @@ def measured_alike(
 
   From 65 rows on that of 128 rows will do where fewer were not measured: the
   cost model's choice took 1.25 times as long in BF16 (65 x 4096 x 7168 on an
-  H200). In FP8 it is up to a fourth slower with 65 rows than with 128, so that
-  its table has 96.
+  H200). The table of FP8 has 96 rows, too.
 
   Args:
     file_name: of the table of an H200.

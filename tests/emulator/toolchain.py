@@ -85,7 +85,7 @@ class Toolchain:
     return ctypes.CDLL(str(path)), path
 
   def _compile_runtime(self) -> pathlib.Path:
-    """Returns the emulator, compiled as one unit: 7 s, of each file alone 25."""
+    """Returns the emulator, compiled as one unit: 7 s, as many units 25."""
     sources = sorted((HERE / "runtime").glob("*.cc"))
     text = "".join(f'#include "runtime/{path.name}"\n' for path in sources)
     name = f"runtime-{digest(_unchanging(HERE / 'runtime'))}"
