@@ -11,9 +11,9 @@ from jax_deepgemm.heuristics.swapped_cost import resident_ctas
 from jax_deepgemm.heuristics.swapped_tile import max_registers
 
 _BLOCK_NS = (16, 32, 64, 128)  # Divisors of the columns that have one scale.
-# Below, the kernel with swapped operands has tiles of as many rows as there are:
-# with 1 and 16 rows it was faster for all of seven weights on an H200, by 2 to
-# 22 %, with 32 for five of them.
+# Below, the kernel with swapped operands has tiles of as many rows as there
+# are: with 1 and 16 rows it was faster for all of seven weights on an H200, by
+# 2 to 22 %, with 32 for five of them.
 _FEWEST_ROWS = 33
 _NUM_SPLITS = (1, 2, 4, 8)  # A cluster of 8 CTAs fits every Hopper GPU.
 _FRAGMENT_BYTES = 512  # Sums of a warp for 8 columns.
